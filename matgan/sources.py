@@ -1,0 +1,203 @@
+"""Source files of the data: where each comes from, fetched once, verified by SHA-256.
+
+Every file is looked for in the folder `MATGAN_DATA`, then in the cache (`MATGAN_CACHE`, by
+default the user's cache folder), and else downloaded into the cache. Its hash is checked each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import platformdirs
+import pooch
+
+log = logging.getLogger(__name__)
+
+
+class SourceUnavailable(RuntimeError):
+    """A source that is neither in MATGAN_DATA nor in the cache and cannot be downloaded now."""
+
+
+class SourceCorrupt(RuntimeError):
+    """A source whose content is not what its SHA-256 or its columns promise."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published file: what it is, where it comes from, how to cite it."""
+
+    name: str
+    file: str
+    sha256: str
+    address: str  # an https address, or "pip:package==version" for a file of the package index
+    licence: str
+    citation: str
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            "crabnet",
+            "crabnet-2.0.8-py3-none-any.whl",
+            "4901565abaa5b4cd1a7841b9de647a3906df21676b226a7abf972d113f92054a",
+            "pip:crabnet==2.0.8",
+            "wheel MIT; OQMD and Materials Project data CC BY 4.0",
+            "OQMD: Saal et al., JOM 65, 1501 (2013), Kirklin et al., npj Comput. Mater. 1, 15010 "
+            "(2015); Materials Project: Jain et al., APL Mater. 1, 011002 (2013); tables as packed "
+            "by Wang et al., npj Comput. Mater. 7, 77 (2021) and Dunn et al., ibid. 6, 138 (2020)",
+        ),
+        Source(
+            "supercon",
+            "supercon.csv",
+            "b34a955cc59f7a1556bc92c4b9db559bfd634c03227b7e95337a2e5d69227dd6",
+            "https://raw.githubusercontent.com/vstanev1/Supercon/"
+            "6e56e577b2239ebb6bebdcaeefc9ba470a3d5ce5/Supercon_data.csv",
+            "NIMS SuperCon, CC BY 4.0",
+            "Stanev et al., npj Comput. Mater. 4, 29 (2018), from NIMS SuperCon",
+        ),
+        Source(
+            "supercon_split",
+            "supercon_split.csv",
+            "703a252389c925e509c222e43eb9b2b420c98dd671ab961aeabacd16c3bcef99",
+            "",  # derived from jarvis_leaderboard's supercon_chem_Tc at 57afc55f: MATGAN_DATA only
+            "NIST, free use",
+            "Choudhary et al., npj Comput. Mater. 10, 93 (2024) (JARVIS-Leaderboard)",
+        ),
+    )
+}
+
+
+WHEEL_DATA = "crabnet/data/"  # where the crabnet wheel keeps its tables
+
+
+def sources() -> pd.DataFrame:
+    """Provenance of every source: name, file, SHA-256, address, licence, citation."""
+    return pd.DataFrame([asdict(source) for source in SOURCES.values()])
+
+
+def cache_dir() -> Path:
+    """Folder of the downloaded files: `MATGAN_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("MATGAN_CACHE") or platformdirs.user_cache_dir("matgan"))
+
+
+def fetch(name: str) -> Path:
+    """Path of a verified source file, downloaded into the cache where it is not to hand.
+
+    A damaged file in the cache is named in the log and fetched again. Files are downloaded to a
+    temporary name, verified, then renamed, so two processes may fetch at once.
+
+    Raises
+    ------
+    SourceUnavailable
+        The file is nowhere and cannot be downloaded; says what was tried.
+    SourceCorrupt
+        The file in MATGAN_DATA, or a fresh download, has the wrong hash.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"unknown source {name!r}; the sources are {', '.join(SOURCES)}")
+    source = SOURCES[name]
+    folder = os.environ.get("MATGAN_DATA")
+    if folder and (local := Path(folder) / source.file).is_file():
+        found = pooch.file_hash(str(local))
+        if found != source.sha256:
+            raise SourceCorrupt(f"{local} has SHA-256 {found}, expected {source.sha256}")
+        return local
+    cached = cache_dir() / source.file
+    if cached.is_file():
+        if pooch.file_hash(str(cached)) == source.sha256:
+            return cached
+        log.warning("%s is damaged (wrong SHA-256): fetching it again", cached)
+    elif not source.address:
+        raise SourceUnavailable(
+            f"{source.file} has no public address: put it into the folder MATGAN_DATA names"
+        )
+    if not source.address:
+        raise SourceCorrupt(f"{cached} has the wrong SHA-256 and no public address: replace it")
+    try:
+        pooch.create(
+            path=cached.parent,
+            base_url="",
+            registry={source.file: f"sha256:{source.sha256}"},
+            urls={source.file: source.address},
+            retry_if_failed=0 if source.address.startswith("pip:") else 2,  # pip retries itself
+        ).fetch(source.file, downloader=_download)
+    except ValueError as error:  # pooch's word for a wrong hash; the temporary file is gone
+        raise SourceCorrupt(f"{source.address} sent a wrong file: {error}") from error
+    except OSError as error:  # requests' errors are OSErrors too
+        raise SourceUnavailable(
+            f"{source.file} could not be had from {source.address} ({_one_line(error)}); "
+            f"put it into {cached.parent} or into the folder MATGAN_DATA names"
+        ) from error
+    return cached
+
+
+def _download(address: str, target: str, pooch_: pooch.Pooch) -> None:
+    if not address.startswith("pip:"):
+        pooch.HTTPDownloader(timeout=60, progressbar=sys.stderr.isatty())(address, target, pooch_)
+        return
+    # pip knows the user's index, mirror and proxy; the wheel's Python range is for its code,
+    # which is never run.
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", address.removeprefix("pip:")]
+        command += ["--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
+        command += ["--retries", "2", "--disable-pip-version-check", "--quiet", "--dest", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            raise OSError(f"pip download failed: {done.stderr.strip()[-300:]}")
+        Path(target).write_bytes(wheels[0].read_bytes())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def read_csv(source: str, member: str | None, columns: dict[str, str]) -> pd.DataFrame:
+    """A CSV file with the given columns and types ("str" or "float"), checked row by row."""
+    path = fetch(source)
+    where = f"{path.name}: {member}" if member else path.name
+    keep = {"keep_default_na": False, "dtype": str}  # "NaN" and "Na" are formulas, not gaps
+    if member:
+        with zipfile.ZipFile(path) as wheel, wheel.open(member) as file:
+            table = pd.read_csv(file, **keep)
+    else:
+        table = pd.read_csv(path, **keep)
+    missing = set(columns) - set(table.columns)
+    if missing:
+        raise SourceCorrupt(f"{where} lacks the column(s) {', '.join(sorted(missing))}")
+    table = table[list(columns)]
+    for column, kind in columns.items():
+        if kind == "float":
+            number = pd.to_numeric(table[column], errors="coerce")
+            if (bad := ~np.isfinite(number)).any():
+                row = int(np.flatnonzero(bad)[0])
+                raise SourceCorrupt(
+                    f"{where}, row {row}: {column} is {table[column].iloc[row]!r}, not a number"
+                )
+            table = table.assign(**{column: number})
+    return table
+
+
+def wheel_table(member: str) -> pd.DataFrame:
+    """A table of formulas and targets of the crabnet wheel, for example "matbench/mp_gap"."""
+    return read_csv("crabnet", f"{WHEEL_DATA}{member}.csv", {"formula": "str", "target": "float"})
+
+
+def element_table_members() -> list[str]:
+    """Names of the element tables that the crabnet wheel carries (mat2vec, magpie, …)."""
+    folder = re.escape(f"{WHEEL_DATA}element_properties/")
+    with zipfile.ZipFile(fetch("crabnet")) as wheel:
+        return sorted(
+            found[1] for n in wheel.namelist() if (found := re.fullmatch(rf"{folder}(\w+)\.csv", n))
+        )
