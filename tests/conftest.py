@@ -1,0 +1,51 @@
+"""Fixtures of all tests: the real data sets, loaded once, skipped where they cannot be had."""
+
+import os
+
+os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
+
+import pytest
+from hypothesis import settings
+
+from matgan import datasets, sources
+
+# times depend on the machine: a slow one is no failure
+settings.register_profile("matgan", deadline=None)
+settings.load_profile("matgan")
+
+
+def _or_skip(load, *args, **options):
+    try:
+        return load(*args, **options)
+    except sources.SourceUnavailable as error:
+        pytest.skip(f"not run: {error}")
+
+
+@pytest.fixture(scope="session")
+def oqmd_raw():
+    """OQMD as published: formula, target, part."""
+    return _or_skip(datasets.read_oqmd)
+
+
+@pytest.fixture(scope="session")
+def oqmd():
+    """Curated OQMD compounds, random split of seed 0."""
+    return _or_skip(datasets.load_oqmd)
+
+
+@pytest.fixture(scope="session")
+def mp_compositions():
+    """Distinct Materials Project compositions."""
+    return _or_skip(datasets.load_mp_compositions)
+
+
+@pytest.fixture(scope="session")
+def mp_gap():
+    """Materials Project band gaps of non-metals."""
+    return _or_skip(datasets.load_mp_gap)
+
+
+@pytest.fixture(scope="session")
+def supercon():
+    """SuperCon, the default subset."""
+    return _or_skip(datasets.load_supercon)
