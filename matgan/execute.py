@@ -273,6 +273,7 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
             str(running).replace("{", "{{").replace("}", "}}"),
             {**notebook.parameters, "run_dir": str(run_dir)},
             kernel_name="python3",
+            extra_arguments=["--log-level=50"],  # a kernel's own log says nothing to a reader
             cwd=notebook.path.parent,
             progress_bar={"desc": notebook.name, "disable": None},  # a bar on a terminal only
             stderr_file=sys.stderr if sys.stderr.isatty() else None,  # progress of long cells
