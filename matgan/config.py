@@ -1,0 +1,136 @@
+"""Every choice of a WGAN training run, with its source; the published setting is the default."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+_ONE_OF = {
+    "architecture": ("deconvolution", "slots"),
+    "output": ("sigmoid", "gumbel"),
+    "embedding_activation": ("none", "tanh"),
+    "lipschitz": ("clip", "gradient-penalty"),
+    "optimizer": ("rmsprop", "adam"),
+    "initialisation": ("normal", "scaled"),
+    "keep": ("best", "last"),
+}
+
+
+class ConfigError(ValueError):
+    """A field of the configuration that is unknown or out of range; names it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of a training run.
+
+    'Paper' is Hu et al., Symmetry 2020, 12, 1889. 'Open' marks what it does not say; 'code' is
+    what its authors published (github.com/Chilitiantian/code at cf345b0f), where it speaks.
+    """
+
+    # Training
+    seed: int = 0
+    iterations: int = 100_000  # generator updates; paper: Figure 4a
+    batch_size: int = 256  # paper: Section 2.4
+    critic_steps: int = 5  # critic updates per generator update; open, code: 5
+    optimizer: str = "rmsprop"  # paper: RMSProp; "adam" uses betas 0.5, 0.9 (code)
+    generator_lr: float = 1e-2  # paper: Section 2.4; code: 1e-4
+    critic_lr: float = 1e-2  # paper: Section 2.4; code: 1e-4
+    lipschitz: str = "clip"  # paper: weight clipping; code: gradient penalty
+    clip: float = 0.01  # bound of every critic weight; open, code (unused there): 0.01
+    penalty: float = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017); code: 10
+    initialisation: str = "normal"  # N(0, 1), as its first loss implies and the code has;
+    # "scaled" is torch's default (uniform, by fan-in)
+    # Generator
+    architecture: str = "deconvolution"  # paper: Table 3; "slots": ours, see networks.SlotGenerator
+    latent_dim: int = 128  # paper: Table 3
+    first_height: int = 5  # rows of the first feature map, to reach Table 3's 11 x 8; code: 6
+    output: str = "sigmoid"  # paper: Table 3; "gumbel": a count of 0 to 8 drawn for each element
+    hidden: tuple[int, ...] = (256, 256)  # hidden units of the slot generator
+    slots: int = 7  # elements per formula at most (OQMD: 7)
+    temperature: float = 1.0  # of the Gumbel-softmax, at the start
+    final_temperature: float = 1.0  # at the end; geometric in between (Jang et al. 2017)
+    # Critic
+    embedding_dim: int = 128  # d, the width of T; open, code: 128
+    embedding_activation: str = "none"  # paper: T = E W (Equation 6); code: T = tanh(E W + b)
+    head: tuple[int, ...] = ()  # hidden units of the final layer; open, code: 128, 64, 32
+    # What is kept and watched
+    average: float = 0.0  # decay of the moving average of the generator's weights; 0: none
+    keep: str = "best"  # paper: the lowest total critic loss on the test set; or the last state
+    test_every: int = 1000  # iterations between two looks at the test set; code: 10
+    test_batches: int = 0  # batches of the test set that are looked at; 0: all of it (paper)
+
+    def __post_init__(self):
+        for name, allowed in _ONE_OF.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # tuples come back from JSON as lists
+                object.__setattr__(self, field.name, tuple(value))
+            elif field.type in ("int", "float") and not isinstance(value, int | float):
+                raise ConfigError(f"{field.name} must be a number, not {value!r}")
+        at_least = {
+            "iterations": 1, "batch_size": 2, "critic_steps": 1, "clip": 0, "penalty": 0,
+            "latent_dim": 1, "slots": 2, "embedding_dim": 1, "test_every": 1, "test_batches": 0,
+            "seed": 0, "generator_lr": 0, "critic_lr": 0, "temperature": 1e-3,
+            "final_temperature": 1e-3, "average": 0,
+        }  # fmt: skip
+        for name, low in at_least.items():
+            if not getattr(self, name) >= low:
+                raise ConfigError(f"{name} must be at least {low}, not {getattr(self, name)!r}")
+        if self.first_height not in (5, 6):
+            raise ConfigError(f"first_height must be 5 or 6, not {self.first_height!r}")
+        if self.average >= 1:
+            raise ConfigError(f"average must be below 1, not {self.average!r}")
+        if self.architecture == "slots" and self.output != "gumbel":
+            raise ConfigError("output must be 'gumbel' with architecture 'slots'")
+
+    def replace(self, **changes) -> Config:
+        """A copy with some fields changed; an unknown name is a ConfigError."""
+        unknown = set(changes) - {field.name for field in dataclasses.fields(self)}
+        if unknown:
+            raise ConfigError(f"unknown configuration field(s): {', '.join(sorted(unknown))}")
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        return cls().replace(**json.loads(text))
+
+
+# As the paper is printed.
+PAPER = Config()
+
+# As its authors' published code runs, which differs from the paper's text in the penalty, the
+# optimiser, the learning rates, the tanh of the embedding and the hidden units of the critic.
+PUBLISHED_CODE = PAPER.replace(
+    optimizer="adam",
+    generator_lr=1e-4,
+    critic_lr=1e-4,
+    lipschitz="gradient-penalty",
+    first_height=6,
+    embedding_activation="tanh",
+    head=(128, 64, 32),
+)
+
+# Ours: discrete output, gradient penalty, a critic that is not linear in the amounts.
+LEARNING = PAPER.replace(
+    architecture="slots",
+    output="gumbel",
+    optimizer="adam",
+    generator_lr=2e-4,
+    critic_lr=4e-4,
+    lipschitz="gradient-penalty",
+    initialisation="scaled",
+    head=(256, 256),
+    average=0.999,
+    keep="last",
+)
+
+PRESETS = {"paper": PAPER, "published-code": PUBLISHED_CODE, "learning": LEARNING}
