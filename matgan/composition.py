@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,8 +17,10 @@ _TOO_MUCH = 1e15  # above this, float64 no longer holds every whole number
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
 _TERM = re.compile(rf"([A-Z][a-z]?)({_NUMBER})?")
 _PLAIN = re.compile(rf"(?:[A-Z][a-z]?(?:{_NUMBER})?)+")
-_TOKEN = re.compile(rf"(?P<element>[A-Z][a-z]?)|(?P<open>\()|(?P<close>\))|(?P<number>{_NUMBER})")
-_BRACKETS = str.maketrans("[]{}", "()()")
+_TOKEN = re.compile(
+    rf"(?P<element>[A-Z][a-z]?)|(?P<number>{_NUMBER})|(?P<open>\()|(?P<close>\))|\s+"
+)
+_PLAINER = str.maketrans("₀₁₂₃₄₅₆₇₈₉[]{}", "0123456789()()")
 _ORDER = np.array([ELEMENT_INDEX[symbol] for symbol in FORMULA_ORDER])
 
 
@@ -171,7 +172,7 @@ def whole_counts(amounts: np.ndarray, max_count: int = MAX_COUNT) -> np.ndarray:
         raise CompositionError(
             f"amounts must have shape (n, {N_ELEMENTS}) or ({N_ELEMENTS},), not {values.shape}"
         )
-    if values.dtype.kind not in "biuf":
+    if values.dtype.kind not in "iuf":
         raise CompositionError(f"amounts must be numbers, not {values.dtype}")
     wrong = (values < 0) | (values > max_count)
     if values.dtype.kind == "f":
@@ -180,7 +181,7 @@ def whole_counts(amounts: np.ndarray, max_count: int = MAX_COUNT) -> np.ndarray:
         *row, element = (int(i) for i in np.argwhere(wrong)[0])
         amount = values[(*row, element)]
         bad = values[tuple(row)]
-        written = formula(bad) if np.isfinite(bad).all() and (bad >= 0).all() else None
+        written = formula(bad) if ((bad >= 0) & (bad < _TOO_MUCH)).all() else None
         raise CompositionError(
             f"{ELEMENTS[element]} has the amount {amount:g}, "
             f"but counts must be whole numbers from 0 to {max_count}",
@@ -238,7 +239,7 @@ def formulas(amounts: np.ndarray) -> list[str]:
     values = np.asarray(amounts)
     if values.ndim != 2 or values.shape[1] != N_ELEMENTS:
         raise CompositionError(f"amounts must have shape (n, {N_ELEMENTS}), not {values.shape}")
-    if values.dtype.kind not in "biuf":
+    if values.dtype.kind not in "iuf":
         raise CompositionError(f"amounts must be numbers, not {values.dtype}")
     wrong = ~((values >= 0) & (values < _TOO_MUCH))
     if wrong.any():
@@ -291,7 +292,7 @@ def _parse(formula: str) -> list[tuple[int, float]]:
         index = ELEMENT_INDEX.get(symbol)
         if index is None:
             raise CompositionError(_why_not(symbol), formula)
-        amount = float(number) if number else 1.0
+        amount = 1.0 if number == "" else float(number)
         if not 0 < amount < _TOO_MUCH:
             raise CompositionError(f"{symbol} has the amount {amount:g}", formula)
         out.append((index, amount))
@@ -307,51 +308,41 @@ def _why_not(symbol: str) -> str:
 def _expand(formula: str) -> list[tuple[str, float]]:
     """Terms of a formula with brackets, white space or Unicode subscripts, brackets multiplied out.
 
-    Works through the tokens with a stack of open brackets, so that no nesting is too deep.
+    Checks from left to right, then multiplies from right to left: one step per token at any depth.
     """
     if not isinstance(formula, str):
         missing = isinstance(formula, float) and math.isnan(formula)
         what = "NaN (a missing value)" if missing else type(formula).__name__
         raise CompositionError(f"a formula must be a string, not {what}", formula)
-    text = "".join(unicodedata.normalize("NFKC", formula).translate(_BRACKETS).split())
+    text = formula.translate(_PLAINER).rstrip()
     if not text:
         raise CompositionError("the formula is empty", formula)
-    groups: list[list[tuple[str, float]]] = [[]]
-    last: list[tuple[str, float]] | None = None  # the terms that a number would multiply
-    position = 0
-    while position < len(text):
-        token = _TOKEN.match(text, position)
+    tokens, at, depth, before = [], 0, 0, "open"
+    while at < len(text):
+        token = _TOKEN.match(text, at)
         if token is None:
-            raise CompositionError(
-                f"unexpected {text[position]!r} at character {position + 1} of {text[:60]!r}",
-                formula,
-            )
-        position = token.end()
-        if token["element"]:
-            if last is not None:
-                groups[-1].extend(last)
-            last = [(token["element"], 1.0)]
-        elif token["number"]:
-            if last is None:
-                raise CompositionError(f"the number {token['number']} follows no element", formula)
-            factor = float(token["number"])
-            groups[-1].extend((symbol, amount * factor) for symbol, amount in last)
-            last = None
-        elif token["open"]:
-            if last is not None:
-                groups[-1].extend(last)
-            last = None
-            groups.append([])
-        else:
-            if last is not None:
-                groups[-1].extend(last)
-            if len(groups) == 1:
-                raise CompositionError("a closing bracket without an opening one", formula)
-            last = groups.pop()
-            if not last:
-                raise CompositionError("a pair of brackets is empty", formula)
-    if last is not None:
-        groups[-1].extend(last)
-    if len(groups) > 1:
+            raise CompositionError(f"unexpected {text[at]!r} at character {at + 1}", formula)
+        at, kind = token.end(), token.lastgroup
+        if kind is None:  # white space separates: "Fe2 3" is not Fe23
+            continue
+        if kind == "number" and before in ("open", "number"):
+            raise CompositionError(f"the number {token[0][:20]} follows no element", formula)
+        if kind == "close" and depth == 0:
+            raise CompositionError("a closing bracket without an opening one", formula)
+        if kind == "close" and before == "open":
+            raise CompositionError("a pair of brackets is empty", formula)
+        depth += (kind == "open") - (kind == "close")
+        before = kind
+        tokens.append((kind, token[0]))
+    if depth:
         raise CompositionError("an opening bracket without a closing one", formula)
-    return groups[0]
+    terms, factors, number = [], [1.0], 1.0
+    for kind, written in reversed(tokens):
+        if kind == "element":
+            terms.append((written, number * factors[-1]))
+        elif kind == "close":
+            factors.append(number * factors[-1])
+        elif kind == "open":
+            factors.pop()
+        number = float(written) if kind == "number" else 1.0
+    return terms[::-1]
