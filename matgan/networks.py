@@ -148,7 +148,7 @@ def gumbel_one_hot(logits: Tensor, rng: torch.Generator | None, temperature: flo
     noise = -(-uniform.clamp_(1e-10, 1 - 1e-7).log()).log()  # Gumbel variates
     soft = torch.softmax((logits + noise) / temperature, dim=-1)
     hard = F.one_hot(soft.argmax(dim=-1), logits.shape[-1]).to(soft)
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())  # the difference is exactly zero
 
 
 class Critic(nn.Module):

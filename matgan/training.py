@@ -237,7 +237,7 @@ class _Loop:
             "mean_amount_generated": float(amounts.sum(1).mean()),
         }
         state.history.append(row)
-        state.snapshots["T"].append(T.cpu().numpy())
+        state.snapshots["T"].append(T.cpu().numpy().copy())  # the weights change in place
         state.snapshots["amounts"].append(amounts[:_N_WATCHED].cpu().numpy())
         state.snapshots["iteration"].append(np.int64(state.iteration))
         if config.keep == "best" and total < state.best and np.isfinite(total):
