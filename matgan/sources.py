@@ -100,7 +100,8 @@ def fetch(name: str) -> Path:
     Raises
     ------
     SourceUnavailable
-        The file is nowhere and cannot be downloaded; says what was tried.
+        The file is nowhere and cannot be downloaded, or the cache folder cannot be written; says
+        why and where to put the file.
     SourceCorrupt
         The file in MATGAN_DATA, or a fresh download, has the wrong hash.
     """
@@ -124,6 +125,7 @@ def fetch(name: str) -> Path:
         )
     if not source.address:
         raise SourceCorrupt(f"{cached} has the wrong SHA-256 and no public address: replace it")
+    _check_writable(cached.parent, source.file)
     try:
         pooch.create(
             path=cached.parent,
@@ -136,10 +138,22 @@ def fetch(name: str) -> Path:
         raise SourceCorrupt(f"{source.address} sent a wrong file: {error}") from error
     except OSError as error:  # requests' errors are OSErrors too
         raise SourceUnavailable(
-            f"{source.file} could not be had from {source.address} ({_one_line(error)}); "
+            f"{source.file} could not be had from {source.address} ({_reason(error)}); "
             f"put it into {cached.parent} or into the folder MATGAN_DATA names"
         ) from error
     return cached
+
+
+def _check_writable(folder: Path, file: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"0")  # a full disk still makes empty files
+    except OSError as error:
+        raise SourceUnavailable(
+            f"{file} cannot be stored: the cache folder {folder} cannot be written "
+            f"({_reason(error)}); let MATGAN_CACHE name another folder"
+        ) from error
 
 
 def _download(address: str, target: str, pooch_: pooch.Pooch) -> None:
@@ -159,33 +173,54 @@ def _download(address: str, target: str, pooch_: pooch.Pooch) -> None:
         Path(target).write_bytes(wheels[0].read_bytes())
 
 
-def _one_line(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """The first cause of an error in one line: requests and urllib3 wrap it several times."""
+    while error.__context__ is not None:
+        error = error.__context__
     return " ".join(str(error).split())[:300]
 
 
 def read_csv(source: str, member: str | None, columns: dict[str, str]) -> pd.DataFrame:
-    """A CSV file with the given columns and types ("str" or "float"), checked row by row."""
+    """A CSV file with the given columns and types ("str" or "float"), checked row by row.
+
+    Raises
+    ------
+    SourceUnavailable
+        As `fetch`.
+    SourceCorrupt
+        As `fetch`; the member or a column is missing, a row has too many cells or a cell that is
+        empty or no finite number: names the file, the row (0-based) and the column.
+    """
     path = fetch(source)
     where = f"{path.name}: {member}" if member else path.name
     keep = {"keep_default_na": False, "dtype": str}  # "NaN" and "Na" are formulas, not gaps
-    if member:
-        with zipfile.ZipFile(path) as wheel, wheel.open(member) as file:
-            table = pd.read_csv(file, **keep)
-    else:
-        table = pd.read_csv(path, **keep)
+    try:
+        if member:  # read in memory, by its own name: nothing of a wheel is ever unpacked
+            with zipfile.ZipFile(path) as wheel, wheel.open(member) as file:
+                table = pd.read_csv(file, **keep)
+        else:
+            table = pd.read_csv(path, **keep)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for labels
+            raise ValueError("rows have more cells than there are column names")
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise SourceCorrupt(f"{where} is no readable table ({_reason(error)})") from error
     missing = set(columns) - set(table.columns)
     if missing:
         raise SourceCorrupt(f"{where} lacks the column(s) {', '.join(sorted(missing))}")
     table = table[list(columns)]
     for column, kind in columns.items():
+        cells = table[column]
         if kind == "float":
-            number = pd.to_numeric(table[column], errors="coerce")
-            if (bad := ~np.isfinite(number)).any():
-                row = int(np.flatnonzero(bad)[0])
-                raise SourceCorrupt(
-                    f"{where}, row {row}: {column} is {table[column].iloc[row]!r}, not a number"
-                )
-            table = table.assign(**{column: number})
+            table = table.assign(**{column: pd.to_numeric(cells, errors="coerce")})
+            bad = ~np.isfinite(table[column])
+        else:
+            bad = cells == ""
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            wanted = "a finite number" if kind == "float" else "a text"
+            raise SourceCorrupt(
+                f"{where}, row {row}: {column} is {cells.iloc[row]!r}, not {wanted}"
+            )
     return table
 
 
