@@ -139,7 +139,7 @@ def fetch(name: str) -> Path:
     except OSError as error:  # requests' errors are OSErrors too
         raise SourceUnavailable(
             f"{source.file} could not be had from {source.address} ({_reason(error)}); "
-            f"put it into {cached.parent} or into the folder MATGAN_DATA names"
+            f"save it as {cached} or in the folder that MATGAN_DATA names"
         ) from error
     return cached
 
@@ -169,7 +169,10 @@ def _download(address: str, target: str, pooch_: pooch.Pooch) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
-            raise OSError(f"pip download failed: {done.stderr.strip()[-300:]}")
+            # pip repeats the fault of the network many times and ends with a line that hides it
+            fault = re.search(r"\[Errno -?\d+\][^'\")]*", done.stderr)
+            last = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise OSError(f"pip download failed: {fault[0] if fault else last}")
         Path(target).write_bytes(wheels[0].read_bytes())
 
 

