@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
-from smact import Element, metals
+from smact import Element
 from smact.screening import MIXED_VALENCE_ELEMENTS, ICSD24FilterConfig
 from smact.utils.oxidation import ICSD24OxStatesFilter
 
@@ -25,6 +25,7 @@ _SMACT_SETS = {
 }
 SETS = (*_SMACT_SETS, "icsd24-consensus")
 
+_MIXED_VALENCE_LIMIT = 1_000_000  # combinations of states that SMACT is willing to try
 _LARGEST_STATE = 20  # no element is known beyond +9; a larger number is a typing mistake
 
 
@@ -147,21 +148,29 @@ def electronegativities() -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values])
 
 
-def is_metal() -> np.ndarray:
-    """(85,) bool: what SMACT counts as a metal; germanium and antimony are, promethium is not."""
-    return np.isin(ELEMENTS, metals)
-
-
+@lru_cache
 def has_mixed_valence() -> np.ndarray:
     """(85,) bool: elements that SMACT lets take several oxidation states in one compound."""
     return np.isin(ELEMENTS, sorted(MIXED_VALENCE_ELEMENTS))
 
 
-@lru_cache
-def valence_electrons() -> np.ndarray:
-    """Valence electrons as SMACT's metallicity score counts them: (85,), NaN where unknown."""
-    values = [Element(symbol).num_valence_modified for symbol in ELEMENTS]
-    return np.array([np.nan if value is None else float(value) for value in values])
+def mixed_valence_tried(elements, amounts, table: OxidationStates) -> np.ndarray:
+    """Whether SMACT would try mixed valence: an element allows it, not too many combinations.
+
+    Parameters
+    ----------
+    elements, amounts : (n, k) int arrays
+        Elements of each composition and how many atoms of each.
+    table : OxidationStates
+
+    Returns
+    -------
+    (n,) bool array
+    """
+    several = has_mixed_valence()[elements]
+    n_states = np.array([len(states) for states in table.states], dtype=float)[elements]
+    combinations = np.where(several, n_states**amounts, n_states).prod(axis=1)
+    return several.any(axis=1) & (combinations <= _MIXED_VALENCE_LIMIT)
 
 
 @lru_cache

@@ -14,26 +14,26 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
 import numpy as np
-from smact import d_block
 
 from matgan.composition import CompositionError, amounts_matrix, whole_counts
-from matgan.elements import ELEMENTS, N_ELEMENTS
+from matgan.elements import N_ELEMENTS
+from matgan.explanation import Explanation, explain
+from matgan.metallicity import is_metal, metallicity
 from matgan.oxidation import (
     OxidationStates,
     electronegativities,
     has_mixed_valence,
-    is_metal,
+    mixed_valence_tried,
     oxidation_states,
-    valence_electrons,
 )
+
+__all__ = ["Explanation", "charge_neutral", "electronegativity_balanced", "explain"]
 
 _CHUNK = 100_000  # compositions at a time
 _WORD_SPAN = 31  # charges from -31 to 31 fit the bits of a machine word
 _LONG_BITS = 400_000_000  # bits of longer sets of charges at a time, at most
 _LARGEST_COUNT = 255
 _NO_CHARGE = 1 << 40  # fills the columns of a table of charges
-_MIXED_VALENCE_LIMIT = 1_000_000  # combinations; beyond it SMACT does not try mixed valence
-_D_BLOCK = np.isin(ELEMENTS, d_block)
 
 
 def charge_neutral(
@@ -60,10 +60,10 @@ def charge_neutral(
         See `matgan.oxidation.oxidation_states`. A composition with an element that has no state
         is not neutral.
     include_alloys : bool
-        Compositions of metals only pass. `matgan.oxidation.is_metal` says which are: Ge and Sb
+        Compositions of metals only pass. `matgan.metallicity.is_metal` says which are: Ge and Sb
         are, Pm is not.
     check_metallicity : bool
-        Compositions pass whose `metallicity` reaches metallicity_threshold.
+        Compositions pass whose `matgan.metallicity.metallicity` reaches metallicity_threshold.
     mixed_valence : bool
         Atoms of the elements in `matgan.oxidation.has_mixed_valence` may differ in oxidation
         state, if SMACT would try it: no more than a million combinations. This depends on the
@@ -125,11 +125,6 @@ def electronegativity_balanced(
     )
 
 
-def all_metal(counts: np.ndarray) -> np.ndarray:
-    """Which compositions (n, 85) consist of metals only: (n,) bool."""
-    return ~(np.asarray(counts)[:, ~is_metal()] > 0).any(axis=1)
-
-
 def _judge(
     compositions,
     states,
@@ -152,7 +147,7 @@ def _judge(
                 continue
             passed = _reaches_zero(elements, amounts, table, balanced)
             if mixed_valence:
-                again = ~passed & _mixed_valence_tried(elements, amounts, table)
+                again = ~passed & mixed_valence_tried(elements, amounts, table)
                 passed[again] = _reaches_zero(
                     elements[again], amounts[again], table, balanced, mixed=True
                 )
@@ -161,7 +156,7 @@ def _judge(
             if include_alloys:
                 passed |= is_metal()[elements].all(axis=1)
             if metallicity_threshold < np.inf:
-                passed |= _metallicity(elements, amounts) >= metallicity_threshold
+                passed |= metallicity(elements, amounts) >= metallicity_threshold
             verdict[rows] = passed
         verdicts.append(verdict)
     return np.concatenate(verdicts)
@@ -323,34 +318,3 @@ def _balance(kind, positive, negative, eneg, span: int) -> np.ndarray:
         mixed = _add(mixed, negative, kind[:, j], width)
         cations = _add(cations, positive, kind[:, j], width)
     return ((cations | mixed) & 1).astype(bool) & ~np.isnan(eneg).any(axis=1)
-
-
-def _mixed_valence_tried(elements, amounts, table: OxidationStates) -> np.ndarray:
-    """Whether SMACT would try mixed valence for the elements (n, k): (n,) bool."""
-    several = has_mixed_valence()[elements]
-    n_states = np.array([len(states) for states in table.states], dtype=float)[elements]
-    combinations = np.where(several, n_states**amounts, n_states).prod(axis=1)
-    return several.any(axis=1) & (combinations <= _MIXED_VALENCE_LIMIT)
-
-
-def _metallicity(elements, amounts) -> np.ndarray:
-    """SMACT's metallicity score of compositions of k >= 2 elements, (n, k) each: (n,) from 0 to 1.
-
-    Weighted sum of the fraction of metal atoms and of d-block atoms, the number of metals (3 or
-    more count alike), how close the valence electrons per atom are to 8, and how small the mean
-    difference of electronegativity is between elements.
-    """
-    k = elements.shape[1]
-    total = amounts.sum(axis=1)
-    metal = is_metal()[elements]
-    metals = (amounts * metal).sum(axis=1) / total
-    d_electrons = (amounts * _D_BLOCK[elements]).sum(axis=1) / total
-    n_metals = np.minimum(metal.sum(axis=1) / 3, 1)
-    valence = (amounts * valence_electrons()[elements]).sum(axis=1) / total
-    octet = np.where(np.isnan(valence), 0.5, 1 - np.abs(valence - 8) / 8)
-    eneg = electronegativities()[elements]
-    # the mean over pairs of a sorted row, each element counted by its place
-    difference = (eneg * (2 * np.arange(k) - k + 1)).sum(axis=1) * 2 / (k * (k - 1))
-    alike = np.where(np.isnan(difference), 0.5, 1 - np.minimum(difference / 3, 1))
-    score = 0.3 * metals + 0.2 * d_electrons + 0.2 * n_metals + 0.15 * octet + 0.15 * alike
-    return score.clip(0, 1)
