@@ -25,13 +25,9 @@ import yaml
 from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 
-from matgan.runs import PROJECT, device, read_manifest, replacing, update_manifest
+from matgan.runs import PROJECT, RunError, device, read_manifest, replacing, update_manifest
 
 PACKAGE = Path(__file__).resolve().parent
-
-
-class UsageError(Exception):
-    """What was asked for cannot be run; the message says why."""
 
 
 @dataclass
@@ -62,7 +58,7 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
     except Timeout:
         print(f"Another run is using {run_dir}: wait for it or choose another --run-dir.")
         return 2
-    except (UsageError, RuntimeError, ValueError) as error:
+    except RunError as error:
         print(error)
         return 2
     except OSError as error:  # a read-only or full disk
@@ -113,23 +109,23 @@ def plan(
 
     Raises
     ------
-    UsageError
+    RunError
         Unknown profile, notebook or parameter, or a value of another type than the default's;
         names it.
     """
     profiles = yaml.safe_load((folder / "profiles.yaml").read_text(encoding="utf-8"))
     if profile not in profiles:
-        raise UsageError(f"unknown profile {profile!r}; there are {', '.join(profiles)}")
+        raise RunError(f"unknown profile {profile!r}; there are {', '.join(profiles)}")
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     for wanted in only:
         if not any(wanted in (path.stem, path.stem[:2]) for path in found):
             names = ", ".join(path.stem for path in found)
-            raise UsageError(f"there is no notebook {wanted!r}; there are {names}")
+            raise RunError(f"there is no notebook {wanted!r}; there are {names}")
     paths = [p for p in found if not only or p.stem in only or p.stem[:2] in only]
     defaults = {path: _declared(path) for path in paths}
     for name, _ in overrides:
         if not any(name in declared for declared in defaults.values()):
-            raise UsageError(f"no notebook to run declares the parameter {name!r}")
+            raise RunError(f"no notebook to run declares the parameter {name!r}")
     notebooks = []
     for path in paths:
         chosen = {**profiles[profile]["all"], **profiles[profile].get(path.stem, {})}
@@ -145,7 +141,7 @@ def _declared(path: Path) -> dict:
     notebook = nbformat.read(path, as_version=4)
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise UsageError(f"{path.name} needs one cell tagged `parameters`, it has {len(cells)}")
+        raise RunError(f"{path.name} needs one cell tagged `parameters`, it has {len(cells)}")
     declared = {}
     for line in ast.parse(cells[0].source).body:
         if isinstance(line, ast.Assign | ast.AnnAssign):
@@ -160,7 +156,7 @@ def _declared(path: Path) -> dict:
 def _check(notebook: str, parameters: dict, declared: dict) -> None:
     for name in ("run_dir", *parameters):
         if name not in declared:
-            raise UsageError(f"{notebook} declares no parameter {name!r} in its `parameters` cell")
+            raise RunError(f"{notebook} declares no parameter {name!r} in its `parameters` cell")
     for name, value in parameters.items():
         default = declared[name]
         fits = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(
@@ -169,7 +165,7 @@ def _check(notebook: str, parameters: dict, declared: dict) -> None:
         whole = isinstance(default, float) and type(value) is int
         if not (default is None or value is None or fits or whole):
             kind = type(default).__name__
-            raise UsageError(f"{notebook}: the parameter {name!r} is of type {kind}, not {value!r}")
+            raise RunError(f"{notebook}: the parameter {name!r} is of type {kind}, not {value!r}")
 
 
 def _value(text: str) -> object:
@@ -248,7 +244,7 @@ def _prepare_environment() -> None:
     for name in ("MATGAN_DATA", "MATGAN_CACHE"):  # kernels start in notebooks/
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).resolve())
-    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     # the kernel python3 of this environment, not one of the same name in the home folder
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
@@ -273,6 +269,7 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
             str(running).replace("{", "{{").replace("}", "}}"),
             {**notebook.parameters, "run_dir": str(run_dir)},
             kernel_name="python3",
+            language="python",
             extra_arguments=["--log-level=50"],  # a kernel's own log says nothing to a reader
             cwd=notebook.path.parent,
             progress_bar={"desc": notebook.name, "disable": None},  # a bar on a terminal only
@@ -282,9 +279,8 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
         message = f"{error.ename}: {error.evalue.strip()[:2000]}"
         failure = _tell(notebook, result, f"In [{error.exec_count}]", error.source, message)
     except DeadKernelError:
-        source, number = _last_started(running)
         message = "The kernel died: out of memory, or killed from outside."
-        failure = _tell(notebook, result, f"In [{number}]", source, message)
+        failure = _tell(notebook, result, *_last_started(running), message)
     finally:
         if running.exists():
             os.replace(running, result)
@@ -312,11 +308,11 @@ def _tell(notebook: Notebook, result: Path, cell: str, source: str, message: str
     )
 
 
-def _last_started(path: Path) -> tuple[str, int]:
-    """Source and number, among the code cells, of the cell that ran last."""
+def _last_started(path: Path) -> tuple[str, str]:
+    """Label and source of the code cell that ran last."""
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
-    started = [i for i, cell in enumerate(cells) if cell.metadata.papermill.get("start_time")]
-    return cells[started[-1]].source, started[-1] + 1
+    started = [cell for cell in cells if cell.metadata.papermill.get("start_time")] or cells[:1]
+    return f"In [{len(started)}]", started[-1].source
 
 
 def _publish(run_dir: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+class RunError(Exception):
+    """What is asked of a run cannot be done; the message says why."""
 
 
 class NotYetMade(FileNotFoundError):
@@ -179,12 +184,12 @@ def device() -> str:
 
     Raises
     ------
-    RuntimeError
+    RunError
         `MATGAN_DEVICE` names another device, or CUDA where torch finds none.
     """
     wanted = os.environ.get("MATGAN_DEVICE", "")
     if wanted not in ("", "cpu", "cuda"):
-        raise RuntimeError(f"MATGAN_DEVICE is {wanted!r}; it can be cpu or cuda")
+        raise RunError(f"MATGAN_DEVICE is {wanted!r}; it can be cpu or cuda")
     if wanted == "cpu":
         return "cpu"
     try:
@@ -194,7 +199,7 @@ def device() -> str:
     except ImportError:
         found = False
     if wanted == "cuda" and not found:
-        raise RuntimeError("MATGAN_DEVICE is cuda, but torch finds no CUDA device")
+        raise RunError("MATGAN_DEVICE is cuda, but torch finds no CUDA device")
     return "cuda" if found else "cpu"
 
 
@@ -206,7 +211,7 @@ def read_manifest(run_dir: Path) -> dict:
 
     Raises
     ------
-    ValueError
+    RunError
         The file is no manifest; names it.
     """
     path = Path(run_dir) / MANIFEST
@@ -216,7 +221,7 @@ def read_manifest(run_dir: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["notebooks"].items()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(
+        raise RunError(
             f"{path} is damaged: delete it, and the run starts from its first notebook"
         ) from error
     return manifest
@@ -257,6 +262,7 @@ def git_state() -> dict:
         return {}
 
 
+@cache
 def _environment() -> dict:
     installed = {d.name: d.version for d in importlib.metadata.distributions()}
     return {

@@ -120,7 +120,7 @@ def test_opening_a_run_again_starts_its_entry_anew(run):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"notebooks": 3}', '{"notebooks": {'])
 def test_a_damaged_manifest_is_named(run, text):
     (run.folder / "manifest.json").write_text(text)
-    with pytest.raises(ValueError, match=r"manifest\.json is damaged: delete it"):
+    with pytest.raises(runs.RunError, match=r"manifest\.json is damaged: delete it"):
         run.record(loss=1)
 
 
@@ -160,10 +160,10 @@ def test_the_device_can_be_chosen(monkeypatch):
     assert runs.device() == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("MATGAN_DEVICE", "cuda")
-    with pytest.raises(RuntimeError, match="finds no CUDA device"):
+    with pytest.raises(runs.RunError, match="finds no CUDA device"):
         runs.device()
     monkeypatch.setenv("MATGAN_DEVICE", "gpu")
-    with pytest.raises(RuntimeError, match="'gpu'"):
+    with pytest.raises(runs.RunError, match="'gpu'"):
         runs.device()
 
 
