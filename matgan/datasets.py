@@ -18,6 +18,7 @@ __all__ = [
     "load_mp_gap",
     "load_oqmd",
     "load_supercon",
+    "one_element_apart",
     "random_split",
     "read_oqmd",
     "sources",
@@ -69,7 +70,7 @@ def curate_oqmd(
     amounts, bad = amounts_matrix(raw["formula"], on_error="report")
     good = np.ones(len(raw), dtype=bool)
     good[bad["row"].to_numpy(dtype=int)] = False
-    table = keep(raw.reset_index(drop=True), good, "an element outside the 85")
+    table = keep(raw.reset_index(drop=True), good, "not a composition of the 85 elements")
     counts = reduced(amounts)
     table = table.assign(formula=formulas(counts), at=np.arange(len(table)))
     best = table.sort_values("target", kind="stable").drop_duplicates("formula").index
@@ -113,6 +114,40 @@ def random_split(n: int, test_fraction: float = 0.1, seed: int = 0) -> np.ndarra
     order = np.random.default_rng(seed).permutation(n)
     parts[order[: round(n * test_fraction)]] = "test"
     return parts
+
+
+def one_element_apart(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which compositions become one of the others when a single element is replaced.
+
+    Parameters
+    ----------
+    counts : (n, 85) uint8 array
+    others : (m, 85) uint8 array
+
+    Returns
+    -------
+    (n,) bool array
+        True where some other composition has the same amounts of all elements but one, and a
+        different element with the amount of that one.
+    """
+    known: dict[bytes, set[int]] = {}  # a composition without one element -> the elements there
+    for rest, element in _without_each_element(others):
+        known.setdefault(rest, set()).add(element)
+    found = np.zeros(len(counts), dtype=bool)
+    rows = np.repeat(np.arange(len(counts)), np.count_nonzero(counts, axis=1))
+    for row, (rest, element) in zip(rows, _without_each_element(counts), strict=True):
+        found[row] |= not known.get(rest, {element}) <= {element}
+    return found
+
+
+def _without_each_element(counts: np.ndarray):
+    """(key of the other elements and the amount of this one, this element), row by row."""
+    rows, elements = np.nonzero(counts)
+    left = counts[rows]
+    amounts = left[np.arange(len(rows)), elements]
+    left[np.arange(len(rows)), elements] = 0
+    keys = np.column_stack([left, amounts])
+    return ((key.tobytes(), element) for key, element in zip(keys, elements.tolist(), strict=True))
 
 
 # --- Materials Project --------------------------------------------------------------------------
