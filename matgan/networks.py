@@ -104,11 +104,12 @@ def _fit(size_in: int, size_out: int, stride: int, kernel: int) -> tuple[int, in
 
 
 class SlotGenerator(nn.Module):
-    """Ours: fills up to `slots` places of a formula, each with an element and its count.
+    """Ours: fills the places of a formula one after the other, each with an element and a count.
 
-    The first two slots always hold an element; a later one may stay empty, and no element comes
-    twice. Elements and counts are drawn with the straight-through Gumbel-softmax (Jang et al.
-    2017), so every output decodes to a formula.
+    Each slot knows the noise and what the earlier slots hold. The first two slots always hold an
+    element; a later one may stay empty, and no element comes twice, so every output decodes to a
+    formula. Elements and counts are drawn with the straight-through Gumbel-softmax (Jang et al.
+    2017).
     """
 
     def __init__(self, config: Config):
@@ -119,27 +120,35 @@ class SlotGenerator(nn.Module):
         for wide, narrow in itertools.pairwise(widths):
             layers += [nn.Linear(wide, narrow), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.elements = nn.Linear(widths[-1], self.slots * (N_ELEMENTS + 1))  # the last: none
-        self.counts = nn.Linear(widths[-1], self.slots * N_COUNTS)
+        width = widths[-1]
+        self.start = nn.Parameter(torch.zeros(self.slots, width))  # tells the slots apart
+        self.seen_element = nn.Linear(N_ELEMENTS + 1, width, bias=False)
+        self.seen_count = nn.Linear(N_COUNTS, width, bias=False)
+        self.mix = nn.Linear(width, width)
+        self.to_element = nn.Linear(width, N_ELEMENTS + 1)  # the last class: none
+        self.to_count = nn.Linear(width, N_COUNTS)
 
     def forward(self, z: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0):
         """(B, latent_dim) noise to a (B, 85, 8) one-hot count matrix."""
-        h = self.body(z)  # (B, hidden)
-        element_logits = self.elements(h).view(-1, self.slots, N_ELEMENTS + 1)
-        counts = gumbel_one_hot(self.counts(h).view(-1, self.slots, N_COUNTS), rng, temperature)
-        taken = torch.zeros_like(element_logits[:, 0])  # (B, 86): 1 where it may not be drawn
-        taken[:, -1] = 1.0
-        elements = []
+        memory = self.body(z)  # (B, hidden): the noise, and later what was drawn
+        taken = F.one_hot(torch.full((len(z),), N_ELEMENTS, device=z.device))  # (B, 86): not "none"
+        matrix = 0.0
         for slot in range(self.slots):
             if slot == 2:
-                taken = torch.cat([taken[:, :-1], torch.zeros_like(taken[:, -1:])], dim=1)
-            logits = element_logits[:, slot].masked_fill(taken > 0, -torch.inf)
-            drawn = gumbel_one_hot(logits, rng, temperature)  # (B, 86)
-            elements.append(drawn[:, :-1])
-            taken = taken + torch.cat(
-                [drawn[:, :-1].detach(), torch.zeros_like(drawn[:, -1:])], dim=1
-            )
-        return torch.einsum("bse,bsk->bek", torch.stack(elements, dim=1), counts)  # (B, 85, 8)
+                taken = taken * self._is_element  # from now on a slot may stay empty
+            state = F.relu(self.mix(F.relu(memory + self.start[slot])))
+            logits = self.to_element(state).masked_fill(taken > 0, -torch.inf)
+            element = gumbel_one_hot(logits, rng, temperature)  # (B, 86)
+            memory = memory + self.seen_element(element)
+            count = gumbel_one_hot(self.to_count(F.relu(memory)), rng, temperature)  # (B, 8)
+            memory = memory + self.seen_count(count)
+            taken = taken + element.detach() * self._is_element
+            matrix = matrix + element[:, :-1, None] * count[:, None]  # (B, 85, 8)
+        return matrix
+
+    @property
+    def _is_element(self) -> Tensor:
+        return torch.arange(N_ELEMENTS + 1, device=self.start.device) < N_ELEMENTS
 
 
 def gumbel_one_hot(logits: Tensor, rng: torch.Generator | None, temperature: float) -> Tensor:

@@ -102,14 +102,14 @@ def test_normal_initialisation_is_standard_normal():
                 assert abs(value.mean()) < 0.1 and abs(value.std() - 1) < 0.1
 
 
-def test_slots_hold_two_to_seven_different_elements_with_one_count_each():
+def test_slots_hold_two_to_five_different_elements_with_one_count_each():
     torch.manual_seed(0)
     matrix = SlotGenerator(LEARNING)(torch.randn(500, 128))
     assert set(matrix.unique().tolist()) <= {0.0, 1.0}
     per_element = matrix.sum(2)
     assert per_element.max() == 1  # never two counts for one element
     n_elements = per_element.sum(1)
-    assert n_elements.min() >= 2 and n_elements.max() <= 7
+    assert n_elements.min() >= 2 and n_elements.max() == 5
 
 
 def test_the_gumbel_draw_follows_the_softmax_and_passes_its_gradient():
@@ -139,7 +139,8 @@ def test_gradients_reach_every_weight_of_the_generator(config):
 
 def test_effective_rank_of_known_matrices():
     assert effective_rank(torch.eye(85)) == pytest.approx(85, rel=1e-3)
-    assert effective_rank(torch.outer(torch.arange(1.0, 86), torch.ones(128))) == pytest.approx(1, rel=1e-3)
+    one = torch.outer(torch.arange(1.0, 86), torch.ones(128))
+    assert effective_rank(one) == pytest.approx(1, rel=1e-3)
     assert effective_rank(torch.diag(torch.tensor([2.0, 1.0]))) == pytest.approx(9 / 5)
 
 
