@@ -114,7 +114,7 @@ make_venv() {
         say "Keeping the torch with CUDA in $torch_folder"
         printf '%s\n' "$torch_folder" >>"$site/matgan.pth"
         lock="$venv/requirements.lock"
-        grep -v '^torch==' "$root/requirements.lock" >"$lock"
+        sed '/^torch==/d' "$root/requirements.lock" >"$lock"
     fi
     install_packages "$lock" || die "The packages could not be installed (see above); try again."
     printf '%s\n' "$1" >"$mark"

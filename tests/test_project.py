@@ -1,0 +1,283 @@
+"""The project as a whole: pins, imports, import directions, run_all.sh."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+MODULES = {path.stem: path for path in (ROOT / "matgan").glob("*.py") if path.stem != "__init__"}
+
+# --- pins ----------------------------------------------------------------------------------------
+
+CONDA_NAMES = {"pytorch": "torch"}
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(lines, equals="=="):
+    """{normalised name: version} of the lines of pinned requirements."""
+    pairs = [line.split(equals) for line in lines if line.strip() and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs), [pair for pair in pairs if len(pair) != 2]
+    return {normal(name): version.strip() for name, version in pairs}
+
+
+@pytest.fixture(scope="module")
+def direct():
+    """Pins of pyproject.toml, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return pins(sum(project["optional-dependencies"].values(), project["dependencies"]))
+
+
+def test_the_conda_environment_has_the_same_pins(direct):
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    conda = pins([e for e in entries if isinstance(e, str)], equals="=")
+    from_pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    assert conda.pop("python") == "3.11"
+    found = {CONDA_NAMES.get(name, name): version for name, version in conda.items()}
+    assert found | pins([e for e in from_pip if e != "-e ."]) == direct
+
+
+def test_the_lock_has_the_same_pins_and_all_they_need(direct):
+    lock = pins((ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines())
+    assert {name: lock.get(name) for name in direct} == direct
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    for name in lock:
+        try:
+            needs = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:  # an environment without the development extra
+            continue
+        for need in needs:
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                # torch's CUDA build asks for its own companions, by exact version
+                companion = name == "torch" and re.match("nvidia|cuda|triton", need.name)
+                assert normal(need.name) in lock or companion, f"{name} needs {need}"
+
+
+def test_citation_and_package_say_the_same_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    import matgan
+
+    assert citation["version"] == matgan.__version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+# --- imports -------------------------------------------------------------------------------------
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, matgan; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "matgan.elements" in loaded
+    heavy = {"torch", "pymatgen", "smact", "pandas", "numpy", "sklearn", "matplotlib", "openTSNE"}
+    assert not heavy & loaded
+
+
+def imported(path, top_level=False):
+    """Modules that a file imports, at its top level or anywhere; matgan's as matgan.NAME."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set()
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "matgan":
+            names |= {f"matgan.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            names.add(node.module)
+    return names
+
+
+def ours(path):
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("matgan.")}
+    return names & set(MODULES)
+
+
+GRAPH = {name: ours(path) for name, path in MODULES.items()}
+
+
+def reached(name):
+    """Modules of the package that a module imports, directly or through others."""
+    found, todo = set(), [name]
+    while todo:
+        new = GRAPH[todo.pop()] - found
+        found |= new
+        todo += new
+    return found
+
+
+LAYERS = [  # each may import those above it; modules that are not named may stand between
+    {"elements"},
+    {"composition"},
+    {"datasets", "features", "validity", "networks"},
+    {"training", "regression", "generation", "projection"},
+    {"plots"},
+]
+
+
+def test_imports_point_one_way():
+    list(TopologicalSorter(GRAPH).static_order())  # raises CycleError
+    for level, layer in enumerate(LAYERS):
+        later = set().union(*LAYERS[level + 1 :])
+        for name in layer & set(MODULES):
+            assert not reached(name) & later, f"{name} reaches {reached(name) & later}"
+
+
+def test_nothing_but_notebooks_imports_runs_and_plots():
+    users = {name for name, needs in GRAPH.items() if needs & {"runs", "plots", "execute"}}
+    assert users <= {"execute"}
+    assert "plots" not in GRAPH["execute"]
+
+
+def test_training_needs_only_torch_and_numpy():
+    for name in {"training", *reached("training")}:
+        packages = {module.split(".")[0] for module in imported(MODULES[name], top_level=True)}
+        assert packages - sys.stdlib_module_names <= {"torch", "numpy", "matgan"}, name
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_says_what_it_is(name):
+    docstring = ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    assert docstring and docstring.splitlines()[0].endswith((".", ":", "`"))
+
+
+# --- run_all.sh ----------------------------------------------------------------------------------
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
+EXECUTE = "import sys\nprint('ran', sys.prefix, sys.argv[1:])\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A small stand-in for the project, in a path with spaces: no pins, a package that prints."""
+    folder = tmp_path / "a b" / "my project"
+    (folder / "matgan").mkdir(parents=True)
+    (folder / "matgan" / "__init__.py").write_text("")
+    (folder / "matgan" / "execute.py").write_text(EXECUTE)
+    (folder / "requirements.lock").write_text("# nothing\n")
+    (folder / "pyproject.toml").write_text(
+        "[project]\ndependencies = ['no-such-package==1']\n"
+        "[project.optional-dependencies]\ntest = []\n"
+    )
+    shutil.copy(ROOT / "run_all.sh", folder)
+    return folder
+
+
+def run_all(project, *arguments, cwd=None, **environment):
+    return subprocess.run(
+        ["bash", project / "run_all.sh", *arguments],
+        cwd=cwd or project.parent,
+        env={
+            **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")},
+            "PYTHON": sys.executable,
+            "PIP_NO_INDEX": "1",  # no network for these tests
+            "UV_OFFLINE": "1",
+            "PATH": "/usr/bin:/bin",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@needs_bash
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_works_from_any_folder_and_makes_nothing(project, tmp_path, option):
+    done = run_all(project, option, cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("--profile", "--only", "--no-venv", "test", "MATGAN_DATA"):
+        assert word in done.stdout
+    assert not (project / ".venv").exists()
+
+
+@needs_bash
+def test_too_old_a_python_is_refused_with_what_to_install(project, tmp_path):
+    old = tmp_path / "old python"
+    old.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec \'{sys.executable}\' -c "import sys\n'
+        'sys.version_info = (3, 10, 4)\n$2"\nexit 9\n'
+    )
+    old.chmod(0o755)
+    for option in ("test", "--no-venv"):
+        done = run_all(project, option, PYTHON=str(old))
+        assert done.returncode == 2
+        assert "needs Python 3.11 or later" in done.stderr
+        assert "apt install python3" in done.stderr
+    assert not (project / ".venv").exists()
+
+
+@needs_bash
+def test_an_unknown_command_is_refused(project):
+    done = run_all(project, "tset")
+    assert done.returncode == 2
+    assert "unknown command 'tset'" in done.stderr
+
+
+@needs_bash
+def test_no_venv_names_the_missing_packages(project):
+    done = run_all(project, "--no-venv", "--profile", "smoke")
+    assert done.returncode == 2
+    assert "lacks no-such-package" in done.stderr
+    assert "pip install -r requirements.lock" in done.stderr
+    assert not (project / ".venv").exists()
+
+
+@needs_bash
+def test_no_venv_runs_in_the_activated_environment_with_arguments_untouched(project):
+    (project / "pyproject.toml").write_text(
+        "[project]\ndependencies = ['pytest==0']\n[project.optional-dependencies]\ntest = []\n"
+    )
+    done = run_all(project, "-p", "name", "a b; $(touch x) *", "--no-venv", "--only", "02")
+    assert done.returncode == 0, done.stderr
+    assert f"ran {sys.prefix} ['-p', 'name', 'a b; $(touch x) *', '--only', '02']" in done.stdout
+
+
+@needs_bash
+def test_a_broken_set_up_does_not_count_and_a_whole_one_is_kept(project):
+    lock, venv = project / "requirements.lock", project / ".venv"
+    lock.write_text("no-such-package==1\n")
+    done = run_all(project, "--profile", "smoke")
+    assert done.returncode == 2
+    assert "could not be installed" in done.stderr
+    assert "ran" not in done.stdout
+
+    lock.write_text("# nothing\n")
+    done = run_all(project, "--profile", "smoke")
+    assert f"ran {venv} ['--profile', 'smoke']" in done.stdout, done.stderr
+    (venv / "kept").write_text("")
+    assert run_all(project).stdout.startswith(f"ran {venv} []")
+    assert (venv / "kept").exists()
+
+    (venv / ".matgan-pins").unlink()
+    done = run_all(project)
+    assert done.returncode == 2
+    assert "was not made by run_all.sh" in done.stderr
+    assert (venv / "kept").exists()
+
+
+@needs_bash
+def test_a_torch_that_works_with_cuda_is_kept(project, tmp_path):
+    (project / "requirements.lock").write_text("torch==99\n")  # cannot be installed
+    library = tmp_path / "cuda library"
+    (library / "torch").mkdir(parents=True)
+    torch = "class cuda:\n    @staticmethod\n    def is_available():\n        return True\n"
+    (library / "torch" / "__init__.py").write_text(torch)
+    (project / "matgan" / "execute.py").write_text("import torch\nprint('ran', torch.__file__)\n")
+    assert run_all(project, "setup", PYTHONPATH=str(library)).returncode == 0
+    done = run_all(project)
+    assert f"ran {library}" in done.stdout, done.stderr
