@@ -152,12 +152,14 @@ def test_a_wrong_file_in_matgan_data_is_named_and_left_alone(cache, tmp_path, se
 
 
 def test_a_file_is_downloaded_once(cache, server, monkeypatch):
+    folder = cache / "not" / "yet" / "there"
+    monkeypatch.setenv("MATGAN_CACHE", str(folder))
     register(monkeypatch, server.address)
-    assert fetch("fake") == cache / "table.csv"
-    assert (cache / "table.csv").read_bytes() == GOOD
-    assert fetch("fake") == cache / "table.csv"
+    assert fetch("fake") == folder / "table.csv"
+    assert (folder / "table.csv").read_bytes() == GOOD
+    assert fetch("fake") == folder / "table.csv"
     assert server.requests == 1
-    assert files_in(cache) == ["table.csv"]
+    assert files_in(folder) == ["table.csv"]
 
 
 @pytest.mark.parametrize("damage", [b"", GOOD[:1000], b"X" + GOOD[1:], GOOD + b"\n"])
