@@ -201,3 +201,20 @@ def effective_rank(T: Tensor) -> Tensor:
     """Squared sum of the singular values over the sum of their squares: 1 to min(85, d)."""
     singular = torch.linalg.svdvals(T.float())
     return singular.sum() ** 2 / (singular**2).sum()
+
+
+def layer_table(network: nn.Module) -> list[dict]:
+    """Layers with weights, in the order of the data's way.
+
+    Returns
+    -------
+    list of dicts: layer, kind, weights (their shape), parameters (their number, with biases)
+    """
+    rows = []
+    for name, layer in network.named_modules():
+        own = list(layer.parameters(recurse=False))
+        if own:
+            shape = " × ".join(str(side) for side in own[0].shape)
+            kind, total = type(layer).__name__, sum(p.numel() for p in own)
+            rows.append({"layer": name, "kind": kind, "weights": shape, "parameters": total})
+    return rows
