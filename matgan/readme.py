@@ -1,0 +1,66 @@
+"""The claims table of the README, written from the published run and never by hand.
+
+    python -m matgan.readme
+
+reads figures/claims_*.csv, which the notebooks make, and rewrites the table in README.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from matgan.runs import PROJECT, replacing
+
+START, END = "<!-- claims: written by python -m matgan.readme -->", "<!-- end of claims -->"
+
+
+def claims_table(figures: Path) -> str:
+    """Markdown table of every claim: what the paper says, what was found here, the control.
+
+    Raises
+    ------
+    FileNotFoundError
+        `figures` holds no claims_*.csv.
+    """
+    files = sorted(figures.glob("claims_*.csv"))
+    if not files:
+        raise FileNotFoundError(f"{figures} holds no claims_*.csv: bash run_all.sh --publish")
+    lines = []
+    for file in files:
+        notebook = file.stem.removeprefix("claims_")
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        if not lines:
+            lines = ["| " + " | ".join([*table.columns, "notebook"]) + " |"]
+            lines.append("|---" * (len(table.columns) + 1) + "|")
+        lines += [
+            "| " + " | ".join([*row, notebook]) + " |" for row in table.itertuples(index=False)
+        ]
+    return "\n".join(lines)
+
+
+def with_claims(readme: str, table: str) -> str:
+    """The README with the text between its two claims marks replaced.
+
+    Raises
+    ------
+    ValueError
+        A mark is missing.
+    """
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"README.md lacks the marks {START!r} and {END!r}")
+    return f"{before}{START}\n{table}\n{END}{after}"
+
+
+def main() -> None:
+    path = PROJECT / "README.md"
+    text = with_claims(path.read_text(), claims_table(PROJECT / "figures"))
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

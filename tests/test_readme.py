@@ -1,0 +1,31 @@
+import re
+
+import pandas as pd
+import pytest
+
+from matgan import readme
+from matgan.runs import PROJECT
+
+README = (PROJECT / "README.md").read_text()
+
+
+def test_the_claims_in_the_readme_are_those_of_the_published_run():
+    table = readme.claims_table(PROJECT / "figures")
+    assert readme.with_claims(README, table) == README
+    for file in (PROJECT / "figures").glob("claims_*.csv"):
+        for cell in pd.read_csv(file, dtype=str, keep_default_na=False).to_numpy().ravel():
+            assert cell in README, f"{file.name}: {cell}"
+
+
+def test_every_local_link_of_the_readme_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert len(links) > 3
+    for link in links:
+        assert (PROJECT / link).exists(), link
+
+
+def test_a_readme_without_marks_or_a_folder_without_claims_is_named(tmp_path):
+    with pytest.raises(ValueError, match="lacks the marks"):
+        readme.with_claims("no marks", "| a |")
+    with pytest.raises(FileNotFoundError, match=r"holds no claims_\*\.csv"):
+        readme.claims_table(tmp_path)
