@@ -27,7 +27,8 @@ def normal(name):
 
 def pins(lines, equals="=="):
     """{normalised name: version} of the lines of pinned requirements."""
-    pairs = [line.split(equals) for line in lines if line.strip() and not line.startswith("#")]
+    texts = [line.split(" ;")[0] for line in lines if not line.startswith("#")]
+    pairs = [text.split(equals) for text in texts]
     assert all(len(pair) == 2 for pair in pairs), [pair for pair in pairs if len(pair) != 2]
     return {normal(name): version.strip() for name, version in pairs}
 
