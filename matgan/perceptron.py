@@ -1,0 +1,204 @@
+"""Fully connected networks of one shape, trained side by side as one batched model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from matgan.metrics import scores
+
+CHUNK = 2**24  # numbers in the widest layer's output while predicting
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is built and trained."""
+
+    hidden: tuple[int, ...]  # widths of the hidden layers; ReLU after each
+    dropout: tuple[float, ...]  # share of each hidden layer's outputs set to 0 while training
+    loss: str  # "mae" or "mse", of the scaled target
+    learning_rate: float  # at the start; falls to 0 along half a cosine
+    epochs: int
+    batch_size: int
+    patience: int  # epochs without a better validation loss before a network counts as finished
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Inputs (x - shift) * scale and target (y - middle) / spread of each of R networks."""
+
+    shift: np.ndarray  # (R, d)
+    scale: np.ndarray  # (R, d)
+    middle: np.ndarray  # (R,)
+    spread: np.ndarray  # (R,)
+
+
+@dataclass
+class Trained:
+    """R trained networks."""
+
+    weights: list[np.ndarray]  # (R, inputs, outputs) of each layer, float32
+    biases: list[np.ndarray]  # (R, 1, outputs) of each layer
+    best_epoch: list[int]  # the epoch whose weights these are; 0: the untrained ones
+    history: list[dict]  # network, epoch, train_loss, validation_loss and what was watched
+
+
+def initial(sizes: list[int], seeds: list[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights by He et al. (2015) for ReLU, biases 0; network r depends on seed r alone."""
+    weights = [torch.empty(len(seeds), a, b) for a, b in pairwise(sizes)]
+    for r, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        for weight in weights:
+            weight[r].normal_(0, math.sqrt(2 / weight.shape[1]), generator=generator)
+    return weights, [torch.zeros(len(seeds), 1, b) for b in sizes[1:]]
+
+
+def forward(weights, biases, x: Tensor, dropout=None, generator=None) -> list[Tensor]:
+    """Outputs of every layer for x (R, n, inputs); the last one is (R, n, 1), without ReLU."""
+    outputs = []
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        x = torch.baddbmm(bias, x, weight)  # (R, n, outputs)
+        if layer < len(weights) - 1:
+            x = torch.relu(x)
+            if dropout is not None and dropout[layer] > 0:
+                keep = 1 - dropout[layer]
+                x = x * (torch.rand(x.shape, generator=generator, device=x.device) < keep) / keep
+        outputs.append(x)
+    return outputs
+
+
+class _Data:
+    """Features and targets on the device, scaled for each network."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, scaling: Scaling, device: str):
+        self.scaling = scaling
+        self.features = torch.tensor(X, dtype=torch.float32, device=device)  # (n, d), a copy
+        self.shift, self.scale = (
+            torch.as_tensor(a, dtype=torch.float32, device=device)[:, None]
+            for a in (scaling.shift, scaling.scale)
+        )  # (R, 1, d)
+        # scaled in float64, so that a large offset costs no digits
+        target = (y - scaling.middle[:, None]) / scaling.spread[:, None]
+        self.target = torch.as_tensor(target, dtype=torch.float32, device=device)  # (R, n)
+
+    def inputs(self, index: Tensor) -> Tensor:
+        """(R, batch, d) from the row numbers (R, batch)."""
+        return (self.features[index] - self.shift) * self.scale
+
+    @torch.no_grad()
+    def outputs(self, weights, biases, r: int, rows: Tensor) -> Tensor:
+        """(n_r,) scaled predictions of network r."""
+        one = [[p[r : r + 1] for p in ps] for ps in (weights, biases)]
+        step = max(1, CHUNK // max(w.shape[2] for w in weights))
+        parts = []
+        for chunk in rows.split(step):
+            x = (self.features[chunk] - self.shift[r]) * self.scale[r]
+            parts.append(forward(*one, x[None])[-1][0, :, 0])
+        return torch.cat(parts)
+
+
+def _losses(out: Tensor, target: Tensor, loss: str) -> Tensor:
+    error = out - target
+    return (error.abs() if loss == "mae" else error.square()).mean(dim=-1)
+
+
+def _shuffled(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """n row numbers: all of them in random order, then the first ones of that order again."""
+    order = rows[torch.randperm(len(rows), generator=generator)]
+    return order.repeat(math.ceil(n / len(rows)))[:n]
+
+
+def train(
+    X: np.ndarray,
+    y: np.ndarray,
+    rows: list[np.ndarray],
+    validation: list[np.ndarray] | None,
+    scaling: Scaling,
+    how: Training,
+    seeds: list[int],
+    device: str,
+    watch: list[np.ndarray] | None = None,
+) -> Trained:
+    """Train R networks, each on its own rows of the same data, by minibatch Adam.
+
+    The data are moved to the device once. Of every network the weights of the epoch with the
+    lowest validation loss are kept.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n,) array
+    rows : R arrays of row numbers to train on
+    validation : R arrays of row numbers to choose the epoch by, or None: keep the last epoch
+    scaling : of each network
+    how : the same for all of them
+    seeds : R; network r depends on seeds[r] and its own rows only, up to rounding (but with
+        dropout, and where the numbers of rows differ, on the others too)
+    device : "cpu" or "cuda"
+    watch : R arrays of rows whose MAE, RMSE and R² go into the history, and nowhere else
+    """
+    R, longest = len(rows), max(len(r) for r in rows)
+    batch = min(how.batch_size, longest)
+    steps = math.ceil(longest / batch)
+    data = _Data(X, y, scaling, device)
+    rows = [torch.as_tensor(r) for r in rows]
+    if validation is not None:
+        validation = [torch.as_tensor(r, device=device) for r in validation]
+
+    weights, biases = initial([X.shape[1], *how.hidden, 1], seeds)
+    weights, biases = ([p.to(device).requires_grad_() for p in ps] for ps in (weights, biases))
+    parameters = [*weights, *biases]
+    optimizer = torch.optim.Adam(parameters, lr=how.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs * steps)
+    shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
+    noise = torch.Generator(device).manual_seed(seeds[0])  # of the dropout
+
+    def validation_losses() -> list[float]:
+        if validation is None:
+            return [math.nan] * R
+        outputs = [data.outputs(weights, biases, r, validation[r]) for r in range(R)]
+        targets = [data.target[r, validation[r]] for r in range(R)]
+        losses = [_losses(o, t, how.loss) for o, t in zip(outputs, targets, strict=True)]
+        return torch.stack(losses).tolist()
+
+    best = [p.detach().clone() for p in parameters]
+    best_loss, best_epoch = validation_losses(), [0] * R
+    history: list[dict] = []
+    active = list(range(R))
+    for epoch in range(1, how.epochs + 1):
+        order = [_shuffled(r, batch * steps, g) for r, g in zip(rows, shuffle, strict=True)]
+        order = torch.stack(order).to(device)  # (R, batch * steps)
+        total = torch.zeros(R, device=device)
+        for index in order.split(batch, dim=1):  # (R, batch)
+            out = forward(weights, biases, data.inputs(index), how.dropout, noise)[-1][..., 0]
+            loss = _losses(out, data.target.gather(1, index), how.loss)  # (R,)
+            optimizer.zero_grad()
+            loss.sum().backward()  # no network's gradient depends on another's loss
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        train_loss, losses = (total / steps).tolist(), validation_losses()
+        for r in active:
+            row = {"network": r, "epoch": epoch, "train_loss": train_loss[r]}
+            row["validation_loss"] = losses[r]
+            if watch is not None:
+                seen = torch.as_tensor(watch[r], device=device)
+                predicted = data.outputs(weights, biases, r, seen).double().cpu().numpy()
+                predicted = predicted * scaling.spread[r] + scaling.middle[r]
+                row |= {f"watched_{k}": v for k, v in scores(y[watch[r]], predicted).items()}
+            history.append(row)
+            if validation is None or losses[r] < best_loss[r]:
+                best_loss[r], best_epoch[r] = losses[r], epoch
+                for kept, p in zip(best, parameters, strict=True):
+                    kept[r] = p.detach()[r]
+        if validation is not None:
+            active = [r for r in active if epoch - best_epoch[r] < how.patience]
+        if not active:
+            break
+    arrays = [p.cpu().numpy() for p in best]
+    return Trained(arrays[: len(weights)], arrays[len(weights) :], best_epoch, history)
