@@ -107,7 +107,7 @@ def train(
         tensors, metadata = weights.load(path)
         check(path, metadata, config, data_hash)
         state.restore(tensors, metadata)
-    loop = _Loop(config, data, data_hash, out, place, state, progress)
+    loop = Loop(config, data, data_hash, out, place, state, progress)
     with deferred_interrupt() as interrupted:
         loop.run(interrupted)
     loop.finish()
@@ -115,7 +115,9 @@ def train(
     return load_run(out, config, data_hash)
 
 
-class _Loop:
+class Loop:
+    """One training run in progress: steps, looks at the test set, checkpoints."""
+
     def __init__(self, config, data, data_hash, out, device, state, progress):
         self.config, self.data_hash, self.out, self.device = config, data_hash, out, device
         self.state, self.progress = state, progress

@@ -21,13 +21,15 @@ class State:
 
     def __init__(self, config: Config, device: torch.device):
         torch.manual_seed(config.seed)  # initial weights are drawn on the CPU on every machine
-        self.generator = build_generator(config).to(device)
+        # channels last: a quarter to a third less time for the deconvolutions on the CPU
+        place = {"device": device, "memory_format": torch.channels_last}
+        self.generator = build_generator(config).to(**place)
         self.critic = build_critic(config).to(device)
-        self.average = build_generator(config).to(device) if config.average else None
+        self.average = build_generator(config).to(**place) if config.average else None
         if self.average:
             self.average.load_state_dict(self.generator.state_dict())
         self.optimizers = {
-            name: _optimizer(config.optimizer, module.parameters(), lr, device)
+            name: make_optimizer(config.optimizer, module.parameters(), lr, device)
             for name, module, lr in (
                 ("generator", self.generator, config.generator_lr),
                 ("critic", self.critic, config.critic_lr),
@@ -74,7 +76,8 @@ class State:
         self.snapshots = {key: list(tensors[f"snapshots.{key}"]) for key in self.snapshots}
 
 
-def _optimizer(name: str, parameters, lr: float, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(name: str, parameters, lr: float, device: torch.device) -> torch.optim.Optimizer:
+    """RMSProp (paper) or Adam with the betas of the published code."""
     if name == "rmsprop":
         return torch.optim.RMSprop(parameters, lr)
     return torch.optim.Adam(parameters, lr, betas=(0.5, 0.9), fused=device.type == "cuda")

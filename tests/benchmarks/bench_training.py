@@ -1,0 +1,124 @@
+"""Training iterations per second against plain eager loops of the same networks, in one run.
+
+    python tests/benchmarks/bench_training.py [oqmd.npz] [--preset paper] [--iterations 10]
+
+needs torch and NumPy only if the .npz of notebook 1 is given; else it makes the data itself. The
+peers take one-hot matrices (B, 85, 8) and Equation 5 as it is written, and draw the samples of
+each critic step anew. One of them sends the critic's gradient through the generator too, as a loop
+does in which nobody thought of cutting it off; the other detaches the samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from matgan.config import PRESETS, Config
+from matgan.networks import COUNTS, build_critic, build_generator
+from matgan.training import Loop
+from matgan.training_run import TrainingData, load_training_data
+from matgan.training_state import State, make_optimizer
+
+
+def plain_loop(config: Config, matrices: torch.Tensor, device: torch.device, detach: bool):
+    """A function that does one iteration, written as the equations are."""
+    generator, critic = build_generator(config).to(device), build_critic(config).to(device)
+    for_critic = make_optimizer(config.optimizer, critic.parameters(), config.critic_lr, device)
+    for_generator = make_optimizer(
+        config.optimizer, generator.parameters(), config.generator_lr, device
+    )
+    A = COUNTS.to(device)[:, None]  # row k holds k
+
+    def score(X: torch.Tensor) -> torch.Tensor:
+        C = ((X.transpose(1, 2) @ critic.T) * A).sum(1)  # Equation 5
+        return critic.head(C)[:, 0]
+
+    def penalty(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        mix = torch.rand(len(real), 1, 1, device=device)
+        between = torch.lerp(real, fake, mix)
+        if not between.requires_grad:
+            between.requires_grad_()
+        (slope,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
+        return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def iteration() -> None:
+        for _ in range(config.critic_steps):
+            picks = torch.randint(len(matrices), (config.batch_size,), device=device)
+            real = matrices[picks].float()
+            fake = generator(torch.randn(config.batch_size, config.latent_dim, device=device))
+            if detach:
+                fake = fake.detach()
+            loss = score(fake).mean() - score(real).mean()
+            if config.lipschitz == "gradient-penalty":
+                loss = loss + config.penalty * penalty(real, fake)
+            for_critic.zero_grad()
+            loss.backward()
+            for_critic.step()
+            if config.lipschitz == "clip":
+                for parameter in critic.parameters():
+                    parameter.data.clamp_(-config.clip, config.clip)
+        loss = -score(generator(torch.randn(config.batch_size, config.latent_dim, device=device)))
+        for_generator.zero_grad()
+        loss.mean().backward()
+        for_generator.step()
+
+    return iteration
+
+
+def ours(config: Config, data: TrainingData, device: torch.device):
+    """One iteration of matgan.training."""
+    return Loop(config, data, data.hash, None, device, State(config, device), None).step
+
+
+def seconds(iteration, n: int, device: torch.device) -> float:
+    """Median time of one iteration; of the processor where one thread does all the work."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter  # other programs do not count
+    times = []
+    for _ in range(n + 2):
+        started = clock()
+        iteration()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(clock() - started)
+    return float(np.median(times[2:]))  # the first two warm up
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--preset", choices=PRESETS, default="paper")
+    parser.add_argument("--iterations", type=int, default=10)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = load_training_data(options.data) if options.data else _from_sources()
+    config = PRESETS[options.preset]
+    counts = torch.from_numpy(data.train[:50_000])
+    matrices = (counts[..., None] == COUNTS.to(torch.uint8)).to(torch.uint8).to(device)
+    contestants = {
+        "matgan": ours(config, data, device),
+        "plain loop, samples detached": plain_loop(config, matrices, device, detach=True),
+        "plain loop, gradient through the generator": plain_loop(config, matrices, device, False),
+    }
+    print(f"preset {options.preset} on {device}, {torch.get_num_threads()} thread(s)")
+    base = None
+    for name, iteration in contestants.items():
+        taken = seconds(iteration, options.iterations, device)
+        base = base or taken
+        print(f"{name:45s} {1 / taken:8.2f} iterations/s   matgan is {taken / base:.2f} x as fast")
+
+
+def _from_sources() -> TrainingData:
+    from matgan.composition import amounts_matrix, whole_counts
+    from matgan.datasets import load_oqmd
+
+    table = load_oqmd()
+    counts, test = whole_counts(amounts_matrix(table["formula"])), table["split"] == "test"
+    return TrainingData(counts[~test], counts[test])
+
+
+if __name__ == "__main__":
+    main()
