@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from matgan import ELEMENTS, datasets
-from matgan.composition import amounts_matrix
+from matgan.composition import amounts_matrix, whole_counts
 from matgan.datasets import (
     SUPERCON_SUBSETS,
     SourceUnavailable,
@@ -456,3 +456,20 @@ def test_families_in_supercon(supercon_all):
     assert set(hottest["family"]) == {"cuprate"}
     iron_based = supercon_all.loc[supercon_all["family"] == "iron-based", "target"]
     assert iron_based.max() < 60  # K; no iron-based superconductor is known above it in bulk
+
+
+def test_one_element_apart_by_hand():
+    train = whole_counts(amounts_matrix(["KZn2Ru", "TiO2", "NaCl"]))
+    test = ["RbZn2Ru", "KZn2Os", "KZnRu", "SiO2", "TiS2", "TiO", "TiO2", "KBr", "KCl"]
+    found = datasets.one_element_apart(whole_counts(amounts_matrix(test)), train)
+    assert dict(zip(test, found.tolist(), strict=True)) == {
+        "RbZn2Ru": True,
+        "KZn2Os": True,
+        "KZnRu": False,  # another amount
+        "SiO2": True,
+        "TiS2": True,
+        "TiO": False,
+        "TiO2": False,  # the same compound is not another element away
+        "KBr": False,
+        "KCl": True,
+    }
