@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from matgan.metrics import scores
 
 CHUNK = 2**24  # numbers in the widest layer's output while predicting
 
@@ -123,6 +122,7 @@ def train(
     seeds: list[int],
     device: str,
     watch: list[np.ndarray] | None = None,
+    report: Callable[[int, np.ndarray], dict] | None = None,
 ) -> Trained:
     """Train R networks, each on its own rows of the same data, by minibatch Adam.
 
@@ -140,7 +140,8 @@ def train(
     seeds : R; network r depends on seeds[r] and its own rows only, up to rounding (but with
         dropout, and where the numbers of rows differ, on the others too)
     device : "cpu" or "cuda"
-    watch : R arrays of rows whose MAE, RMSE and R² go into the history, and nowhere else
+    watch : R arrays of rows to predict after every epoch, for the history only
+    report : what to note of them, from r and the scaled predictions of network r for watch[r]
     """
     R, longest = len(rows), max(len(r) for r in rows)
     batch = min(how.batch_size, longest)
@@ -188,9 +189,7 @@ def train(
             row["validation_loss"] = losses[r]
             if watch is not None:
                 seen = torch.as_tensor(watch[r], device=device)
-                predicted = data.outputs(weights, biases, r, seen).double().cpu().numpy()
-                predicted = predicted * scaling.spread[r] + scaling.middle[r]
-                row |= {f"watched_{k}": v for k, v in scores(y[watch[r]], predicted).items()}
+                row |= report(r, data.outputs(weights, biases, r, seen).cpu().numpy())
             history.append(row)
             if validation is None or losses[r] < best_loss[r]:
                 best_loss[r], best_epoch[r] = losses[r], epoch

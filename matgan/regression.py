@@ -133,13 +133,19 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         elif self.target_scaling is not None:
             raise ValueError(f"target_scaling must be None or 'standard': {self.target_scaling!r}")
         scaling = Scaling(*map(np.array, zip(*inputs, strict=True)), *np.array(targets).T)
-        trained = train(X, y, rows, validation, scaling, how, seeds, device, watch)
-        history = pd.DataFrame(trained.history)
         for r, model in enumerate(models):
-            model.n_features_in_ = X.shape[1]
             model.shift_, model.scale_ = inputs[r]
             model.middle_, model.spread_ = targets[r]
             model.range_ = y[rows[r]].min(), y[rows[r]].max()
+
+        def report(r: int, out: np.ndarray) -> dict:
+            errors = scores(y[watch[r]], models[r]._in_target_unit(out))
+            return {f"watched_{name}": value for name, value in errors.items()}
+
+        trained = train(X, y, rows, validation, scaling, how, seeds, device, watch, report)
+        history = pd.DataFrame(trained.history)
+        for r, model in enumerate(models):
+            model.n_features_in_ = X.shape[1]
             model.coefs_ = [w[r] for w in trained.weights]
             model.intercepts_ = [b[r, 0] for b in trained.biases]
             model.n_iter_ = trained.best_epoch[r]
@@ -217,7 +223,10 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
 
     def predict(self, X) -> np.ndarray:
         """Predictions for X (n, d): (n,) float64 array in the unit of the target."""
-        predicted = self.activations(X, -1)[:, 0] * self.spread_ + self.middle_
+        return self._in_target_unit(self.activations(X, -1)[:, 0])
+
+    def _in_target_unit(self, out: np.ndarray) -> np.ndarray:
+        predicted = out.astype(float) * self.spread_ + self.middle_
         return np.clip(predicted, *self.range_) if self.clip else predicted
 
 
