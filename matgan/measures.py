@@ -1,0 +1,225 @@
+"""How good generated compositions are: the measures of the field, on counts (n, 85).
+
+A divergence or an AUC is no grade by itself: real compositions that were held out have one too,
+and it depends on how many there are. Compare with theirs, and with those of `matgan.controls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+from scipy.sparse import csr_array
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from matgan.composition import reduced
+from matgan.elements import N_ELEMENTS
+from matgan.metallicity import all_metal
+from matgan.validity import charge_neutral, electronegativity_balanced
+
+
+def keys(counts: np.ndarray) -> np.ndarray:
+    """One value for each composition, equal where the reduced counts are: (n,) array of bytes."""
+    whole = reduced(np.asarray(counts)).astype(np.uint8)
+    return np.ascontiguousarray(whole).view(f"S{N_ELEMENTS}").ravel()
+
+
+def uniqueness(counts: np.ndarray) -> float:
+    """Share of distinct compositions (Dan et al., npj Comput. Mater. 2020, 6, 84). Falls with n."""
+    return len(np.unique(keys(counts))) / len(counts)
+
+
+def novelty(counts: np.ndarray, known: np.ndarray) -> float:
+    """Share of the distinct compositions that are not among the known ones (Dan et al. 2020)."""
+    distinct = np.unique(keys(counts))
+    return float((~np.isin(distinct, keys(known))).mean())
+
+
+def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> list[float]:
+    """Share of held-out compounds found among the first samples (Dan et al. 2020).
+
+    Parameters
+    ----------
+    counts : (n, 85), samples in the order in which they were drawn
+    held_out : (m, 85), compounds that were not trained on
+    sizes : numbers of samples, at most n
+
+    Returns
+    -------
+    list of float, one for each size
+    """
+    if max(sizes) > len(counts):
+        raise ValueError(f"there are {len(counts)} samples, but sizes go to {max(sizes)}")
+    wanted = np.unique(keys(held_out))
+    drawn, first = np.unique(keys(counts), return_index=True)
+    found = first[np.isin(drawn, wanted, assume_unique=True)]
+    return [float((found < size).sum() / len(wanted)) for size in sizes]
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """Jensen-Shannon divergence of two histograms in bits: 0 (equal) to 1 (disjoint).
+
+    Lin, IEEE Trans. Inf. Theory 1991, 37, 145. The histograms need not be normalised.
+    """
+    p, q = p / p.sum(), q / q.sum()
+    mean = (p + q) / 2
+    return float(stats.entropy(p, mean, base=2) + stats.entropy(q, mean, base=2)) / 2
+
+
+def element_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+    """Jensen-Shannon divergence of how often each element occurs, in bits."""
+    return jensen_shannon((counts > 0).sum(axis=0), (real > 0).sum(axis=0))
+
+
+def stoichiometry_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+    """Jensen-Shannon divergence of how often each stoichiometry (A, AB, AB2, AB2C, …) occurs."""
+    patterns = [keys(np.sort(part, axis=1)) for part in (counts, real)]
+    _, pattern = np.unique(np.concatenate(patterns), return_inverse=True)
+    ours, theirs = pattern[: len(counts)], pattern[len(counts) :]
+    n = pattern.max() + 1
+    return jensen_shannon(np.bincount(ours, minlength=n), np.bincount(theirs, minlength=n))
+
+
+def element_pairs(counts: np.ndarray) -> np.ndarray:
+    """How many compositions hold both elements of a pair: (85, 85) int, the diagonal zero."""
+    present = csr_array(np.asarray(counts) > 0, dtype=np.int64)
+    together = (present.T @ present).toarray()
+    np.fill_diagonal(together, 0)
+    return together
+
+
+def pair_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+    """Jensen-Shannon divergence of how often each pair of elements occurs together, in bits."""
+    upper = np.triu_indices(N_ELEMENTS, 1)
+    return jensen_shannon(element_pairs(counts)[upper], element_pairs(real)[upper])
+
+
+def two_sample_auc(
+    counts: np.ndarray, real: np.ndarray, seed: int = 0, n: int = 8000, folds: int = 5
+) -> float:
+    """How well a classifier tells generated from real compositions: 0.5 not at all, 1 always.
+
+    Classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017), with the area under the ROC curve
+    in place of the accuracy. Gradient-boosted trees see the counts, the number of elements and of
+    atoms, and the counts in falling order; scored by cross-validation.
+
+    Parameters
+    ----------
+    counts, real : (·, 85)
+    seed : of the choice of compositions, the folds and the trees
+    n : compositions taken of each, less where there are less
+    folds : of the cross-validation
+    """
+    rng = np.random.default_rng(seed)
+    n = min(n, len(counts), len(real))
+    if n < 2 * folds:
+        raise ValueError(f"a two-sample test needs {2 * folds} compositions of each kind, not {n}")
+    parts = [part[rng.choice(len(part), n, replace=False)] for part in (counts, real)]
+    X, y = _seen(np.concatenate(parts)), np.repeat([0, 1], n)
+    score = np.empty(2 * n)
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(X, y):
+        trees = HistGradientBoostingClassifier(random_state=seed).fit(X[train], y[train])
+        score[test] = trees.predict_proba(X[test])[:, 1]
+    return float(roc_auc_score(y, score))
+
+
+def _seen(counts: np.ndarray) -> np.ndarray:
+    counts = counts.astype(int)
+    falling = -np.sort(-counts, axis=1)[:, :8]
+    return np.column_stack([counts, (counts > 0).sum(axis=1), counts.sum(axis=1), falling])
+
+
+def energy_distance(generated: np.ndarray, real: np.ndarray) -> float:
+    """Wasserstein distance between two samples of predicted formation energies, in their unit.
+
+    The measure 'd_E' of Xie et al. (CDVAE, ICLR 2022), with energies of compositions in place of
+    densities or energies of structures; both must come from the same model.
+    """
+    return float(stats.wasserstein_distance(generated, real))
+
+
+def validity_rates(counts: np.ndarray, oxidation_states: object = "smact14") -> dict[str, float]:
+    """Shares of neutral and of balanced compositions, of all and of those that hold a non-metal.
+
+    "balanced" means neutral and balanced. No exception is made for alloys (see
+    `matgan.validity.charge_neutral`). A share of nothing is NaN.
+    """
+    neutral = charge_neutral(counts, oxidation_states)
+    balanced = electronegativity_balanced(counts, oxidation_states)
+    mixed = ~all_metal(counts)
+    return {
+        "neutral": _mean(neutral),
+        "balanced": _mean(balanced),
+        "not all metal": _mean(mixed),
+        "neutral, not all metal": _mean(neutral[mixed]),
+        "balanced, not all metal": _mean(balanced[mixed]),
+    }
+
+
+def _mean(flags: np.ndarray) -> float:
+    return float(flags.mean()) if len(flags) else float("nan")
+
+
+def evaluate(
+    counts: np.ndarray,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    seed: int = 0,
+    known: np.ndarray | None = None,
+    n_raw: int | None = None,
+    sizes: Sequence[int] = (1_000, 10_000, 100_000),
+    oxidation_states: object = "smact14",
+) -> dict[str, float]:
+    """All measures of one sample.
+
+    Parameters
+    ----------
+    counts : (n, 85), generated compositions, each with at least two elements, as drawn
+    train : (m, 85), what the generator was trained on
+    held_out : (l, 85), real compositions that it was not trained on
+    seed : of the two-sample test
+    known : (k, 85), all compounds that are known; novelty against them is given too
+    n_raw : how many samples were drawn to get these n, if some decoded to nothing
+    sizes : numbers of samples at which the recovery is taken; those above n are left out
+    oxidation_states : as in `matgan.validity.charge_neutral`
+
+    Returns
+    -------
+    dict from measure to value, NaN where a sample is too small for it
+    """
+    n = len(counts)
+    out = {"decodable": n / (n if n_raw is None else n_raw) if n or n_raw else float("nan")}
+    out |= validity_rates(counts, oxidation_states)
+    nothing = float("nan")
+    out["unique"] = uniqueness(counts) if n else nothing
+    out["novel"] = novelty(counts, train) if n else nothing
+    if known is not None:
+        out["novel, all known"] = novelty(counts, known) if n else nothing
+    if enough := [size for size in sizes if size <= n]:
+        shares = recovery(counts, held_out, enough)
+        out |= {f"recovered in {s:,}": share for s, share in zip(enough, shares, strict=True)}
+    for name, divergence in {
+        "element divergence (bits)": element_divergence,
+        "stoichiometry divergence (bits)": stoichiometry_divergence,
+        "element-pair divergence (bits)": pair_divergence,
+    }.items():
+        out[name] = divergence(counts, held_out) if n else nothing
+    out["two-sample AUC"] = two_sample_auc(counts, held_out, seed) if n >= 100 else nothing
+    return out
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and Student's t confidence interval of a measure over seeds: (mean, low, high).
+
+    One value has no interval: low and high are NaN then.
+    """
+    values = np.asarray(values, dtype=float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return mean, mean - half, mean + half

@@ -1,0 +1,139 @@
+"""Measures of generated compositions, against hand calculation, SciPy and known cases."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+
+from matgan import measures
+from matgan.composition import amounts_matrix, whole_counts
+from matgan.controls import independent_marginals, one_element_swapped, stoichiometry_shuffled
+from matgan.elements import ELEMENT_INDEX
+
+
+def counts(*formulas):
+    return whole_counts(amounts_matrix(formulas))
+
+
+def test_uniqueness_novelty_and_recovery_by_hand():
+    drawn = counts("NaCl", "KCl", "Na2Cl2", "BaTiO3", "KCl", "MgO")
+    assert measures.uniqueness(drawn) == 4 / 6  # Na2Cl2 is NaCl
+    assert measures.novelty(drawn, counts("MgO", "NaCl", "CaO")) == 2 / 4
+    held_out = counts("BaTiO3", "KCl", "LiF", "CaO")
+    assert measures.recovery(drawn, held_out, [1, 2, 3, 4, 6]) == [0, 1 / 4, 1 / 4, 2 / 4, 2 / 4]
+    with pytest.raises(ValueError, match="6 samples, but sizes go to 7"):
+        measures.recovery(drawn, held_out, [7])
+
+
+histograms = st.lists(st.integers(0, 1000), min_size=5, max_size=5).filter(any)
+
+
+@given(histograms, histograms)
+def test_jensen_shannon_is_scipys(p, q):
+    p, q = np.array(p, dtype=float), np.array(q, dtype=float)
+    # SciPy gives the root, and loses digits near zero
+    expected = np.nan_to_num(jensenshannon(p, q, base=2)) ** 2
+    assert measures.jensen_shannon(p, q) == pytest.approx(expected, abs=1e-7)
+
+
+def test_divergences_of_equal_and_of_disjoint_sets():
+    salts, oxides = counts("NaCl", "KCl", "NaCl"), counts("Fe2O3", "Al2O3")
+    for divergence in (
+        measures.element_divergence,
+        measures.stoichiometry_divergence,
+        measures.pair_divergence,
+    ):
+        assert divergence(salts, salts) == 0
+        assert divergence(salts, oxides) == pytest.approx(1)
+    # which elements, not which of them holds which count
+    assert measures.stoichiometry_divergence(oxides, counts("Na2Cl3", "O2K3")) == 0
+
+
+def test_element_pairs_by_hand():
+    pairs = measures.element_pairs(counts("BaTiO3", "BaO", "NaCl"))
+    ba, ti, o, na = (ELEMENT_INDEX[s] for s in ("Ba", "Ti", "O", "Na"))
+    assert (pairs == pairs.T).all()
+    assert (pairs[ba, o], pairs[ba, ti], pairs[ba, na], pairs[ba, ba]) == (2, 1, 0, 0)
+    assert pairs.sum() == 2 * (3 + 1 + 1)
+
+
+def test_two_sample_auc(oqmd):
+    data = whole_counts(amounts_matrix(oqmd["formula"].sample(30_000, random_state=0)))
+    train, held_out = data[:20_000], data[20_000:]
+    rng = np.random.default_rng(0)
+
+    def auc(sample):
+        return measures.two_sample_auc(sample, held_out, n=5000, folds=3)
+
+    assert auc(train) == pytest.approx(0.5, abs=0.03)
+    shuffled = auc(stoichiometry_shuffled(train, 5000, rng))
+    # known from an earlier computation with 8,000 of each
+    assert shuffled == pytest.approx(0.71, abs=0.04)
+    assert auc(independent_marginals(train, 5000, rng)) == pytest.approx(0.92, abs=0.04)
+    assert 0.5 < auc(one_element_swapped(train, 5000, rng)) < shuffled
+
+
+def test_two_sample_auc_follows_its_seed():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 2, (200, 85)), rng.integers(0, 2, (200, 85))
+    first = measures.two_sample_auc(a, b, seed=1)
+    assert first == measures.two_sample_auc(a, b, seed=1)
+    assert first != measures.two_sample_auc(a, b, seed=2)
+    with pytest.raises(ValueError, match="needs 10 compositions of each kind, not 5"):
+        measures.two_sample_auc(a[:5], b)
+
+
+def test_energy_distance():
+    # all mass moves by 0.3
+    energies = np.random.default_rng(0).normal(size=500)
+    assert measures.energy_distance(energies, energies + 0.3) == pytest.approx(0.3)
+
+
+def test_validity_rates_by_hand():
+    rates = measures.validity_rates(counts("NaCl", "TiAl", "LiF2", "SeC", "Li2Na"))
+    assert rates["neutral"] == 3 / 5
+    assert rates["balanced"] == 1 / 5
+    assert rates["not all metal"] == 3 / 5
+    assert rates["neutral, not all metal"] == 2 / 3
+    assert rates["balanced, not all metal"] == 1 / 3
+    assert np.isnan(measures.validity_rates(counts("TiAl"))["neutral, not all metal"])
+
+
+def test_rates_of_what_is_not_all_metal_on_oqmd(oqmd):
+    data = whole_counts(amounts_matrix(oqmd["formula"]))
+    assert measures.validity_rates(data)["neutral, not all metal"] == pytest.approx(0.750, abs=2e-3)
+
+
+def test_evaluate(mp_compositions):
+    data = whole_counts(amounts_matrix(mp_compositions["formula"]))
+    train, held_out = data[:3000], data[3000:6000]
+    drawn = one_element_swapped(train, 1200, np.random.default_rng(0))
+    sizes = (100, 1000, 10_000)
+    result = measures.evaluate(drawn, train, held_out, known=data, n_raw=1500, sizes=sizes)
+    assert result["decodable"] == 0.8
+    assert result["unique"] == measures.uniqueness(drawn)
+    assert result["novel"] == measures.novelty(drawn, train)
+    assert result["novel, all known"] <= result["novel"]
+    assert result["recovered in 100"] <= result["recovered in 1,000"]
+    assert "recovered in 10,000" not in result
+    assert result["neutral"] == measures.validity_rates(drawn)["neutral"]
+    assert 0.5 < result["two-sample AUC"] < 1
+    assert not any(np.isnan(value) for value in result.values())
+
+
+def test_evaluate_a_generator_that_gives_nothing():
+    nothing = np.zeros((0, 85), dtype=np.uint8)
+    result = measures.evaluate(nothing, counts("NaCl"), counts("KCl"), n_raw=1000)
+    assert result.pop("decodable") == 0
+    assert all(np.isnan(value) for value in result.values())
+
+
+def test_interval():
+    # t for 3 degrees of freedom, 95%: 3.18245; standard error of 1, 2, 3, 4: 0.645497
+    mean, low, high = measures.interval([1, 2, 3, 4])
+    assert mean == 2.5
+    assert high - mean == pytest.approx(3.18245 * 0.645497, rel=1e-5)
+    assert mean - low == pytest.approx(high - mean)
+    assert measures.interval([7.0])[0] == 7
+    assert np.isnan(measures.interval([7.0])[1])
