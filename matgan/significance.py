@@ -155,4 +155,6 @@ def compare(rows: pd.DataFrame, metric: str = "mae", level: float = 0.95) -> pd.
 
 
 def _ratio(rows: pd.DataFrame) -> float:
+    # Where training rows are a small part of those there are (`Split.limited`), they overlap less
+    # than this ratio stands for: intervals are then too wide rather than too narrow.
     return float((rows["n_test"] / rows["n_train"]).mean())
