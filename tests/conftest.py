@@ -3,6 +3,8 @@
 import os
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
+# on two shared cores torch with two threads can be several times slower than with one
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
