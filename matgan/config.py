@@ -13,6 +13,7 @@ _ONE_OF = {
     "lipschitz": ("clip", "gradient-penalty"),
     "optimizer": ("rmsprop", "adam"),
     "initialisation": ("normal", "scaled"),
+    "schedule": ("constant", "linear"),
     "keep": ("best", "last"),
 }
 
@@ -37,6 +38,7 @@ class Config:
     optimizer: str = "rmsprop"  # paper: RMSProp; "adam" uses betas 0.5, 0.9 (code)
     generator_lr: float = 1e-2  # paper: Section 2.4; code: 1e-4
     critic_lr: float = 1e-2  # paper: Section 2.4; code: 1e-4
+    schedule: str = "constant"  # of the learning rates; "linear": down to zero at the end
     lipschitz: str = "clip"  # paper: weight clipping; code: gradient penalty
     clip: float = 0.01  # bound of every critic weight; open, code (unused there): 0.01
     penalty: float = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017); code: 10
@@ -127,6 +129,7 @@ LEARNING = PAPER.replace(
     generator_lr=5e-4,
     critic_lr=1e-3,
     critic_steps=2,
+    schedule="linear",
     lipschitz="gradient-penalty",
     initialisation="scaled",
     hidden=(256,),

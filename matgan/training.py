@@ -162,6 +162,7 @@ class Loop:
         """One iteration; returns the last critic loss and the generator loss, on the device."""
         state, config, rng = self.state, self.config, self.state.rng
         temperature = self.temperature()
+        self.set_learning_rates()
         steps, size = config.critic_steps, config.batch_size
         with torch.no_grad():
             fakes = to_amounts(state.generator(self.noise(steps * size), rng, temperature))
@@ -202,6 +203,13 @@ class Loop:
 
     def noise(self, n: int) -> Tensor:
         return torch.randn(n, self.config.latent_dim, generator=self.state.rng, device=self.device)
+
+    def set_learning_rates(self) -> None:
+        config = self.config
+        left = 1 - self.state.iteration / config.iterations if config.schedule == "linear" else 1
+        for name, rate in (("generator", config.generator_lr), ("critic", config.critic_lr)):
+            for group in self.state.optimizers[name].param_groups:
+                group["lr"] = rate * left
 
     def temperature(self) -> float:
         config = self.config

@@ -14,7 +14,7 @@ import torch
 from matgan import weights
 from matgan.config import LEARNING, PAPER, PUBLISHED_CODE, ConfigError
 from matgan.networks import build_critic, build_generator, to_amounts
-from matgan.training import Diverged, critic_loss, train
+from matgan.training import Diverged, Loop, critic_loss, train
 from matgan.training_run import (
     Mismatch,
     TrainingData,
@@ -23,7 +23,7 @@ from matgan.training_run import (
     load_training_data,
     save_training_data,
 )
-from matgan.training_state import batch_statistics
+from matgan.training_state import State, batch_statistics
 
 TINY = {"iterations": 6, "batch_size": 8, "critic_steps": 2, "test_every": 3}
 SETTINGS = {
@@ -98,6 +98,18 @@ def test_clipping_bounds_every_weight_of_the_critic(data, tmp_path):
     run = train(SETTINGS["paper"].replace(clip=0.003, keep="last"), data, tmp_path, "cpu")
     largest = max(value.abs().max().item() for value in run.critic.parameters())
     assert largest == pytest.approx(0.003)
+
+
+def test_a_linear_schedule_ends_at_rate_zero(data, tmp_path):
+    config = SETTINGS["ours"].replace(generator_lr=0.3, critic_lr=0.2)
+    loop = Loop(
+        config, data, "", tmp_path, torch.device("cpu"), State(config, torch.device("cpu")), None
+    )
+    for iteration, left in ((0, 1.0), (3, 0.5), (6, 0.0)):
+        loop.state.iteration = iteration
+        loop.set_learning_rates()
+        rates = [o.param_groups[0]["lr"] for o in loop.state.optimizers.values()]
+        assert rates == pytest.approx([0.3 * left, 0.2 * left])
 
 
 def test_the_losses_are_equations_3_and_4_and_the_total_is_a_sum_over_batches(data, tmp_path):
