@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from scipy.sparse import csr_array
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -22,9 +23,28 @@ from matgan.validity import charge_neutral, electronegativity_balanced
 
 
 def keys(counts: np.ndarray) -> np.ndarray:
-    """One value for each composition, equal where the reduced counts are: (n,) array of bytes."""
-    whole = reduced(np.asarray(counts)).astype(np.uint8)
+    """One value for each composition, equal where the reduced counts are: (n,) array of bytes.
+
+    Keys are returned as they are: whoever compares with many known compositions again and again
+    computes theirs once and hands them to `novelty`, `recovery` or `evaluate`.
+    """
+    counts = np.asarray(counts)
+    if counts.dtype.kind == "S":
+        return counts
+    whole = reduced(counts).astype(np.uint8)
     return np.ascontiguousarray(whole).view(f"S{N_ELEMENTS}").ravel()
+
+
+def among(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which compositions are among the known ones: (n,) bool. Both are counts or `keys`."""
+    distinct, place = np.unique(keys(counts), return_inverse=True)
+    known = keys(known)
+    found = np.zeros(len(distinct), dtype=bool)
+    if len(distinct):
+        # np.isin would sort the known ones, which are many
+        at = np.searchsorted(distinct, known).clip(max=len(distinct) - 1)
+        found[at[distinct[at] == known]] = True
+    return found[place]
 
 
 def uniqueness(counts: np.ndarray) -> float:
@@ -35,7 +55,7 @@ def uniqueness(counts: np.ndarray) -> float:
 def novelty(counts: np.ndarray, known: np.ndarray) -> float:
     """Share of the distinct compositions that are not among the known ones (Dan et al. 2020)."""
     distinct = np.unique(keys(counts))
-    return float((~np.isin(distinct, keys(known))).mean())
+    return float((~among(distinct, known)).mean())
 
 
 def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> list[float]:
@@ -55,7 +75,7 @@ def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> 
         raise ValueError(f"there are {len(counts)} samples, but sizes go to {max(sizes)}")
     wanted = np.unique(keys(held_out))
     drawn, first = np.unique(keys(counts), return_index=True)
-    found = first[np.isin(drawn, wanted, assume_unique=True)]
+    found = first[among(drawn, wanted)]
     return [float((found < size).sum() / len(wanted)) for size in sizes]
 
 
@@ -89,6 +109,32 @@ def element_pairs(counts: np.ndarray) -> np.ndarray:
     together = (present.T @ present).toarray()
     np.fill_diagonal(together, 0)
     return together
+
+
+def pair_enrichment(counts: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """How much more often than by chance elements of two groups occur together: log2, (g, g).
+
+    By chance every element keeps the number of its pairs and meets the others in proportion to
+    theirs. One pair is added to the observed and to the expected number. A group of one element,
+    which makes no pair with itself, has NaN there.
+
+    Parameters
+    ----------
+    counts : (n, 85)
+    groups : g arrays of element indices
+    """
+    together = element_pairs(counts).astype(float)
+    partners = together.sum(axis=1)
+    expected = np.outer(partners, partners)
+    np.fill_diagonal(expected, 0)
+    expected *= together.sum() / max(expected.sum(), 1)
+    member = np.zeros((N_ELEMENTS, len(groups)))
+    for column, group in enumerate(groups):
+        member[group, column] = 1
+    excess = np.log2((member.T @ together @ member + 1) / (member.T @ expected @ member + 1))
+    alone = np.flatnonzero(member.sum(axis=0) == 1)
+    excess[alone, alone] = np.nan
+    return excess
 
 
 def pair_divergence(counts: np.ndarray, real: np.ndarray) -> float:
@@ -173,19 +219,21 @@ def evaluate(
     n_raw: int | None = None,
     sizes: Sequence[int] = (1_000, 10_000, 100_000),
     oxidation_states: object = "smact14",
+    auc_samples: int = 8000,
 ) -> dict[str, float]:
     """All measures of one sample.
 
     Parameters
     ----------
     counts : (n, 85), generated compositions, each with at least two elements, as drawn
-    train : (m, 85), what the generator was trained on
+    train : (m, 85), what the generator was trained on; or its `keys`
     held_out : (l, 85), real compositions that it was not trained on
     seed : of the two-sample test
-    known : (k, 85), all compounds that are known; novelty against them is given too
+    known : (k, 85), all compounds that are known, or their `keys`; novelty against them too
     n_raw : how many samples were drawn to get these n, if some decoded to nothing
     sizes : numbers of samples at which the recovery is taken; those above n are left out
     oxidation_states : as in `matgan.validity.charge_neutral`
+    auc_samples : compositions of each kind in the two-sample test
 
     Returns
     -------
@@ -208,7 +256,9 @@ def evaluate(
         "element-pair divergence (bits)": pair_divergence,
     }.items():
         out[name] = divergence(counts, held_out) if n else nothing
-    out["two-sample AUC"] = two_sample_auc(counts, held_out, seed) if n >= 100 else nothing
+    out["two-sample AUC"] = (
+        two_sample_auc(counts, held_out, seed, auc_samples) if n >= 100 else nothing
+    )
     return out
 
 
@@ -223,3 +273,20 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
         return mean, float("nan"), float("nan")
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     return mean, mean - half, mean + half
+
+
+def over_seeds(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Mean and interval over seeds for each data set, measure and model, in the order of the table.
+
+    Parameters
+    ----------
+    table : columns data, measure, model, seed, value; rows without a value are left out
+    level : of the interval, see `interval`
+
+    Returns
+    -------
+    DataFrame with the columns data, measure, model, mean, low, high
+    """
+    groups = table.dropna(subset="value").groupby(["data", "measure", "model"], sort=False)
+    rows = [(*names, *interval(part["value"], level)) for names, part in groups]
+    return pd.DataFrame(rows, columns=["data", "measure", "model", "mean", "low", "high"])

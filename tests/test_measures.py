@@ -1,6 +1,9 @@
 """Measures of generated compositions, against hand calculation, SciPy and known cases."""
 
+from fractions import Fraction
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +27,32 @@ def test_uniqueness_novelty_and_recovery_by_hand():
     assert measures.recovery(drawn, held_out, [1, 2, 3, 4, 6]) == [0, 1 / 4, 1 / 4, 2 / 4, 2 / 4]
     with pytest.raises(ValueError, match="6 samples, but sizes go to 7"):
         measures.recovery(drawn, held_out, [7])
+
+
+def test_among_counts_or_keys():
+    drawn, known = counts("NaCl", "KCl", "Na2Cl2", "MgO"), counts("MgO", "CaO", "NaCl")
+    assert measures.among(drawn, known).tolist() == [True, False, True, True]
+    key = measures.keys(known)
+    assert measures.keys(key) is key
+    assert measures.among(measures.keys(drawn), key).tolist() == [True, False, True, True]
+    assert measures.novelty(drawn, key) == measures.novelty(drawn, known) == 1 / 3
+    assert measures.among(drawn[:0], known).tolist() == []
+    assert not measures.among(drawn, known[:0]).any()
+
+
+ratios = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)))
+
+
+@given(ratios, ratios)
+def test_among_is_membership_of_the_ratio(some, others):
+    def written(pairs):
+        out = np.zeros((len(pairs), 85), dtype=np.uint8)
+        out[:, :2] = np.array(pairs).reshape(-1, 2)
+        return out
+
+    known = {Fraction(*pair) for pair in others}
+    expected = [Fraction(*pair) in known for pair in some]
+    assert measures.among(written(some), written(others)).tolist() == expected
 
 
 histograms = st.lists(st.integers(0, 1000), min_size=5, max_size=5).filter(any)
@@ -56,6 +85,26 @@ def test_element_pairs_by_hand():
     assert (pairs == pairs.T).all()
     assert (pairs[ba, o], pairs[ba, ti], pairs[ba, na], pairs[ba, ba]) == (2, 1, 0, 0)
     assert pairs.sum() == 2 * (3 + 1 + 1)
+
+
+def test_pair_enrichment_by_hand():
+    li, na, cl, br = ([ELEMENT_INDEX[s]] for s in ("Li", "Na", "Cl", "Br"))
+    drawn = counts(*["LiCl"] * 300, *["NaBr"] * 300)
+    excess = measures.pair_enrichment(drawn, [li, na, cl + br])
+    # four elements of 300 pairs each: by chance 100 pairs of each of the six kinds
+    assert excess[0, 1] == excess[1, 0] == pytest.approx(np.log2(1 / 101))
+    assert excess[0, 2] == pytest.approx(np.log2(301 / 201))
+    # within a group every pair is counted from both sides
+    assert excess[2, 2] == pytest.approx(np.log2(1 / 201))
+    assert np.isnan(excess[0, 0])
+
+
+def test_pair_enrichment_of_random_elements_is_none():
+    rng = np.random.default_rng(0)
+    drawn = np.zeros((20_000, 85), dtype=np.uint8)
+    drawn[:, :20] = np.argsort(rng.random((20_000, 20)), axis=1) < 3
+    groups = [np.arange(5), np.arange(5, 12), np.arange(12, 20)]
+    assert np.abs(measures.pair_enrichment(drawn, groups)).max() < 0.03
 
 
 def test_two_sample_auc(oqmd):
@@ -137,3 +186,14 @@ def test_interval():
     assert mean - low == pytest.approx(high - mean)
     assert measures.interval([7.0])[0] == 7
     assert np.isnan(measures.interval([7.0])[1])
+
+
+def test_over_seeds_keeps_the_order_and_leaves_out_what_was_not_run():
+    rows = [("mp", "unique", "ours", seed, value) for seed, value in enumerate([0.8, 0.9])]
+    rows += [("mp", "unique", "a control", 0, 0.5), ("mp", "unique", "not there", 0, np.nan)]
+    table = pd.DataFrame(rows, columns=["data", "measure", "model", "seed", "value"])
+    summary = measures.over_seeds(table)
+    assert summary["model"].tolist() == ["ours", "a control"]
+    assert summary.loc[0, ["mean", "low", "high"]].tolist() == list(measures.interval([0.8, 0.9]))
+    assert summary.loc[1, "mean"] == 0.5
+    assert np.isnan(summary.loc[1, "low"])
