@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from openTSNE import TSNE
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import pairwise_distances_chunked, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from matgan.significance import mean_interval
@@ -51,7 +51,9 @@ class Purity:
     by_class: dict  # label: the average over its points
 
 
-def knn_purity(X: np.ndarray, labels: Sequence, k: int = 10) -> Purity:
+def knn_purity(
+    X: np.ndarray, labels: Sequence, k: int = 10, groups: Sequence | None = None
+) -> Purity:
     """How many of the k nearest neighbours of a point have its label, the point itself left out.
 
     Parameters
@@ -59,19 +61,75 @@ def knn_purity(X: np.ndarray, labels: Sequence, k: int = 10) -> Purity:
     X : (n, d) array; Euclidean distances
     labels : (n,) labels
     k : number of neighbours, below n
+    groups : (n,) labels, or None
+        Neighbours of the point's own group do not count: with chemical systems as groups, a doping
+        series cannot vouch for itself.
     """
     X, labels = _finite(X), np.asarray(labels)
+    share = (labels[_neighbours(X, labels, k, groups)] == labels[:, None]).mean(axis=1)
+    groups = np.arange(len(X)) if groups is None else np.asarray(groups)
+    size = pd.DataFrame({"label": labels, "group": groups, "n": 1})
+    alike = size.groupby("label")["n"].transform("size")
+    alike -= size.groupby(["label", "group"])["n"].transform("size")
+    others = len(X) - size.groupby("group")["n"].transform("size")
+    by_class = {c: float(share[labels == c].mean()) for c in np.unique(labels).tolist()}
+    return Purity(float(share.mean()), float((alike / others).mean()), by_class)
+
+
+def _neighbours(X: np.ndarray, labels: np.ndarray, k: int, groups: Sequence | None) -> np.ndarray:
+    """(n, k) row numbers of the nearest neighbours outside a point's own group."""
     if len(labels) != len(X):
         raise ValueError(f"{len(X)} rows but {len(labels)} labels")
     if not 1 <= k < len(X):
         raise ValueError(f"k must be from 1 to {len(X) - 1}, not {k}")
-    neighbours = NearestNeighbors(n_neighbors=k).fit(X).kneighbors(return_distance=False)
-    share = (labels[neighbours] == labels[:, None]).mean(axis=1)
-    classes, counts = np.unique(labels, return_counts=True)
-    n = len(labels)
-    chance = float((counts * (counts - 1)).sum() / (n * (n - 1)))
-    by_class = {c: float(share[labels == c].mean()) for c in classes.tolist()}
-    return Purity(float(share.mean()), chance, by_class)
+    if groups is None:
+        return NearestNeighbors(n_neighbors=k).fit(X).kneighbors(return_distance=False)
+    groups = pd.factorize(np.asarray(groups))[0]
+    largest = np.bincount(groups).max()
+    if len(X) - largest < k:
+        raise ValueError(f"only {len(X) - largest} rows outside the largest group, k is {k}")
+
+    def nearest(distances: np.ndarray, start: int) -> np.ndarray:
+        same = groups[start : start + len(distances), None] == groups
+        distances[same] = np.inf
+        return np.argpartition(distances, k - 1, axis=1)[:, :k]
+
+    return np.concatenate(list(pairwise_distances_chunked(X, reduce_func=nearest)))
+
+
+def purity_test(
+    X: np.ndarray, labels: Sequence, k: int, permutations: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """Neighbour purity of few points against labels handed out at random.
+
+    Returns
+    -------
+    dict: purity; chance, low and high (mean and central 95% under permutation); p, the share of
+    permutations that reach the purity, one-sided, the data counted as one of them.
+    """
+    X, labels = _finite(X), np.asarray(labels)
+    neighbours, rng = _neighbours(X, labels, k, None), np.random.default_rng(seed)
+
+    def purity(given: np.ndarray) -> float:
+        return float((given[neighbours] == given[:, None]).mean())
+
+    drawn = np.array([purity(rng.permutation(labels)) for _ in range(permutations)])
+    found = purity(labels)
+    p = (1 + (drawn >= found - 1e-12).sum()) / (1 + permutations)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"purity": found, "chance": drawn.mean(), "low": low, "high": high, "p": p}
+
+
+def neighbour_overlap(X: np.ndarray, Y: np.ndarray, k: int = 10) -> float:
+    """Share of the k nearest neighbours that two representations of the same n points agree on.
+
+    Chance is k / (n - 1). Points at the same distance are taken in an order of no meaning.
+    """
+    X, Y = _finite(X), _finite(Y)
+    if len(X) != len(Y):
+        raise ValueError(f"{len(X)} rows in one representation but {len(Y)} in the other")
+    pairs = zip(*(_neighbours(Z, Z, k, None) for Z in (X, Y)), strict=True)
+    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in pairs]))
 
 
 def silhouette(X: np.ndarray, labels: Sequence) -> float:
@@ -140,12 +198,84 @@ def summarise_separation(rows: pd.DataFrame) -> pd.DataFrame:
         row = {"features": features, "space": space, "repeats": len(part)}
         row["chance"] = part["chance"].mean()
         for name in ("purity", "silhouette"):
-            row |= {name: part[name].mean(), f"{name}_low": np.nan, f"{name}_high": np.nan}
-            if len(part) > 1:
-                interval = mean_interval(part[name])
-                row |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+            row |= _with_interval(name, part[name])
         out.append(row)
     return pd.DataFrame(out)
+
+
+def purity_over_samples(
+    X: np.ndarray,
+    labels: Sequence,
+    *,
+    features: str,
+    task: str,
+    seeds: Sequence[int],
+    groups: Sequence | None = None,
+    sample: int = 2000,
+    k: int = 10,
+) -> pd.DataFrame:
+    """Neighbour purity in the full space on random samples, one for each seed.
+
+    Parameters
+    ----------
+    features, task : names for the table
+    seeds, sample : as for `separation`
+    labels, groups, k : as for `knn_purity`
+
+    Returns
+    -------
+    DataFrame, a row for each seed: features, task, seed, rows, purity, chance.
+    """
+    X, labels = _finite(X), np.asarray(labels)
+    groups = None if groups is None else np.asarray(groups)
+    out = []
+    for seed in seeds:
+        rows = np.random.default_rng(seed).permutation(len(X))[:sample]
+        purity = knn_purity(X[rows], labels[rows], k, None if groups is None else groups[rows])
+        out.append({"features": features, "task": task, "seed": seed, "rows": len(rows)})
+        out[-1] |= {"purity": purity.mean, "chance": purity.chance}
+    return pd.DataFrame(out)
+
+
+def compare_with_control(
+    rows: pd.DataFrame, value: str, control: str, by: str = "task"
+) -> pd.DataFrame:
+    """Mean of a measure over the seeds, and its difference from a control on the same seeds.
+
+    Parameters
+    ----------
+    rows : DataFrame with the columns features, seed, `by` and `value`; maybe chance
+    value : the measure
+    control : the features to compare with
+    by : what else tells rows apart: "task" or "space"
+
+    Returns
+    -------
+    DataFrame, a row for each `by` and features: both; chance, if it was there; `value`, _low,
+    _high; difference, difference_low, difference_high (95% by Student's t, paired by seed; NaN for
+    a single seed, and for the control itself).
+    """
+    out = []
+    for name, part in rows.groupby(by, sort=False):
+        base = part[part["features"] == control].set_index("seed")[value]
+        if base.empty:
+            raise ValueError(f"{name}: no rows of the control {control!r}")
+        for features, mine in part.groupby("features", sort=False):
+            row = {by: name, "features": features}
+            row |= {"chance": mine["chance"].mean()} if "chance" in mine else {}
+            values = mine.set_index("seed")[value]
+            row |= _with_interval(value, values)
+            if features != control:
+                row |= _with_interval("difference", values - base)
+            out.append(row)
+    return pd.DataFrame(out)
+
+
+def _with_interval(name: str, values: pd.Series) -> dict[str, float]:
+    if len(values) < 2:
+        return {name: float(values.mean()), f"{name}_low": np.nan, f"{name}_high": np.nan}
+    interval = mean_interval(values)
+    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def _finite(X: np.ndarray) -> np.ndarray:

@@ -1,10 +1,15 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.manifold import TSNE, trustworthiness
 
 from matgan.projection import (
+    compare_with_control,
     knn_purity,
+    neighbour_overlap,
+    purity_over_samples,
+    purity_test,
     separation,
     silhouette,
     summarise_separation,
@@ -112,3 +117,82 @@ def test_separation_over_seeds():
     )
     assert table["space"].tolist() == ["full", "map"] and got["repeats"] == 2
     assert summarise_separation(full[:1])["purity_low"].isna().all()
+
+
+# --- neighbours of other groups, permutations, overlap ---
+
+
+def test_purity_outside_the_own_group_by_hand():
+    # on a line, 0 and 1 of one group: their nearest others are 3; 3 has 1, 7 has 3
+    points, labels = np.array([[0.0], [1], [3], [7]]), ["a", "a", "b", "a"]
+    got = knn_purity(points, labels, k=1, groups=["x", "x", "y", "z"])
+    assert got.by_class == {"a": 0.0, "b": 0.0}
+    # outside its group, 0 and 1 have one a in two; 3 none in three; 7 two in three
+    assert got.chance == pytest.approx((1 / 2 + 1 / 2 + 0 + 2 / 3) / 4)
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_purity_outside_the_own_group_against_all_distances(k):
+    groups = RNG.integers(0, 40, len(X))
+    distances = cdist(X, X)
+    distances[groups[:, None] == groups] = np.inf
+    nearest = np.argsort(distances, axis=1)[:, :k]
+    expected = (LABELS[nearest] == LABELS[:, None]).mean()
+    got = knn_purity(X, LABELS, k, groups)
+    assert got.mean == pytest.approx(expected)
+    shuffled = [knn_purity(RNG.normal(size=X.shape), LABELS, k, groups).mean for _ in range(30)]
+    assert np.mean(shuffled) == pytest.approx(got.chance, abs=4 * np.std(shuffled) / 30**0.5)
+
+
+def test_every_point_its_own_group_is_no_group():
+    alone = knn_purity(X, LABELS, 5, groups=np.arange(len(X)))
+    plain = knn_purity(X, LABELS, 5)
+    assert (alone.mean, alone.chance) == pytest.approx((plain.mean, plain.chance))
+    with pytest.raises(ValueError, match="only 2 rows outside the largest group, k is 5"):
+        knn_purity(X, LABELS, 5, groups=[0] * 298 + [1, 2])
+
+
+def test_purity_test_has_uniform_p_for_noise_and_small_p_for_classes():
+    assert purity_test(X, LABELS, 5, permutations=200)["p"] == pytest.approx(1 / 201)
+    found = [
+        purity_test(RNG.normal(size=(60, 3)), np.arange(60) % 4, 3, permutations=100, seed=s)
+        for s in range(80)
+    ]
+    assert 0.35 < np.mean([row["p"] for row in found]) < 0.65
+    exact = knn_purity(np.zeros((60, 3)), np.arange(60) % 4, 3).chance
+    assert np.mean([row["chance"] for row in found]) == pytest.approx(exact, abs=0.01)
+    assert all(row["low"] <= row["chance"] <= row["high"] for row in found)
+
+
+def test_overlap_by_hand_and_at_its_ends():
+    a = np.array([[0.0], [1], [3], [7]])  # nearest: 1, 0, 1, 3 (by place)
+    b = np.array([[0.0], [1], [1.5], [0.1]])  # nearest: 7's place, 2, 1, 0
+    assert neighbour_overlap(a, b, k=1) == pytest.approx(1 / 4)  # only the third agrees
+    rotation = np.linalg.qr(RNG.normal(size=(10, 10)))[0]
+    assert neighbour_overlap(X, 3 * X @ rotation, k=10) == 1
+    noise = neighbour_overlap(X, RNG.normal(size=X.shape), k=10)
+    assert noise == pytest.approx(10 / 299, abs=0.015)
+    with pytest.raises(ValueError, match="300 rows in one representation but 299"):
+        neighbour_overlap(X, X[1:])
+
+
+def test_samples_and_differences_from_a_control():
+    noise = RNG.normal(size=X.shape)
+    settings = {"task": "families", "seeds": [3, 4, 5], "sample": 150, "k": 7}
+    rows = pd.concat(
+        purity_over_samples(Z, LABELS, features=name, **settings)
+        for name, Z in (("good", X), ("noise", noise))
+    )
+    drawn = np.random.default_rng(4).permutation(300)[:150]
+    assert rows["purity"].iloc[1] == knn_purity(X[drawn], LABELS[drawn], 7).mean
+    table = compare_with_control(rows, "purity", "noise").set_index("features")
+    good, bad = (rows[rows["features"] == name]["purity"].to_numpy() for name in ("good", "noise"))
+    interval = mean_interval(good - bad)
+    assert table.loc["good", "difference"] == pytest.approx(interval.mean)
+    assert table.loc["good", "difference_low"] == pytest.approx(interval.low)
+    assert table.loc["noise", "purity_high"] == pytest.approx(mean_interval(bad).high)
+    assert np.isnan(table.loc["noise", "difference"])
+    one = compare_with_control(rows[rows["seed"] == 3], "purity", "noise")
+    assert one["purity_low"].isna().all() and one["difference"].notna().sum() == 1
+    with pytest.raises(ValueError, match="families: no rows of the control 'none'"):
+        compare_with_control(rows, "purity", "none")
