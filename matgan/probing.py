@@ -33,7 +33,8 @@ def principal_components(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     points : (n, 2) array, centred
     explained : (2,) array, share of the variance along each
     """
-    centred = np.asarray(X, dtype=float) - np.mean(X, axis=0)
+    X = np.asarray(X, dtype=float)
+    centred = X - X.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     variance = s**2
     return u[:, :2] * s[:2], variance[:2] / (variance.sum() or 1.0)
