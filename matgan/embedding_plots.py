@@ -29,7 +29,17 @@ def family_maps(maps: dict[str, np.ndarray], labels: pd.Series) -> Figure:
     for axes, (title, points) in zip(panels.flat, maps.items(), strict=False):
         x, y = points[shuffled].T
         hue = np.asarray(labels)[shuffled]
-        sns.scatterplot(x=x, y=y, hue=hue, hue_order=order, s=9, linewidth=0, alpha=0.7, ax=axes)
+        sns.scatterplot(
+            x=x,
+            y=y,
+            hue=hue,
+            hue_order=order,
+            s=9,
+            linewidth=0,
+            alpha=0.7,
+            rasterized=True,
+            ax=axes,
+        )
         axes.set(title=title, xlabel="t-SNE 1 (arbitrary unit)", ylabel="t-SNE 2 (arbitrary unit)")
         axes.legend(fontsize=8, markerscale=2)
     for axes in panels.flat[len(maps) :]:
@@ -49,7 +59,8 @@ def element_map(points: np.ndarray, axes: Axes, title: str, names: tuple[str, st
     colours = dict(zip(BLOCKS, sns.color_palette("colorblind", len(BLOCKS)), strict=True))
     for (symbol, block), (x, y) in zip(periodic_table()["block"].items(), points, strict=True):
         place = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
-        axes.text(x, y, symbol, color=colours[block], **place)
+        text = axes.text(x, y, symbol, color=colours[block], **place)
+        text.set_in_layout(False)  # 85 texts would make the layout of the figure slow
     for block, colour in colours.items():
         axes.scatter([], [], color=colour, label=f"{block} block", s=12)
     spread = np.ptp(points, axis=0) * 0.06 + 1e-12
@@ -62,6 +73,9 @@ def element_map(points: np.ndarray, axes: Axes, title: str, names: tuple[str, st
 def similarity_maps(tables: dict[str, pd.DataFrame]) -> Figure:
     """Cosine similarity of every two elements, ordered by block, then group, one panel a table.
 
+    The colours of each panel reach as far as its similarities do, since a weak pattern is one too;
+    the diagonal, always 1, is left out.
+
     Parameters
     ----------
     tables : title -> elements by dimensions, indexed by symbol
@@ -69,12 +83,16 @@ def similarity_maps(tables: dict[str, pd.DataFrame]) -> Figure:
     order = by_block()
     blocks = periodic_table().loc[order, "block"].to_numpy()
     edges = np.flatnonzero(blocks[1:] != blocks[:-1]) + 1
-    size = (5.2 * len(tables), 5.4)
+    size = (5 * len(tables), 6)
     figure, panels = plt.subplots(1, len(tables), figsize=size, squeeze=False)
     for axes, (title, table) in zip(panels[0], tables.items(), strict=True):
         rows = table.loc[order].to_numpy(dtype=float)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        image = axes.imshow(rows @ rows.T, cmap="RdBu_r", vmin=-1, vmax=1)
+        similarity = rows @ rows.T
+        np.fill_diagonal(similarity, np.nan)
+        most = np.nanmax(np.abs(similarity))
+        image = axes.imshow(similarity, cmap="RdBu_r", vmin=-most, vmax=most)
+        figure.colorbar(image, ax=axes, shrink=0.6, label="cosine similarity", location="bottom")
         for edge in edges:
             axes.axhline(edge - 0.5, color="k", linewidth=0.7)
             axes.axvline(edge - 0.5, color="k", linewidth=0.7)
@@ -83,7 +101,6 @@ def similarity_maps(tables: dict[str, pd.DataFrame]) -> Figure:
         axes.set_yticks(middles, [f"{b} block" for b in BLOCKS], rotation=90, va="center")
         axes.set(title=title)
         axes.grid(False)
-    figure.colorbar(image, ax=panels[0], shrink=0.7, label="cosine similarity")
     return figure
 
 
