@@ -32,7 +32,8 @@ label {{ margin-right: 1em; }}
 <p>{legend}
 <label>Find <input id="find" type="search" placeholder="part of a text"></label>
 <span id="count"></span></p>
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
+  role="img" aria-label="{title}">
 {circles}
 </svg>
 <p>{caption}</p>
