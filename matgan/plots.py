@@ -125,6 +125,6 @@ def singular_values(snapshots: dict[str, np.ndarray], axes: Axes, title: str) ->
         values = np.linalg.svd(snapshots["T"][index], compute_uv=False)
         label = f"{moments[index]:,}"
         axes.plot(np.arange(1, len(values) + 1), values / values[0], color=colour, label=label)
-    axes.set(yscale="log", ylim=(1e-5, 1.5), title=title, xlabel="singular value of T")
+    axes.set(yscale="log", ylim=(1e-3, 1.5), title=title, xlabel="singular value of T")
     axes.set_ylabel("over the largest")
     axes.legend(title="iteration", fontsize=7, title_fontsize=7)

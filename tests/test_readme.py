@@ -29,3 +29,11 @@ def test_a_readme_without_marks_or_a_folder_without_claims_is_named(tmp_path):
         readme.with_claims("no marks", "| a |")
     with pytest.raises(FileNotFoundError, match=r"holds no claims_\*\.csv"):
         readme.claims_table(tmp_path)
+
+
+def test_the_five_lines_of_the_readme_run():
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names = {}
+    exec(snippet, names)
+    assert names["C"].shape == (2, 128)
+    assert len(names["new"]) == 1000
