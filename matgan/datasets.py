@@ -14,6 +14,7 @@ __all__ = [
     "SourceCorrupt",
     "SourceUnavailable",
     "curate_oqmd",
+    "load_matbench_gap_folds",
     "load_mp_compositions",
     "load_mp_gap",
     "load_oqmd",
@@ -183,6 +184,27 @@ def load_mp_gap(
     else:
         out = table["target"].agg(duplicates).reset_index()
     return out.assign(split=random_split(len(out), test_fraction, seed))
+
+
+def load_matbench_gap_folds() -> list[pd.DataFrame]:
+    """The five folds of Matbench's Materials Project band gaps, metals included.
+
+    One row for each formula of a fold, so that no formula is in two parts of it, as packed for
+    CrabNet (Wang et al., npj Comput. Mater. 7, 77, 2021).
+
+    Returns
+    -------
+    list of five DataFrames: formula (as published), target (gap in eV, 0 for metals), split
+    ("train", "val" or "test").
+    """
+    parts = ("train", "val", "test")
+    return [
+        pd.concat(
+            [wheel_table(f"matbench_cv/mp_gap/{p}{fold}").assign(split=p) for p in parts],
+            ignore_index=True,
+        )
+        for fold in range(5)
+    ]
 
 
 def load_mp_compositions(seed: int = 0, test_fraction: float = 0.1) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from matgan.datasets import (
     SUPERCON_SUBSETS,
     SourceUnavailable,
     curate_oqmd,
+    load_matbench_gap_folds,
     load_mp_compositions,
     load_mp_gap,
     load_oqmd,
@@ -285,6 +286,19 @@ def test_mp_gap_of_titanium_dioxide_by_hand(duplicates, gap, mp_raw, monkeypatch
 def test_load_mp_gap_refuses_an_unknown_rule():
     with pytest.raises(ValueError, match="median, mean, min, max, drop, not 'lowest'"):
         load_mp_gap("lowest")
+
+
+def test_the_folds_of_matbench_gaps_have_each_formula_in_one_part():
+    folds = raw_table(load_matbench_gap_folds)
+    assert len(folds) == 5
+    for fold in folds:
+        assert list(fold.columns) == ["formula", "target", "split"]
+        assert fold["formula"].is_unique
+        assert (fold["target"] >= 0).all()
+        assert set(fold["split"]) == {"train", "val", "test"}
+        assert 0.3 < (fold["target"] == 0).mean() < 0.6  # metals stay in
+    tests = [set(fold["formula"][fold["split"] == "test"]) for fold in folds]
+    assert len(set.union(*tests)) == sum(map(len, tests)), "a formula is in two folds' test parts"
 
 
 def test_mp_compositions_are_the_distinct_small_compounds_with_their_lowest_energy(mp_compositions):

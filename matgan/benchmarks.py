@@ -1,0 +1,261 @@
+"""The benchmark of Table 4: data sets, feature sets, splits, and what a run does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from sklearn.base import RegressorMixin, TransformerMixin
+
+from matgan.comparison import evaluate, search
+from matgan.composition import amounts_matrix
+from matgan.elements import ELEMENTS
+from matgan.features import (
+    Magpie,
+    OneHot,
+    PooledEmbedding,
+    list_embeddings,
+    load_embedding,
+    random_embedding,
+)
+from matgan.regression import FullyConnectedRegressor
+from matgan.splits import Split, chemical_systems, compositions, grouped_splits
+
+SPLITS = ("random", "by chemical system")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A table of formulas with one property to predict."""
+
+    name: str
+    quantity: str  # with its unit, for axes
+    table: pd.DataFrame  # formula, target
+    epochs: int  # of each network
+    batch_size: int
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """(n,) targets."""
+        return self.table["target"].to_numpy(float)
+
+    @cached_property
+    def amounts(self) -> np.ndarray:
+        """(n, 85) amounts."""
+        return amounts_matrix(self.table["formula"])
+
+    def splits(self, kind: str, repeats: int, seed: int) -> list[Split]:
+        """Repeated splits, 10% to test (Hu et al. 2020, Section 2.5).
+
+        Parameters
+        ----------
+        kind : {"random", "by chemical system"}
+            What stays on one side: equal compositions, however written (no formula is ever in two
+            parts); or all compounds of the same elements.
+        """
+        if kind not in SPLITS:
+            raise ValueError(f"kind must be one of {', '.join(SPLITS)}, not {kind!r}")
+        groups = compositions if kind == "random" else chemical_systems
+        return grouped_splits(groups(self.amounts), repeats, seed)
+
+    def network(self, seed: int, device: str) -> FullyConnectedRegressor:
+        """The paper's regressor with this task's epochs and batch size."""
+        return FullyConnectedRegressor(
+            epochs=self.epochs, batch_size=self.batch_size, device=device, random_state=seed
+        )
+
+
+def feature_sets(seed: int) -> dict[str, Callable[[], TransformerMixin]]:
+    """Makers of the feature sets that are compared, by the name in the tables; float32.
+
+    "WGAN T (paper)" and "(ours)" are Equation 5, C = Σ n_e T_e, with T of a critic as the paper
+    prints it and of ours. Random T has the shape and scale of ours. "mean" weighs by atomic
+    fraction in place of the amount. mat2vec and SkipAtom are pooled by the mean, as targets
+    here do not grow with the formula; one-hot fractions are the same pooling of unit vectors.
+    """
+
+    def pooled(table, pool):
+        return PooledEmbedding(table, pool, dtype=np.float32)
+
+    def random_T(pool):
+        return pooled(random_embedding(load_embedding("wgan-oqmd"), seed), pool)
+
+    return {
+        "WGAN T (paper)": lambda: pooled(_trained("wgan-oqmd-paper"), "sum"),
+        "WGAN T (ours)": lambda: pooled(_trained("wgan-oqmd"), "sum"),
+        "random T": lambda: random_T("sum"),
+        "one-hot": lambda: OneHot(dtype=np.float32),
+        "one-hot fractions": lambda: OneHot(fractions=True, dtype=np.float32),
+        "Magpie": lambda: Magpie(dtype=np.float32),
+        "mat2vec": lambda: pooled("mat2vec", "mean"),
+        "SkipAtom": lambda: pooled("skipatom", "mean"),
+        "WGAN T (ours), mean": lambda: pooled(_trained("wgan-oqmd"), "mean"),
+        "random T, mean": lambda: random_T("mean"),
+    }
+
+
+class NotHere(LookupError):
+    """A feature set that cannot be made in this installation; the message says what is missing."""
+
+
+def _trained(name: str) -> pd.DataFrame:
+    if name not in set(list_embeddings()["name"]):
+        raise NotHere(name)
+    return load_embedding(name)
+
+
+def compare_features(
+    task: Task,
+    features: str,
+    X: np.ndarray,
+    splits: dict[str, list[Split]],
+    model: FullyConnectedRegressor,
+    grid: dict[str, Sequence],
+    search_rows: int = 0,
+    search_epochs: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame, FullyConnectedRegressor]:
+    """Search the settings of one feature set on one data set, then score it on every split.
+
+    Parameters
+    ----------
+    task : the data set
+    features : name of the feature set
+    X : (n, d) array, its features
+    splits : kind of split -> repeats; the search uses the first repeat of the first kind
+    model : the settings that the grid leaves alone
+    grid : as for `matgan.comparison.search`
+    search_rows : training and validation rows of the search; 0: all
+    search_epochs : of the search; 0: as the model says
+
+    Returns
+    -------
+    rows : DataFrame of `matgan.comparison.evaluate`, best scores of any epoch on the test rows
+        included (best_mae, ...)
+    tried : DataFrame, a row for each combination of settings; "rows" are those searched with
+    best : unfitted regressor with the settings chosen
+    """
+    first = next(iter(splits.values()))[0]
+    if search_rows:
+        first = first.limited(min(search_rows, len(first.train) + len(first.validation)))
+    epochs = model.epochs
+    trial = model.__class__(**model.get_params()).set_params(epochs=search_epochs or epochs)
+    best, tried = search(X, task.y, [first], trial, grid)
+    best.set_params(epochs=epochs)
+    rows = [
+        score(task, features, X, parts, best, kind, watch_test=True)
+        for kind, parts in splits.items()
+    ]
+    names = {"dataset": task.name, "features": features}
+    names["rows"] = len(first.train) + len(first.validation)
+    return pd.concat(rows, ignore_index=True), tried.assign(**names), best
+
+
+def score(
+    task: Task,
+    features: str,
+    X: np.ndarray,
+    splits: Sequence[Split],
+    model: RegressorMixin,
+    kind: str,
+    watch_test: bool = False,
+) -> pd.DataFrame:
+    """`matgan.comparison.evaluate` under the task's name."""
+    names = {"dataset": task.name, "features": features, "split": kind}
+    return evaluate(X, task.y, splits, model, **names, watch_test=watch_test)
+
+
+def learning_curve(
+    task: Task,
+    features: str,
+    X: np.ndarray,
+    splits: Sequence[Split],
+    model: FullyConnectedRegressor,
+    sizes: Sequence[int],
+    steps: int,
+) -> pd.DataFrame:
+    """Scores after training on the first rows of each split, the test rows staying the same.
+
+    Parameters
+    ----------
+    sizes : numbers of training and validation rows; those beyond the data are left out
+    steps : batches of each training, so that small parts get more epochs; never fewer epochs
+        than the task's, never more than 200
+
+    Returns
+    -------
+    DataFrame as from `matgan.comparison.evaluate`, a row for each size and repeat
+    """
+    most = min(len(s.train) + len(s.validation) for s in splits)
+    tables = []
+    for n in sizes:
+        if n < most:
+            batches = max(1, round(0.9 * n / model.batch_size))
+            epochs = int(np.clip(steps // batches, task.epochs, 200))
+            sized = model.__class__(**model.get_params()).set_params(epochs=epochs)
+            parts = [s.limited(n) for s in splits]
+            tables.append(score(task, features, X, parts, sized, "random"))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def error_by_element(amounts: np.ndarray, error: np.ndarray, at_least: int = 5) -> pd.Series:
+    """Mean absolute error of the compositions that hold each element.
+
+    Parameters
+    ----------
+    amounts : (n, 85) array
+    error : (n,) array, predicted minus true
+    at_least : elements in fewer compositions are left out
+
+    Returns
+    -------
+    Series, index `element`, in the unit of `error`
+    """
+    present = amounts > 0
+    count = present.sum(axis=0)
+    mean = (np.abs(error) @ present) / np.maximum(count, 1)
+    values = pd.Series(mean, index=pd.Index(ELEMENTS, name="element"), name="mae")
+    return values[count >= at_least]
+
+
+def worst_compounds(table: pd.DataFrame, predicted: np.ndarray, n: int = 10) -> pd.DataFrame:
+    """The n rows with the largest absolute errors, the largest first.
+
+    Parameters
+    ----------
+    table : DataFrame with formula and target
+    predicted : (len(table),) array
+
+    Returns
+    -------
+    DataFrame: formula, target, predicted, error (predicted minus target)
+    """
+    rows = table[["formula", "target"]].assign(predicted=predicted)
+    rows["error"] = rows["predicted"] - rows["target"]
+    order = rows["error"].abs().sort_values(ascending=False, kind="stable").index[:n]
+    return rows.loc[order].reset_index(drop=True)
+
+
+def beside(summary: pd.DataFrame, tests: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The summary with each feature set's difference from a reference and its corrected p value.
+
+    Parameters
+    ----------
+    summary : as from `matgan.significance.summarise`
+    tests : as from `matgan.significance.compare`
+    reference : a feature set
+
+    Returns
+    -------
+    DataFrame with the further columns "minus REFERENCE" (in the metric of the tests) and
+    "p (REFERENCE)", by Holm; both NaN where no test was made.
+    """
+    forward = tests[tests["b"] == reference].rename(columns={"a": "features"})
+    backward = tests[tests["a"] == reference].rename(columns={"b": "features"})
+    backward = backward.assign(difference=-backward["difference"])
+    pairs = pd.concat([forward, backward])[
+        ["dataset", "split", "features", "difference", "p_holm"]
+    ].rename(columns={"difference": f"minus {reference}", "p_holm": f"p ({reference})"})
+    return summary.merge(pairs, on=["dataset", "split", "features"], how="left")
