@@ -28,8 +28,7 @@ def errors_with_intervals(
 
     Notes
     -----
-    The axis ends a quarter of its length beyond the worst network's mean; an interval that goes on
-    is cut.
+    An axis ends a quarter of the means' range beyond them; an interval that goes on is cut.
     """
     kinds = list(summary["split"].unique())
     names = list(summary["features"].unique())[::-1]
@@ -45,18 +44,16 @@ def errors_with_intervals(
             axes.errorbar(rows[metric], y, xerr=half, fmt="o", ms=5, capsize=2, label=kind)
         for (where, features), value in (paper or {}).items():
             if where == dataset and features in names:
-                cross = axes.plot(value, names.index(features), "kx", ms=8, mew=2)[0]
-                cross.set_label("paper" if cross.axes.get_legend_handles_labels()[1] else None)
-        low, high = part[metric].min(), part[metric].max()
+                axes.plot(value, names.index(features), "kx", ms=8, mew=2, label="paper")
+        shown = [*part[metric], *(v for (where, _), v in (paper or {}).items() if where == dataset)]
+        low, high = min(shown), max(shown)
         axes.set(title=dataset, xlabel=label, ylim=(-0.6, len(names) - 0.4))
         axes.set_xlim(max(0, low - 0.25 * (high - low)), high + 0.25 * (high - low))
-    axes = np.atleast_1d(panels)[0]
-    axes.set_yticks(range(len(names)), names)
-    marks = {}
-    for panel in np.atleast_1d(panels):
-        handles, labels = panel.get_legend_handles_labels()
+    np.atleast_1d(panels)[0].set_yticks(range(len(names)), names)
+    marks = {}  # one of each kind
+    for axes in np.atleast_1d(panels):
+        handles, labels = axes.get_legend_handles_labels()
         marks |= dict(zip(labels, handles, strict=True))
-    marks = {label: mark for label, mark in marks.items() if not label.startswith("_")}
     figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=len(marks))
     return figure
 
@@ -90,7 +87,7 @@ def learning_curves(
         axes.set(xscale="log", yscale="log", title=dataset, ylabel=label)
         axes.set_xlabel("training and validation compounds")
         axes.yaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.yaxis.set_minor_formatter(plt.FuncFormatter(lambda v, _: f"{v:.2g}"))
+        axes.yaxis.set_minor_formatter(plt.FuncFormatter(lambda v, _: f"{v:.3g}"))
         axes.tick_params(axis="y", which="minor", labelsize=8)
     handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -110,7 +107,9 @@ def parity(predictions: dict[str, tuple[np.ndarray, np.ndarray]], units: dict[st
         np.atleast_1d(panels), predictions.items(), strict=True
     ):
         ends = min(y.min(), predicted.min()), max(y.max(), predicted.max())
-        axes.hexbin(y, predicted, gridsize=45, bins="log", cmap="viridis", mincnt=1, lw=0)
+        axes.hexbin(
+            y, predicted, gridsize=45, extent=(*ends, *ends), bins="log", mincnt=1, cmap="viridis_r"
+        )
         axes.plot(ends, ends, color="k", linewidth=0.8)
         axes.set(title=dataset, xlabel=f"true {units[dataset]}", ylabel="predicted")
         axes.set_aspect("equal", adjustable="box")
