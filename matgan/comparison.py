@@ -8,7 +8,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from sklearn.base import RegressorMixin, clone
-from sklearn.neighbors import KNeighborsRegressor
 
 from matgan.metrics import scores
 from matgan.regression import FullyConnectedRegressor, fit_repeats
@@ -133,12 +132,3 @@ def search(
     best = int(np.argmin([row["validation_mae"] for row in rows]))
     table = pd.DataFrame(rows).assign(chosen=np.arange(len(rows)) == best)
     return clone(model).set_params(**{name: rows[best][name] for name in grid}), table
-
-
-def nearest_neighbours(k: int = 5) -> KNeighborsRegressor:
-    """Regressor that looks up the k nearest compositions; for element fractions as features.
-
-    Weighted by inverse Manhattan distance, the sum of the differences of all atomic fractions. On
-    data with near-duplicates it shows how much of an error a mere look-up explains.
-    """
-    return KNeighborsRegressor(n_neighbors=k, weights="distance", metric="manhattan")

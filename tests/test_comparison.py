@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.neighbors import KNeighborsRegressor
 
 from matgan import comparison
-from matgan.comparison import evaluate, fit_splits, nearest_neighbours, search
-from matgan.datasets import load_supercon
-from matgan.features import OneHot
+from matgan.comparison import evaluate, fit_splits, search
 from matgan.metrics import scores
 from matgan.regression import FullyConnectedRegressor
-from matgan.sources import SourceUnavailable
-from matgan.splits import Split, published_split, random_splits
+from matgan.splits import random_splits
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 5)) * [1, 1, 1, 1000, 1000]  # two columns in a large unit, of no use
@@ -31,7 +29,7 @@ def test_evaluate_gives_a_row_for_each_repeat():
         assert table.loc[repeat, list(expected)].to_dict() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("model", [NETWORK, nearest_neighbours(3)])
+@pytest.mark.parametrize("model", [NETWORK, KNeighborsRegressor(3, weights="distance")])
 def test_nothing_of_the_test_rows_reaches_the_model(model):
     poisoned, test = Y.copy(), SPLITS[0].test
     poisoned[test] = 1e6
@@ -41,13 +39,13 @@ def test_nothing_of_the_test_rows_reaches_the_model(model):
 
 
 def test_other_regressors_train_on_training_and_validation_rows():
-    (model,) = fit_splits(X, Y, SPLITS[:1], nearest_neighbours(1))
+    (model,) = fit_splits(X, Y, SPLITS[:1], KNeighborsRegressor(1))
     known = np.concatenate([SPLITS[0].train, SPLITS[0].validation])
     np.testing.assert_allclose(model.predict(X[known]), Y[known])
     forest = evaluate(X, Y, SPLITS[:1], RandomForestRegressor(20, random_state=0), **NAMES)
     assert forest["r2"].item() > 0.3
     with pytest.raises(ValueError, match="KNeighborsRegressor has no epochs to watch"):
-        evaluate(X, Y, SPLITS, nearest_neighbours(), **NAMES, watch_test=True)
+        evaluate(X, Y, SPLITS, KNeighborsRegressor(), **NAMES, watch_test=True)
 
 
 def test_best_on_test_flatters():
@@ -91,16 +89,3 @@ def test_search_looks_at_no_test_row():
 
 def test_default_grid_names_parameters_of_the_network():
     assert set(comparison.GRID) <= set(NETWORK.get_params())
-
-
-def test_nearest_neighbours_on_the_published_supercon_split():
-    # the anchor that the study quotes for a look-up of compositions: 5.3 K, R² 0.82
-    try:
-        table = load_supercon("all", split="published")
-    except SourceUnavailable as error:
-        pytest.skip(f"not run: {error}")
-    fractions = OneHot(fractions=True).fit_transform(table["formula"])
-    split: Split = published_split(table["split"])
-    row = evaluate(fractions, table["target"].to_numpy(), [split], nearest_neighbours(), **NAMES)
-    assert row["mae"].item() == pytest.approx(5.3, abs=0.1)
-    assert row["r2"].item() == pytest.approx(0.82, abs=0.01)
