@@ -67,7 +67,7 @@ def element_map(points: np.ndarray, axes: Axes, title: str, names: tuple[str, st
     low, high = points.min(axis=0) - spread, points.max(axis=0) + spread
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
     axes.set(xlabel=names[0], ylabel=names[1])
-    axes.legend(fontsize=6, loc="best")
+    axes.legend(fontsize=6, loc="upper right")  # looking for the best place takes seconds
 
 
 def similarity_maps(tables: dict[str, pd.DataFrame]) -> Figure:
