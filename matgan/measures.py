@@ -111,17 +111,19 @@ def element_pairs(counts: np.ndarray) -> np.ndarray:
     return together
 
 
-def pair_enrichment(counts: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+def pair_enrichment(
+    counts: np.ndarray, groups: Sequence[np.ndarray], least: float = 5.0
+) -> np.ndarray:
     """How much more often than by chance elements of two groups occur together: log2, (g, g).
 
     By chance every element keeps the number of its pairs and meets the others in proportion to
-    theirs. One pair is added to the observed and to the expected number. A group of one element,
-    which makes no pair with itself, has NaN there.
+    theirs. One pair is added to the observed and to the expected number.
 
     Parameters
     ----------
     counts : (n, 85)
     groups : g arrays of element indices
+    least : NaN where fewer pairs than this are expected, as in a group of one element with itself
     """
     together = element_pairs(counts).astype(float)
     partners = together.sum(axis=1)
@@ -131,10 +133,8 @@ def pair_enrichment(counts: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndar
     member = np.zeros((N_ELEMENTS, len(groups)))
     for column, group in enumerate(groups):
         member[group, column] = 1
-    excess = np.log2((member.T @ together @ member + 1) / (member.T @ expected @ member + 1))
-    alone = np.flatnonzero(member.sum(axis=0) == 1)
-    excess[alone, alone] = np.nan
-    return excess
+    together, expected = member.T @ together @ member, member.T @ expected @ member
+    return np.where(expected < least, np.nan, np.log2((together + 1) / (expected + 1)))
 
 
 def pair_divergence(counts: np.ndarray, real: np.ndarray) -> float:

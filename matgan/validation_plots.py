@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -62,7 +61,8 @@ def by_model(
         axes.set(title=title, xlabel=label, yticks=range(len(models)), yticklabels=models)
     axes.set_ylim(len(models) - 0.5, -0.5)
     if len(measures) > 1:
-        axes.legend(fontsize=8)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(measures), fontsize=9)
     return figure
 
 
@@ -79,8 +79,9 @@ def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     for axes, (data, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
         for index, model in enumerate(models):
             part = table[(table["data"] == data) & (table["model"] == model)]
-            ours = model.startswith("WGAN")
-            style = {"color": "k" if ours else f"C{index}", "linewidth": 2.4 if ours else 1.4}
+            wgan = model.startswith("WGAN")
+            style = {"color": "k" if wgan else f"C{index}", "linewidth": 2.4 if wgan else 1.4}
+            style["linestyle"] = "--" if "printed" in model else "-"
             marker = "so^vD<>p*Xdh"[index % 12]
             found = part[part["recovered"] > 0]
             axes.plot(found["samples"], found["recovered"], marker=marker, label=model, **style)
@@ -100,18 +101,13 @@ def pair_map(enrichment: np.ndarray, axes: Axes, title: str, bar: bool = False) 
     title : of the axes
     bar : also draw the colour bar
     """
-    sns.heatmap(
-        enrichment,
-        ax=axes,
-        cmap="RdBu_r",
-        vmin=-3,
-        vmax=3,
-        square=True,
-        xticklabels=list(GROUPS),
-        yticklabels=list(GROUPS),
-        cbar=bar,
-        cbar_kws={"label": "pairs, log2 (observed / by chance)", "shrink": 0.7},
-    )
-    axes.set_facecolor("0.85")  # a pair that can't be
-    axes.tick_params(labelsize=8)
+    image = axes.imshow(enrichment, cmap="RdBu_r", vmin=-3, vmax=3)
+    places, names = range(len(GROUPS)), list(GROUPS)
+    axes.set_xticks(places, names, rotation=90, fontsize=8)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.grid(False)
+    axes.set_facecolor("0.8")  # too few pairs to tell
     axes.set_title(title)
+    if bar:
+        label = "pairs, log2 (observed / by chance)"
+        axes.figure.colorbar(image, ax=axes, label=label, shrink=0.7)

@@ -96,7 +96,8 @@ def test_pair_enrichment_by_hand():
     assert excess[0, 2] == pytest.approx(np.log2(301 / 201))
     # within a group every pair is counted from both sides
     assert excess[2, 2] == pytest.approx(np.log2(1 / 201))
-    assert np.isnan(excess[0, 0])
+    assert np.isnan(excess[0, 0])  # no pair is expected
+    assert np.isnan(measures.pair_enrichment(drawn, [li, na], least=101)[0, 1])
 
 
 def test_pair_enrichment_of_random_elements_is_none():

@@ -55,6 +55,6 @@ def test_pair_map_shows_every_group():
     figure, axes = plt.subplots()
     values = np.arange(len(GROUPS) ** 2, dtype=float).reshape(len(GROUPS), -1)
     pair_map(values, axes, "pairs")
-    assert axes.collections[0].get_array().ravel().tolist() == values.ravel().tolist()
+    assert axes.images[0].get_array().ravel().tolist() == values.ravel().tolist()
     assert [t.get_text() for t in axes.get_xticklabels()] == list(GROUPS)
     plt.close(figure)
