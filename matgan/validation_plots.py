@@ -74,7 +74,7 @@ def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     table : columns data, model, samples, recovered
     titles : data set -> title of its panel
     """
-    figure, panels = plt.subplots(1, len(titles), figsize=(6.5 * len(titles), 4.4), sharey=True)
+    figure, panels = plt.subplots(1, len(titles), figsize=(6 * len(titles) + 2, 4.4), sharey=True)
     models = list(dict.fromkeys(table["model"]))
     for axes, (data, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
         for index, model in enumerate(models):
@@ -87,7 +87,8 @@ def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
             axes.plot(found["samples"], found["recovered"], marker=marker, label=model, **style)
         axes.set(xscale="log", yscale="log", title=title, xlabel="samples drawn")
     np.atleast_1d(panels)[0].set_ylabel("share of held-out compounds found")
-    axes.legend(fontsize=8)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
     return figure
 
 
