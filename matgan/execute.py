@@ -264,8 +264,8 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
     failure = ""
     try:
         papermill.execute_notebook(
+            without_unreachable(nbformat.read(notebook.path, as_version=4)),
             # papermill formats paths with str.format
-            str(notebook.path).replace("{", "{{").replace("}", "}}"),
             str(running).replace("{", "{{").replace("}", "}}"),
             {**notebook.parameters, "run_dir": str(run_dir)},
             kernel_name="python3",
