@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 
 from matgan.runs import PROJECT, RunError, device, read_manifest, replacing, update_manifest
+from matgan.skipping import without_unreachable
 
 PACKAGE = Path(__file__).resolve().parent
 
