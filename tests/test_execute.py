@@ -74,8 +74,9 @@ def executed(monkeypatch):
     names = []
 
     def pretend(source, result, parameters, **options):
-        name = Path(source).stem
-        Path(result.replace("{{", "{").replace("}}", "}")).write_text("{}")
+        result = Path(result.replace("{{", "{").replace("}}", "}"))
+        result.write_text("{}")
+        name = result.name.removesuffix(".running.ipynb")
         # what a notebook does first
         open_run(parameters["run_dir"], name, parameters["seed"])
         names.append(name)
