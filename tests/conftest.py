@@ -6,10 +6,16 @@ os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
 # on two shared cores torch with two threads can be several times slower than with one
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
+
 import pytest
 from hypothesis import settings
 
 from matgan import datasets, sources
+
+# a job in the background of a shell ignores Ctrl-C, and so would what the tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # times depend on the machine: a slow one is no failure
 settings.register_profile("matgan", deadline=None)
