@@ -48,7 +48,7 @@ class Task:
         return amounts_matrix(self.table["formula"])
 
     def splits(self, kind: str, repeats: int, seed: int) -> list[Split]:
-        """Repeated splits, 10% to test (Hu et al. 2020, Section 2.5).
+        """Repeated splits, 10% to test (Hu et al. 2020).
 
         Parameters
         ----------

@@ -33,11 +33,11 @@ class Config:
     # Training
     seed: int = 0
     iterations: int = 100_000  # generator updates; paper: Figure 4a
-    batch_size: int = 256  # paper: Section 2.4
+    batch_size: int = 256  # paper
     critic_steps: int = 5  # critic updates per generator update; open, code: 5
     optimizer: str = "rmsprop"  # paper: RMSProp; "adam" uses betas 0.5, 0.9 (code)
-    generator_lr: float = 1e-2  # paper: Section 2.4; code: 1e-4
-    critic_lr: float = 1e-2  # paper: Section 2.4; code: 1e-4
+    generator_lr: float = 1e-2  # paper; code: 1e-4
+    critic_lr: float = 1e-2  # paper; code: 1e-4
     schedule: str = "constant"  # of the learning rates; "linear": down to zero at the end
     lipschitz: str = "clip"  # paper: weight clipping; code: gradient penalty
     clip: float = 0.01  # bound of every critic weight; open, code (unused there): 0.01

@@ -48,7 +48,7 @@ def read_oqmd() -> pd.DataFrame:
 def curate_oqmd(
     raw: pd.DataFrame, max_count: int = MAX_COUNT, n_sigma: float = 5.0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Curation of the OQMD compounds (Hu et al. 2020, Section 2.1).
+    """Curation of the OQMD compounds (Hu et al. 2020).
 
     Parameters
     ----------

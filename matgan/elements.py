@@ -2,7 +2,7 @@
 
 # The elements of the OQMD compounds that are left after the curation of `matgan.datasets`:
 # 86 elements occur, krypton in four compounds only, too few to learn from. The paper's
-# snapshot of OQMD gives 85 elements too (Hu et al. 2020, Section 2.1).
+# snapshot of OQMD gives 85 elements too (Hu et al. 2020).
 # By atomic number: row e of every matrix of this package belongs to ELEMENTS[e].
 ELEMENTS: tuple[str, ...] = tuple(
     """

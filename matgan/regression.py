@@ -33,7 +33,7 @@ ELEMNET = {
 
 
 class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
-    """The regressor of the paper: 256-128-64-32-1, ReLU (Hu et al. 2020, Section 2.5).
+    """The regressor of the paper: 256-128-64-32-1, ReLU (Hu et al. 2020).
 
     Trained by Adam on minibatches, the learning rate falling to 0 along half a cosine. A part of
     the training data is held out; the weights of the epoch that predicts it best are kept.

@@ -37,7 +37,7 @@ class Split:
 def random_splits(
     n: int, repeats: int, seed: int = 0, test: float = 0.1, validation: float = 0.1
 ) -> list[Split]:
-    """Random splits of n rows, as in the paper (Hu et al. 2020, Section 2.5: 10% to test).
+    """Random splits of n rows, as in the paper (Hu et al. 2020: 10% to test).
 
     Parameters
     ----------
