@@ -11,7 +11,7 @@ import signal
 import pytest
 from hypothesis import settings
 
-from matgan import datasets, sources
+from matgan import datasets, sources, structures
 
 # a job in the background of a shell ignores Ctrl-C, and so would what the tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -57,3 +57,9 @@ def mp_gap():
 def supercon():
     """SuperCon, the default subset."""
     return _or_skip(datasets.load_supercon)
+
+
+@pytest.fixture(scope="session")
+def crystals():
+    """Crystal structures of the Materials Project, with labels."""
+    return _or_skip(structures.load_structures)
