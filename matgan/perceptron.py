@@ -1,4 +1,8 @@
-"""Fully connected networks of one shape, trained side by side as one batched model."""
+"""Fully connected networks of one shape, trained side by side as one batched model.
+
+The backward pass is written out, and all of its arrays are allocated once: for networks this small
+autograd takes half again as long (`tests/benchmarks/bench_regression.py`).
+"""
 
 from __future__ import annotations
 
@@ -57,18 +61,65 @@ def initial(sizes: list[int], seeds: list[int]) -> tuple[list[Tensor], list[Tens
     return weights, [torch.zeros(len(seeds), 1, b) for b in sizes[1:]]
 
 
-def forward(weights, biases, x: Tensor, dropout=None, generator=None) -> list[Tensor]:
+def forward(weights, biases, x: Tensor) -> list[Tensor]:
     """Outputs of every layer for x (R, n, inputs); the last one is (R, n, 1), without ReLU."""
     outputs = []
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         x = torch.baddbmm(bias, x, weight)  # (R, n, outputs)
         if layer < len(weights) - 1:
-            x = torch.relu(x)
-            if dropout is not None and dropout[layer] > 0:
-                keep = 1 - dropout[layer]
-                x = x * (torch.rand(x.shape, generator=generator, device=x.device) < keep) / keep
+            x.relu_()
         outputs.append(x)
     return outputs
+
+
+class Networks:
+    """R networks in training: weights, gradients, and the arrays of a step on one batch."""
+
+    def __init__(self, sizes: list[int], seeds: list[int], batch: int, device: str):
+        parts = [p.to(device) for ps in initial(sizes, seeds) for p in ps]
+        # one vector of all numbers, so that a step of Adam is one call
+        self.vector = torch.cat([p.flatten() for p in parts])
+        self.vector.grad = torch.zeros_like(self.vector)
+        sizes_of = [p.numel() for p in parts]
+        self.parameters, gradients = (
+            [v.view(p.shape) for v, p in zip(vector.split(sizes_of), parts, strict=True)]
+            for vector in (self.vector, self.vector.grad)
+        )
+        n = len(sizes) - 1
+        self.weights, self.biases = self.parameters[:n], self.parameters[n:]
+        self.of_weights, self.of_biases = gradients[:n], gradients[n:]
+        # outputs[0] is the input; slopes[i] is the gradient with respect to outputs[i]
+        self.outputs, self.slopes = (
+            [torch.empty(len(seeds), batch, size, device=device) for size in sizes] for _ in "12"
+        )
+
+    def predict(self, dropout: tuple[float, ...], noise: torch.Generator) -> Tensor:
+        """(R, batch) outputs for the inputs in `outputs[0]`, with dropout."""
+        last = len(self.weights) - 1
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            out = torch.baddbmm(bias, self.outputs[layer], weight, out=self.outputs[layer + 1])
+            if layer < last:
+                out.relu_()
+                if dropout[layer] > 0:
+                    keep = 1 - dropout[layer]
+                    drawn = torch.rand(out.shape, generator=noise, device=out.device)
+                    out.mul_(drawn < keep).div_(keep)
+        return self.outputs[-1][..., 0]
+
+    def backward(self, slope: Tensor, dropout: tuple[float, ...]) -> None:
+        """Gradients of every weight after `predict`, from that of the loss (R, batch)."""
+        self.slopes[-1].copy_(slope[..., None])
+        for layer in reversed(range(len(self.weights))):
+            slope, x = self.slopes[layer + 1], self.outputs[layer]
+            torch.bmm(x.transpose(1, 2), slope, out=self.of_weights[layer])
+            torch.sum(slope, 1, keepdim=True, out=self.of_biases[layer])
+            if layer:
+                below = self.slopes[layer]
+                torch.bmm(slope, self.weights[layer].transpose(1, 2), out=below)
+                # an output is 0 where ReLU or dropout stopped it: no gradient passes there
+                torch.ops.aten.threshold_backward(below, x, 0, grad_input=below)
+                if dropout[layer - 1] > 0:
+                    below.div_(1 - dropout[layer - 1])
 
 
 class _Data:
@@ -85,11 +136,12 @@ class _Data:
         target = (y - scaling.middle[:, None]) / scaling.spread[:, None]
         self.target = torch.as_tensor(target, dtype=torch.float32, device=device)  # (R, n)
 
-    def inputs(self, index: Tensor) -> Tensor:
-        """(R, batch, d) from the row numbers (R, batch)."""
-        return (self.features[index] - self.shift) * self.scale
+    def inputs(self, index: Tensor, out: Tensor) -> None:
+        """(R, batch, d) from the row numbers (R, batch), into `out`."""
+        for r, rows in enumerate(index):
+            torch.index_select(self.features, 0, rows, out=out[r])
+        out.sub_(self.shift).mul_(self.scale)
 
-    @torch.no_grad()
     def outputs(self, weights, biases, r: int, rows: Tensor) -> Tensor:
         """(n_r,) scaled predictions of network r."""
         one = [[p[r : r + 1] for p in ps] for ps in (weights, biases)]
@@ -106,12 +158,19 @@ def _losses(out: Tensor, target: Tensor, loss: str) -> Tensor:
     return (error.abs() if loss == "mae" else error.square()).mean(dim=-1)
 
 
+def _slopes(out: Tensor, target: Tensor, loss: str) -> Tensor:
+    """Gradient of each network's `_losses` with respect to its outputs, (R, n)."""
+    error = out - target
+    return (error.sign() if loss == "mae" else 2 * error) / error.shape[-1]
+
+
 def _shuffled(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """n row numbers: all of them in random order, then the first ones of that order again."""
     order = rows[torch.randperm(len(rows), generator=generator)]
     return order.repeat(math.ceil(n / len(rows)))[:n]
 
 
+@torch.no_grad()
 def train(
     X: np.ndarray,
     y: np.ndarray,
@@ -151,10 +210,9 @@ def train(
     if validation is not None:
         validation = [torch.as_tensor(r, device=device) for r in validation]
 
-    weights, biases = initial([X.shape[1], *how.hidden, 1], seeds)
-    weights, biases = ([p.to(device).requires_grad_() for p in ps] for ps in (weights, biases))
-    parameters = [*weights, *biases]
-    optimizer = torch.optim.Adam(parameters, lr=how.learning_rate, fused=True)
+    networks = Networks([X.shape[1], *how.hidden, 1], seeds, batch, device)
+    weights, biases, parameters = networks.weights, networks.biases, networks.parameters
+    optimizer = torch.optim.Adam([networks.vector], lr=how.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs * steps)
     shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
     noise = torch.Generator(device).manual_seed(seeds[0])  # of the dropout
@@ -167,7 +225,7 @@ def train(
         losses = [_losses(o, t, how.loss) for o, t in zip(outputs, targets, strict=True)]
         return torch.stack(losses).tolist()
 
-    best = [p.detach().clone() for p in parameters]
+    best = [p.clone() for p in parameters]
     best_loss, best_epoch = validation_losses(), [0] * R
     history: list[dict] = []
     active = list(range(R))
@@ -176,13 +234,14 @@ def train(
         order = torch.stack(order).to(device)  # (R, batch * steps)
         total = torch.zeros(R, device=device)
         for index in order.split(batch, dim=1):  # (R, batch)
-            out = forward(weights, biases, data.inputs(index), how.dropout, noise)[-1][..., 0]
-            loss = _losses(out, data.target.gather(1, index), how.loss)  # (R,)
-            optimizer.zero_grad()
-            loss.sum().backward()  # no network's gradient depends on another's loss
+            data.inputs(index, networks.outputs[0])
+            out = networks.predict(how.dropout, noise)
+            target = data.target.gather(1, index)
+            total += _losses(out, target, how.loss)
+            # no network's gradient depends on another's loss
+            networks.backward(_slopes(out, target, how.loss), how.dropout)
             optimizer.step()
             schedule.step()
-            total += loss.detach()
         train_loss, losses = (total / steps).tolist(), validation_losses()
         for r in active:
             row = {"network": r, "epoch": epoch, "train_loss": train_loss[r]}
@@ -194,7 +253,7 @@ def train(
             if validation is None or losses[r] < best_loss[r]:
                 best_loss[r], best_epoch[r] = losses[r], epoch
                 for kept, p in zip(best, parameters, strict=True):
-                    kept[r] = p.detach()[r]
+                    kept[r] = p[r]
         if validation is not None:
             active = [r for r in active if epoch - best_epoch[r] < how.patience]
         if not active:

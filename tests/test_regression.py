@@ -260,6 +260,30 @@ def test_parts_of_different_length():
     np.testing.assert_allclose(models[1].middle_, Y[rows[1]].mean())
 
 
+@pytest.mark.parametrize("loss", ["mae", "mse"])
+@pytest.mark.parametrize("dropout", [(0.0, 0.0), (0.4, 0.25)])
+def test_gradients_written_out_are_those_of_autograd(loss, dropout):
+    networks = perceptron.Networks([6, 9, 5, 1], [3, 4], 50, "cpu")
+    x, y = torch.randn(2, 50, 6), torch.randn(2, 50)
+    networks.outputs[0].copy_(x)
+    out = networks.predict(dropout, torch.Generator().manual_seed(0))
+    networks.backward(perceptron._slopes(out, y, loss), dropout)
+
+    weights, biases = (
+        [p.clone().requires_grad_() for p in ps] for ps in (networks.weights, networks.biases)
+    )
+    noise, h = torch.Generator().manual_seed(0), x
+    for i, share in enumerate(dropout):
+        h = torch.relu(h @ weights[i] + biases[i])
+        if share:
+            h = h * (torch.rand(h.shape, generator=noise) < 1 - share) / (1 - share)
+    error = (h @ weights[2] + biases[2])[..., 0] - y
+    (error.abs() if loss == "mae" else error**2).mean(1).sum().backward()
+    torch.testing.assert_close(out, error.detach() + y)
+    expected = torch.cat([p.grad.flatten() for p in (*weights, *biases)])
+    torch.testing.assert_close(networks.vector.grad, expected)
+
+
 def test_every_row_is_seen_in_every_epoch():
     rows = torch.arange(10) * 3
     order = perceptron._shuffled(rows, 16, torch.Generator().manual_seed(0))
