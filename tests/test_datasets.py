@@ -422,6 +422,29 @@ def test_the_published_split_of_supercon(supercon_raw):
         assert table["formula"].tolist() == names.tolist()
 
 
+@pytest.mark.parametrize(
+    ("rows", "parts", "message"),
+    [
+        ([0, 1, 1], ["train"] * 3, "row 1 stands there more than once"),
+        ([0, 0, 1, 2], ["train"] * 4, "row 0 stands there more than once"),
+        ([0, 2], ["train"] * 2, "row 1 is missing"),
+        ([0, 1, 2, 3], ["train"] * 4, "row 3 is missing, or none of the 3"),
+        ([0, 1.5, 2], ["train"] * 3, "row 1 is missing"),
+        ([2, 1, 0], ["train", "tset", "test"], "part is 'tset', not train or test"),
+    ],
+)
+def test_a_published_split_that_does_not_fit_is_named(monkeypatch, rows, parts, message):
+    tables = {
+        "supercon": pd.DataFrame({"name": ["MgB2", "Nb", "NbN"], "Tc": [39.0, 9.2, 16.0]}),
+        "supercon_split": pd.DataFrame({"row": rows, "part": parts}),
+    }
+    monkeypatch.setattr(datasets, "read_csv", lambda name, *_: tables[name])
+    with pytest.raises(datasets.SourceCorrupt, match=rf"supercon_split\.csv: {message}"):
+        load_supercon(split="published")
+    tables["supercon_split"] = pd.DataFrame({"row": [2, 0, 1], "part": ["test", "train", "test"]})
+    assert load_supercon(split="published")["split"].tolist() == ["train", "test", "test"]
+
+
 def test_load_supercon_refuses_unknown_values():
     with pytest.raises(ValueError, match="subset must be one of all, tc>0, tc>10, not 'tc>77'"):
         load_supercon("tc>77")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +77,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MATGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MATGAN_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(sources, "time", SimpleNamespace(sleep=lambda seconds: None))
     return tmp_path / "cache"
 
 
@@ -86,7 +87,9 @@ def register(monkeypatch, address: str, sha256: str = GOOD_SHA256, file: str = "
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    """Names of the files there, without the empty one that orders several processes."""
+    files = folder.iterdir() if folder.is_dir() else []
+    return sorted(path.name for path in files if not path.name.endswith(".lock"))
 
 
 # --- the real sources ---------------------------------------------------------------------------
@@ -267,6 +270,7 @@ import sys
 from matgan import sources
 address, sha256 = sys.argv[1:]
 sources.SOURCES["fake"] = sources.Source("fake", "table.csv", sha256, address, "", "")
+print("fetching", flush=True)
 print(sources.fetch("fake"))
 """
 
@@ -276,15 +280,26 @@ def fetch_elsewhere(server) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_two_processes_fetch_at_once(cache, server):
-    both_asked = threading.Barrier(2, timeout=60)
-    server.behaviour = send(GOOD, before=both_asked.wait)  # no answer before both have asked
-    processes = [fetch_elsewhere(server), fetch_elsewhere(server)]
+def test_two_processes_fetch_at_once_and_one_downloads(cache, server):
+    asked, second_runs = threading.Event(), threading.Event()
+
+    def slow(handler):
+        asked.set()
+        second_runs.wait(60)
+        time.sleep(0.5)  # the other process asks for the file meanwhile
+        send(GOOD)(handler)
+
+    server.behaviour = slow
+    processes = [fetch_elsewhere(server)]
+    assert asked.wait(60)
+    processes.append(fetch_elsewhere(server))
+    assert processes[1].stdout.readline() == "fetching\n"
+    second_runs.set()
     for process in processes:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        assert out.strip() == str(cache / "table.csv")
-    assert server.requests == 2
+        assert out.splitlines()[-1] == str(cache / "table.csv")
+    assert server.requests == 1
     assert (cache / "table.csv").read_bytes() == GOOD
     assert files_in(cache) == ["table.csv"]
 
@@ -304,9 +319,10 @@ def test_a_process_killed_in_a_download_leaves_no_half_file(cache, server, monke
     process.kill()
     process.communicate()
     killed.set()
-    assert not (cache / "table.csv").exists()
+    assert files_in(cache) == [".table.csv.part"]
     server.behaviour = send(GOOD)
     assert fetch("fake").read_bytes() == GOOD
+    assert files_in(cache) == ["table.csv"]
 
 
 # --- the cache folder ---------------------------------------------------------------------------
