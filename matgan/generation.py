@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from matgan import weights
 from matgan.composition import formulas, reduced
 from matgan.config import Config
 from matgan.decoding import RULES, decode
-from matgan.elements import ELEMENT_INDEX, N_ELEMENTS, OTHER_ELEMENTS
+from matgan.elements import N_ELEMENTS
 from matgan.training_run import load_networks
-from matgan.validity import charge_neutral, electronegativity_balanced
+from matgan.wanted import Wanted
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -27,73 +29,6 @@ _BATCH = 1024  # samples that one pass of the generator draws; the formulas of a
 
 class TooFewSamples(RuntimeError):
     """A generator gives too few compositions of the kind that was asked for."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which of the generated compositions are kept.
-
-    Attributes
-    ----------
-    only : elements that a composition may hold; None: all
-    contain : elements that it must hold
-    n_elements : how many elements it must hold, one number or several; None: at least two
-    neutral, balanced : whether it must be charge-neutral, or neutral and balanced
-    oxidation_states : for these two, as in `matgan.validity.charge_neutral`
-    """
-
-    only: Iterable[str] | None = None
-    contain: Iterable[str] = ()
-    n_elements: int | Iterable[int] | None = None
-    neutral: bool = False
-    balanced: bool = False
-    oxidation_states: object = "smact14"
-
-    def __post_init__(self):
-        for name in ("only", "contain"):
-            symbols = getattr(self, name)
-            if symbols is not None:
-                object.__setattr__(self, name, _symbols(symbols, name))
-        n = self.n_elements
-        if n is not None:
-            n = (n,) if isinstance(n, int | np.integer) else tuple(n)
-            if not n or min(n) < 2:
-                raise ValueError(f"n_elements must be 2 or more, not {self.n_elements!r}")
-            object.__setattr__(self, "n_elements", n)
-        if self.only is not None:
-            if missing := set(self.contain) - set(self.only):
-                raise ValueError(f"contain asks for {', '.join(sorted(missing))}, only excludes it")
-            if len(self.only) < 2:
-                raise ValueError("only must leave two elements or more")
-
-    def kept(self, counts: np.ndarray) -> np.ndarray:
-        """Which compositions (n, 85) are of this kind: (n,) bool."""
-        present = counts > 0
-        good = np.ones(len(counts), dtype=bool)
-        if self.only is not None:
-            allowed = np.isin(np.arange(N_ELEMENTS), [ELEMENT_INDEX[s] for s in self.only])
-            good &= ~present[:, ~allowed].any(axis=1)
-        for symbol in self.contain:
-            good &= present[:, ELEMENT_INDEX[symbol]]
-        if self.n_elements is not None:
-            good &= np.isin(present.sum(axis=1), self.n_elements)
-        for asked, judge in (
-            (self.neutral, charge_neutral),
-            (self.balanced, electronegativity_balanced),
-        ):
-            if asked:
-                good[good] = judge(counts[good], self.oxidation_states)
-        return good
-
-
-def _symbols(symbols: Iterable[str], name: str) -> tuple[str, ...]:
-    symbols = (symbols,) if isinstance(symbols, str) else tuple(symbols)
-    for symbol in symbols:
-        if symbol not in ELEMENT_INDEX:
-            known = symbol in OTHER_ELEMENTS
-            why = "is not one of the 85 elements of this study" if known else "is no element"
-            raise ValueError(f"{name}: {symbol!r} {why}")
-    return symbols
 
 
 @dataclass
@@ -118,6 +53,12 @@ class Outcomes:
     @property
     def drawn(self) -> int:
         return self.empty + self.single + self.undecodable + self.unwanted + self.kept
+
+    @property
+    def accepted(self) -> float:
+        """Share of the compositions that were of the kind asked for; NaN where there were none."""
+        compositions = self.kept + self.unwanted
+        return self.kept / compositions if compositions else float("nan")
 
     @property
     def table(self) -> pd.DataFrame:
@@ -217,15 +158,32 @@ class CompositionGenerator:
         progress: bool = True,
         **wanted,
     ) -> Outcomes:
-        """The formulas of `sample` to a CSV file with the column formula, whole or not at all."""
+        """The formulas of `sample` to a CSV file with the column formula, whole or not at all.
+
+        A name that ends in .csv.gz makes a compressed file, which pandas reads as it is; the same
+        seed gives the same bytes. Memory is that of one batch, however large n is.
+
+        Raises
+        ------
+        ValueError
+            The name ends neither in .csv nor in .csv.gz.
+        TooFewSamples
+            As `sample`; no file is left behind.
+        """
+        name = Path(path).name
+        if not name.endswith((".csv", ".csv.gz")):
+            raise ValueError(f"samples are written as .csv or .csv.gz, not as {name!r}")
         outcomes = Outcomes()
         with (
             weights.atomic_file(path) as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+            if name.endswith(".gz")
+            else nullcontext(file) as text,
             tqdm(total=n, unit="formulas", disable=not progress) as bar,
         ):
-            file.write(b"formula\n")
+            text.write(b"formula\n")
             for counts, became in self._strictly(n, seed, max_draws, wanted):
-                file.write("".join(f"{line}\n" for line in formulas(counts)).encode())
+                text.write("".join(f"{line}\n" for line in formulas(counts)).encode())
                 outcomes = became
                 bar.set_postfix_str(f"{became.kept / became.drawn:.1%} of samples kept")
                 bar.update(len(counts))

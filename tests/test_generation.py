@@ -81,6 +81,8 @@ def test_outcomes_count_every_sample():
     )
     assert sample.outcomes == expected
     assert expected.drawn == 1024
+    assert sample.outcomes.accepted == pytest.approx(2 / 3, abs=2e-3)  # two of three compositions
+    assert np.isnan(Outcomes(empty=3, single=1).accepted)
     table = sample.outcomes.table.set_index("outcome")
     assert table["samples"].sum() == 1024
     assert table["share"].sum() == pytest.approx(1)
@@ -169,6 +171,20 @@ def test_samples_in_a_file(slots, tmp_path, capsys):
         slots.write_samples(path, 10, progress=False, max_draws=1, contain=["Xe", "Pu", "Pm"])
     assert pd.read_csv(path, keep_default_na=False).equals(table)  # not half a file
     assert capsys.readouterr().err == ""
+
+
+def test_samples_in_a_compressed_file(slots, tmp_path):
+    path, again = tmp_path / "samples.csv.gz", tmp_path / "again.csv.gz"
+    for file in (path, again):
+        slots.write_samples(file, 3000, seed=1, progress=False)
+    table = pd.read_csv(path, keep_default_na=False)
+    assert table["formula"].tolist() == slots.sample(3000, seed=1)
+    assert path.read_bytes() == again.read_bytes()
+    slots.write_samples(tmp_path / "samples.csv", 3000, seed=1, progress=False)
+    assert path.stat().st_size < 0.6 * (tmp_path / "samples.csv").stat().st_size
+    with pytest.raises(ValueError, match=r"\.csv or \.csv\.gz, not as 'samples\.parquet'"):
+        slots.write_samples(tmp_path / "samples.parquet", 10)
+    assert not (tmp_path / "samples.parquet").exists()
 
 
 def save(path, config):
