@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from matgan.elements import ELEMENT_INDEX, ELEMENTS, FORMULA_ORDER, N_ELEMENTS, OTHER_ELEMENTS
+from matgan.elements import ELEMENT_INDEX, ELEMENTS, FORMULA_ORDER, N_ELEMENTS
+from matgan.reading import TOO_MUCH, CompositionError, parse, parse_all
+
+__all__ = [
+    "MAX_COUNT",
+    "CompositionError",
+    "amounts",
+    "amounts_matrix",
+    "count_matrix",
+    "formula",
+    "formulas",
+    "reduced",
+    "whole_counts",
+]
 
 MAX_COUNT = 8  # columns of the paper's matrix: 1 to 8 atoms of an element per formula unit
 
-_TOO_MUCH = 1e15  # above this, float64 no longer holds every whole number
-_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
-_TERM = re.compile(rf"([A-Z][a-z]?)({_NUMBER})?")
-_PLAIN = re.compile(rf"(?:[A-Z][a-z]?(?:{_NUMBER})?)+")
-_TOKEN = re.compile(
-    rf"(?P<element>[A-Z][a-z]?)|(?P<number>{_NUMBER})|(?P<open>\()|(?P<close>\))|\s+"
-)
-_PLAINER = str.maketrans("₀₁₂₃₄₅₆₇₈₉[]{}", "0123456789()()")
 _ORDER = np.array([ELEMENT_INDEX[symbol] for symbol in FORMULA_ORDER])
-
-
-class CompositionError(ValueError):
-    """A formula or a row of amounts that is no composition of the 85 elements.
-
-    Attributes
-    ----------
-    formula : the formula (or the object given in its place), None if only amounts are known
-    row : its 0-based position in the list or matrix, None for a single formula
-    reason : what is wrong with it
-    """
-
-    def __init__(self, reason: str, formula: object = None, row: int | None = None):
-        self.reason, self.formula, self.row = reason, formula, row
-        where = [] if row is None else [f"row {row}"]
-        if formula is not None:
-            shown = repr(formula)
-            where.append(f"formula {shown if len(shown) <= 80 else shown[:77] + '...'}")
-        super().__init__(f"{', '.join(where)}: {reason}" if where else reason)
-
-    def __reduce__(self):
-        return type(self), (self.reason, self.formula, self.row)
 
 
 def amounts(formula: str) -> np.ndarray:
@@ -69,7 +50,7 @@ def amounts(formula: str) -> np.ndarray:
         zero, negative or not a number, unbalanced parentheses.
     """
     out = np.zeros(N_ELEMENTS)
-    for index, amount in _parse(formula):
+    for index, amount in parse(formula):
         out[index] += amount
     return out
 
@@ -101,27 +82,10 @@ def amounts_matrix(formulas: Iterable[str], on_error: str = "raise"):
         raise ValueError(f"on_error must be 'raise', 'drop' or 'report', not {on_error!r}")
     if isinstance(formulas, str):
         raise ValueError(f"formulas must be a list of formulas, not the single string {formulas!r}")
-    rows: list[int] = []
-    columns: list[int] = []
-    values: list[float] = []
-    bad: list[tuple[int, object, str]] = []
-    n_good = 0
-    for row, formula in enumerate(formulas):
-        try:
-            terms = _parse(formula)
-        except CompositionError as error:
-            if on_error == "raise":
-                raise CompositionError(error.reason, formula, row) from None
-            bad.append((row, formula, error.reason))
-            continue
-        for index, amount in terms:
-            rows.append(n_good)
-            columns.append(index)
-            values.append(amount)
-        n_good += 1
-    out = np.zeros((n_good, N_ELEMENTS))
-    # add.at, not assignment: an element may stand twice in a formula
-    np.add.at(out, (np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)), values)
+    out, bad = parse_all(list(formulas))
+    if bad and on_error == "raise":
+        row, formula, reason = bad[0]
+        raise CompositionError(reason, formula, row)
     if on_error == "report":
         return out, pd.DataFrame(bad, columns=["row", "formula", "reason"])
     return out
@@ -181,7 +145,7 @@ def whole_counts(amounts: np.ndarray, max_count: int = MAX_COUNT) -> np.ndarray:
         *row, element = (int(i) for i in np.argwhere(wrong)[0])
         amount = values[(*row, element)]
         bad = values[tuple(row)]
-        written = formula(bad) if ((bad >= 0) & (bad < _TOO_MUCH)).all() else None
+        written = formula(bad) if ((bad >= 0) & (bad < TOO_MUCH)).all() else None
         raise CompositionError(
             f"{ELEMENTS[element]} has the amount {amount:g}, "
             f"but counts must be whole numbers from 0 to {max_count}",
@@ -241,7 +205,7 @@ def formulas(amounts: np.ndarray) -> list[str]:
         raise CompositionError(f"amounts must have shape (n, {N_ELEMENTS}), not {values.shape}")
     if values.dtype.kind not in "iuf":
         raise CompositionError(f"amounts must be numbers, not {values.dtype}")
-    wrong = ~((values >= 0) & (values < _TOO_MUCH))
+    wrong = ~((values >= 0) & (values < TOO_MUCH))
     if wrong.any():
         row, element = (int(i) for i in np.argwhere(wrong)[0])
         reason = f"{ELEMENTS[element]} has the amount {values[row, element]:g}"
@@ -278,71 +242,3 @@ def _written(amount: float) -> str:
     if amount == int(amount):
         return str(int(amount))
     return np.format_float_positional(amount, trim="-")  # never 1e-05, which is no formula
-
-
-def _parse(formula: str) -> list[tuple[int, float]]:
-    """(element index, amount) of every term of a formula; an element may come twice."""
-    if isinstance(formula, str) and _PLAIN.fullmatch(formula):
-        # the fast path: no brackets, no white space, ASCII only
-        terms = _TERM.findall(formula)
-    else:
-        terms = _expand(formula)
-    out = []
-    for symbol, number in terms:
-        index = ELEMENT_INDEX.get(symbol)
-        if index is None:
-            raise CompositionError(_why_not(symbol), formula)
-        amount = 1.0 if number == "" else float(number)
-        if not 0 < amount < _TOO_MUCH:
-            raise CompositionError(f"{symbol} has the amount {amount:g}", formula)
-        out.append((index, amount))
-    return out
-
-
-def _why_not(symbol: str) -> str:
-    if symbol in OTHER_ELEMENTS:
-        return f"{symbol} is not one of the 85 elements of this study"
-    return f"unknown element symbol {symbol!r}"
-
-
-def _expand(formula: str) -> list[tuple[str, float]]:
-    """Terms of a formula with brackets, white space or Unicode subscripts, brackets multiplied out.
-
-    Checks from left to right, then multiplies from right to left: one step per token at any depth.
-    """
-    if not isinstance(formula, str):
-        missing = isinstance(formula, float) and math.isnan(formula)
-        what = "NaN (a missing value)" if missing else type(formula).__name__
-        raise CompositionError(f"a formula must be a string, not {what}", formula)
-    text = formula.translate(_PLAINER).rstrip()
-    if not text:
-        raise CompositionError("the formula is empty", formula)
-    tokens, at, depth, before = [], 0, 0, "open"
-    while at < len(text):
-        token = _TOKEN.match(text, at)
-        if token is None:
-            raise CompositionError(f"unexpected {text[at]!r} at character {at + 1}", formula)
-        at, kind = token.end(), token.lastgroup
-        if kind is None:  # white space separates: "Fe2 3" is not Fe23
-            continue
-        if kind == "number" and before in ("open", "number"):
-            raise CompositionError(f"the number {token[0][:20]} follows no element", formula)
-        if kind == "close" and depth == 0:
-            raise CompositionError("a closing bracket without an opening one", formula)
-        if kind == "close" and before == "open":
-            raise CompositionError("a pair of brackets is empty", formula)
-        depth += (kind == "open") - (kind == "close")
-        before = kind
-        tokens.append((kind, token[0]))
-    if depth:
-        raise CompositionError("an opening bracket without a closing one", formula)
-    terms, factors, number = [], [1.0], 1.0
-    for kind, written in reversed(tokens):
-        if kind == "element":
-            terms.append((written, number * factors[-1]))
-        elif kind == "close":
-            factors.append(number * factors[-1])
-        elif kind == "open":
-            factors.pop()
-        number = float(written) if kind == "number" else 1.0
-    return terms[::-1]

@@ -15,11 +15,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from matgan.composition import CompositionError
+from matgan.composition import CompositionError, amounts_matrix
 from matgan.elements import ELEMENTS, N_ELEMENTS
 from matgan.embeddings import list_embeddings, load_embedding, random_embedding
 from matgan.pooling import STATISTICS, element_statistics
-from matgan.reading import formula_list, read_amounts
+from matgan.reading import formula_list
 
 __all__ = [
     "Magpie",
@@ -56,7 +56,7 @@ class _FormulaFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         formulas = formula_list(X)
-        amounts = read_amounts(formulas)
+        amounts = amounts_matrix(formulas)
         self._check(amounts, formulas)
         width = len(self.get_feature_names_out())
         out = np.empty((len(amounts), width), dtype=self.dtype)

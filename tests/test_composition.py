@@ -9,7 +9,7 @@ from math import gcd
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
@@ -114,6 +114,26 @@ def test_fast_and_slow_path_agree_on_the_data(oqmd_raw, supercon_names):
     np.testing.assert_array_equal(fast, slow)
     assert len(fast) > 46_000
     assert fast_bad["row"].tolist() == slow_bad["row"].tolist()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text("FeOHTi12.0() \n₂Kr", max_size=8), max_size=4))
+def test_many_at_once_give_the_result_or_the_error_of_each_alone(formulas):
+    expected, first = [], None
+    for row, text in enumerate(formulas):
+        try:
+            expected.append(amounts(text))
+        except CompositionError as error:
+            first = first or CompositionError(error.reason, text, row)
+    if first is None:
+        np.testing.assert_array_equal(amounts_matrix(formulas), np.reshape(expected, (-1, 85)))
+    else:
+        with pytest.raises(CompositionError) as raised:
+            amounts_matrix(formulas)
+        assert str(raised.value) == str(first)
+        np.testing.assert_array_equal(
+            amounts_matrix(formulas, on_error="drop"), np.reshape(expected, (-1, 85))
+        )
 
 
 NUMBERS = st.one_of(

@@ -16,7 +16,6 @@ from matgan import ELEMENTS, features, sources
 from matgan.composition import CompositionError, amounts_matrix
 from matgan.embeddings import trained_table
 from matgan.features import Magpie, OneHot, PooledEmbedding, magpie_table
-from matgan.reading import read_amounts
 
 FORMULAS = ["TiO2", "Ba0.4K0.6Fe2As2", "Fe2(SO4)3", "NaCl"]
 TABLE = trained_table(np.random.default_rng(0).normal(size=(85, 7)))
@@ -131,25 +130,6 @@ def test_every_pool_against_numpy_on_each_formula():
 
 
 compositions = st.dictionaries(st.sampled_from(ELEMENTS), st.integers(1, 8), min_size=1, max_size=7)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.text("FeOHTi12.0() \n₂Kr", max_size=8), max_size=4))
-def test_fast_reading_gives_the_result_or_the_error_of_amounts_matrix(formulas):
-    try:
-        expected = amounts_matrix(formulas)
-    except CompositionError as error:
-        with pytest.raises(CompositionError) as raised:
-            read_amounts(formulas)
-        assert str(raised.value) == str(error)
-    else:
-        np.testing.assert_array_equal(read_amounts(formulas), expected)
-
-
-def test_fast_reading_of_real_formulas():
-    for source in ("supercon", "matbench/mp_gap"):
-        formulas = real_formulas(source, 2000)
-        np.testing.assert_array_equal(read_amounts(formulas), amounts_matrix(formulas))
 
 
 @settings(max_examples=50, deadline=None)
