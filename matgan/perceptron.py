@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2**24  # numbers in the widest layer's output while predicting
+WARM_UP = 0.2  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Training:
     hidden: tuple[int, ...]  # widths of the hidden layers; ReLU after each
     dropout: tuple[float, ...]  # share of each hidden layer's outputs set to 0 while training
     loss: str  # "mae" or "mse", of the scaled target
-    learning_rate: float  # at the start; falls to 0 along half a cosine
+    learning_rate: float  # the largest, see `learning_rate_at`
     epochs: int
     batch_size: int
     patience: int  # epochs without a better validation loss before a network counts as finished
@@ -170,6 +171,17 @@ def _shuffled(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
     return order.repeat(math.ceil(n / len(rows)))[:n]
 
 
+def learning_rate_at(step: int, steps: int, largest: float) -> float:
+    """Rises in a line over the first fifth of the steps, then falls to 0 along half a cosine.
+
+    With a rise a few epochs can be made at twice to three times the rate without diverging.
+    """
+    rise = WARM_UP * steps
+    if step < rise:
+        return largest * (step + 1) / (rise + 1)
+    return largest * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+
+
 @torch.no_grad()
 def train(
     X: np.ndarray,
@@ -213,7 +225,7 @@ def train(
     networks = Networks([X.shape[1], *how.hidden, 1], seeds, batch, device)
     weights, biases, parameters = networks.weights, networks.biases, networks.parameters
     optimizer = torch.optim.Adam([networks.vector], lr=how.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs * steps)
+    step, all_steps = 0, how.epochs * steps
     shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
     noise = torch.Generator(device).manual_seed(seeds[0])  # of the dropout
 
@@ -240,8 +252,9 @@ def train(
             total += _losses(out, target, how.loss)
             # no network's gradient depends on another's loss
             networks.backward(_slopes(out, target, how.loss), how.dropout)
+            optimizer.param_groups[0]["lr"] = learning_rate_at(step, all_steps, how.learning_rate)
             optimizer.step()
-            schedule.step()
+            step += 1
         train_loss, losses = (total / steps).tolist(), validation_losses()
         for r in active:
             row = {"network": r, "epoch": epoch, "train_loss": train_loss[r]}

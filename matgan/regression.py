@@ -35,8 +35,9 @@ ELEMNET = {
 class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
     """The regressor of the paper: 256-128-64-32-1, ReLU (Hu et al. 2020).
 
-    Trained by Adam on minibatches, the learning rate falling to 0 along half a cosine. A part of
-    the training data is held out; the weights of the epoch that predicts it best are kept.
+    Trained by Adam on minibatches, the learning rate rising at first and falling to 0 along half a
+    cosine. A part of the training data is held out; the weights of the epoch that predicts it best
+    are kept.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
     target_scaling : {None, "standard"}
         "standard": the network learns the target at mean 0 and standard deviation 1.
     loss : {"mae", "mse"}
-    learning_rate : float, at the start
+    learning_rate : float, the largest of all steps
     epochs : int, at most
     batch_size : int
     patience : int
@@ -237,7 +238,7 @@ def fit_repeats(
     rows: Sequence[np.ndarray],
     validation: Sequence[np.ndarray],
     watch: Sequence[np.ndarray] | None = None,
-    together: bool | None = None,
+    together: bool = True,
 ) -> list[FullyConnectedRegressor]:
     """Fit one regressor for each of R splits of the same data.
 
@@ -250,10 +251,9 @@ def fit_repeats(
     watch : R arrays of row numbers, or None
         Scores on them go into the `history_` as watched_mae, watched_rmse and watched_r2 (in units
         of the target); nothing else depends on them.
-    together : bool or None
-        Train all side by side as one batched model, or one after the other. None: together on
-        CUDA and for batches of up to 256, where that is faster on a CPU core too
-        (`tests/benchmarks/bench_regression.py`).
+    together : bool
+        Train all side by side as one batched model, or one after the other, which is not faster
+        on a CPU core either (`tests/benchmarks/bench_regression.py`).
 
     Returns
     -------
@@ -262,8 +262,6 @@ def fit_repeats(
     X, y = check_X_y(X, y, dtype=(np.float64, np.float32), y_numeric=True)
     seeds = [settings.random_state + r for r in range(len(rows))]
     models = [clone(settings).set_params(random_state=seed) for seed in seeds]
-    if together is None:
-        together = settings._device() == "cuda" or settings.batch_size <= 256
     if together:
         settings._fit_all(models, X, y, rows, validation, seeds, watch)
     else:

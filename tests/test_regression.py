@@ -284,6 +284,14 @@ def test_gradients_written_out_are_those_of_autograd(loss, dropout):
     torch.testing.assert_close(networks.vector.grad, expected)
 
 
+def test_the_learning_rate_rises_for_a_fifth_of_the_steps_and_falls_to_nothing():
+    rates = [perceptron.learning_rate_at(step, 100, 0.5) for step in range(100)]
+    assert np.argmax(rates) == 20 and max(rates) == pytest.approx(0.5)
+    assert np.all(np.diff(rates[:21]) > 0) and np.all(np.diff(rates[20:]) < 0)
+    assert rates[60] == pytest.approx(0.25) and 0 < rates[99] < 0.001 and rates[0] > 0
+    assert perceptron.learning_rate_at(0, 1, 0.5) > 0  # one step is a step
+
+
 def test_every_row_is_seen_in_every_epoch():
     rows = torch.arange(10) * 3
     order = perceptron._shuffled(rows, 16, torch.Generator().manual_seed(0))
