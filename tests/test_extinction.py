@@ -45,16 +45,7 @@ def test_textbook_conditions(group, hkl, missing):
 def test_textbook_groups():
     """Pairs that a powder pattern is known not to tell apart, and pairs that it does."""
     same = extinction.extinction_group
-    for together in (
-        [1, 2],
-        [9, 15],
-        [33, 62],
-        [43, 70],
-        [141],
-        [198, 208],
-        [203, 227],
-        [212, 213],
-    ):
+    for together in ([1, 2], [9, 15], [33, 62], [198, 208], [203, 227], [212, 213]):
         assert len(set(same(together))) == 1
         assert set(extinction.extinction_groups()[same(together[0])]) >= set(together)
     for one, other in ((14, 13), (43, 70), (210, 227), (225, 227), (168, 173), (143, 168)):
