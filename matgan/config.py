@@ -7,10 +7,12 @@ import json
 from dataclasses import dataclass
 
 _ONE_OF = {
-    "architecture": ("deconvolution", "slots"),
+    "architecture": ("deconvolution", "slots", "convolution"),
+    "generator_gradient": ("straight-through", "score-function"),
     "output": ("sigmoid", "gumbel"),
     "embedding_activation": ("none", "tanh"),
-    "lipschitz": ("clip", "gradient-penalty"),
+    "lipschitz": ("clip", "gradient-penalty", "spectral-norm"),
+    "critic_schedule": ("constant", "reference"),
     "optimizer": ("rmsprop", "adam"),
     "initialisation": ("normal", "scaled"),
     "schedule": ("constant", "linear"),
@@ -35,17 +37,26 @@ class Config:
     iterations: int = 100_000  # generator updates; paper: Figure 4a
     batch_size: int = 256  # paper
     critic_steps: int = 5  # critic updates per generator update; open, code: 5
+    critic_schedule: str = "constant"  # "reference": 100 steps for each of the first 25 generator
+    # updates and for every 500th, as in the code of Arjovsky et al. 2017
+    generator_batch: int = 0  # samples of a generator update; 0: batch_size
+    generator_gradient: str = "straight-through"  # through the output and the critic, as the paper
+    # has it; "score-function": of the log-probability, weighted by the critic (Williams 1992)
     optimizer: str = "rmsprop"  # paper: RMSProp; "adam" uses betas 0.5, 0.9 (code)
     generator_lr: float = 1e-2  # paper; code: 1e-4
     critic_lr: float = 1e-2  # paper; code: 1e-4
     schedule: str = "constant"  # of the learning rates; "linear": down to zero at the end
-    lipschitz: str = "clip"  # paper: weight clipping; code: gradient penalty
+    lipschitz: str = "clip"  # paper: weight clipping; code: gradient penalty; "spectral-norm":
+    # of every layer of the critic (Miyato et al. 2018)
     clip: float = 0.01  # bound of every critic weight; open, code (unused there): 0.01
     penalty: float = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017); code: 10
     initialisation: str = "normal"  # N(0, 1), as its first loss implies and the code has;
     # "scaled" is torch's default (uniform, by fan-in)
     # Generator
-    architecture: str = "deconvolution"  # paper: Table 3; "slots": ours, see networks.SlotGenerator
+    architecture: str = (
+        "deconvolution"  # paper: Table 3; "slots": ours, see networks.SlotGenerator;
+    )
+    # "convolution": generator and critic in the manner of Dan et al. 2020
     latent_dim: int = 128  # paper: Table 3
     first_height: int = 5  # rows of the first feature map, to reach Table 3's 11 x 8; code: 6
     output: str = "sigmoid"  # paper: Table 3; "gumbel": a count of 0 to 8 drawn for each element
@@ -57,6 +68,7 @@ class Config:
     embedding_dim: int = 128  # d, the width of T; open, code: 128
     embedding_activation: str = "none"  # paper: T = E W (Equation 6); code: T = tanh(E W + b)
     head: tuple[int, ...] = ()  # hidden units of the final layer; open, code: 128, 64, 32
+    stoichiometry: int = 0  # largest amounts that the final layer sees beside C, in falling order
     # What is kept and watched
     average: float = 0.0  # decay of the moving average of the generator's weights; 0: none
     keep: str = "best"  # paper: the lowest total critic loss on the test set; or the last state
@@ -79,7 +91,7 @@ class Config:
             "iterations": 1, "batch_size": 2, "critic_steps": 1, "clip": 0, "penalty": 0,
             "latent_dim": 1, "slots": 2, "embedding_dim": 1, "test_every": 1, "test_batches": 0,
             "seed": 0, "generator_lr": 0, "critic_lr": 0, "temperature": 1e-3,
-            "final_temperature": 1e-3, "average": 0,
+            "final_temperature": 1e-3, "average": 0, "generator_batch": 0, "stoichiometry": 0,
         }  # fmt: skip
         for name, low in at_least.items():
             if not getattr(self, name) >= low:
@@ -90,6 +102,10 @@ class Config:
             raise ConfigError(f"average must be below 1, not {self.average!r}")
         if self.architecture == "slots" and self.output != "gumbel":
             raise ConfigError("output must be 'gumbel' with architecture 'slots'")
+        if self.generator_gradient == "score-function" and self.architecture != "slots":
+            raise ConfigError("generator_gradient 'score-function' needs architecture 'slots'")
+        if self.stoichiometry > 85:
+            raise ConfigError(f"stoichiometry must be at most 85, not {self.stoichiometry!r}")
 
     def replace(self, **changes) -> Config:
         """A copy with some fields changed; an unknown name is a ConfigError."""
@@ -125,6 +141,8 @@ PUBLISHED_CODE = PAPER.replace(
 LEARNING = PAPER.replace(
     architecture="slots",
     output="gumbel",
+    generator_gradient="score-function",
+    generator_batch=512,
     optimizer="adam",
     generator_lr=5e-4,
     critic_lr=1e-3,
@@ -134,8 +152,23 @@ LEARNING = PAPER.replace(
     initialisation="scaled",
     hidden=(256,),
     head=(256, 256),
+    stoichiometry=6,
     average=0.999,
     keep="last",
 )
 
-PRESETS = {"paper": PAPER, "published-code": PUBLISHED_CODE, "learning": LEARNING}
+# A peer: MatGAN in the manner of Dan et al., npj Comput. Mater. 2020, 6, 84. From the paper: one
+# fully connected layer and seven deconvolutions with batch normalisation and ReLU, sigmoid output,
+# seven convolutions and one layer in the critic. Sizes, penalty and optimiser are our choice.
+PEER = PAPER.replace(
+    architecture="convolution",
+    batch_size=128,
+    optimizer="adam",
+    generator_lr=1e-3,
+    critic_lr=1e-3,
+    lipschitz="gradient-penalty",
+    initialisation="scaled",
+    keep="last",
+)
+
+PRESETS = {"paper": PAPER, "published-code": PUBLISHED_CODE, "learning": LEARNING, "peer": PEER}

@@ -17,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from matgan import weights
 from matgan.config import PRESETS, Config, ConfigError
+from matgan.cuda_graph import WARM_UP, capture
 from matgan.elements import ELEMENTS
 from matgan.interaction import deferred_interrupt, progress_bar
-from matgan.networks import N_COUNTS, effective_rank, to_amounts
+from matgan.losses import critic_loss, generator_loss
+from matgan.networks import effective_rank, to_amounts
 from matgan.training_run import (
     TrainedRun,
     TrainingData,
@@ -34,33 +36,14 @@ from matgan.training_run import (
 )
 from matgan.training_state import LOG_EVERY, State, batch_statistics
 
-# A gradient with respect to the (85, 8) matrix X has this many times the norm of the one with
-# respect to the amounts n_e = sum of k X[e, k]: the root of 1² + 2² + ... + 8².
-_MATRIX_NORM = sum(k * k for k in range(1, N_COUNTS + 1)) ** 0.5
-
 _EARLY = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # looks at the test set while losses fall fast
 _CHECKPOINT_SECONDS = 60
 _N_WATCHED = 64  # generated compositions that are kept at each look
+_MANY_STEPS = 100  # of the critic, in the "reference" schedule
 
 
 class Diverged(RuntimeError):
     """A loss became NaN or infinite; names the iteration and the last good checkpoint."""
-
-
-def critic_loss(critic: nn.Module, config: Config, real: Tensor, fake: Tensor, mix: Tensor):
-    """Loss of the critic: Equation 4, with the gradient penalty where the configuration has it.
-
-    real, fake : (B, 85) amounts; mix : (B, 1) uniform numbers, the places between real and fake
-    where the penalty of Gulrajani et al. 2017 takes the gradient (with respect to the matrix X).
-    """
-    of_fake, of_real = critic(torch.cat([fake, real])).split(len(real))  # one pass for both
-    loss = of_fake.mean() - of_real.mean()
-    if config.lipschitz == "gradient-penalty":
-        between = torch.lerp(real, fake, mix).requires_grad_()
-        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        norm = (slope.square().sum(1) + 1e-8).sqrt() * _MATRIX_NORM
-        loss = loss + config.penalty * (norm - 1).square().mean()
-    return loss
 
 
 def train(
@@ -73,7 +56,8 @@ def train(
     """Train a WGAN, or go on with a run that was stopped, and return it.
 
     Each iteration updates the critic `critic_steps` times (Equation 4), on samples that one pass
-    of the generator draws without gradient, and the generator once (Equation 3). The same
+    of the generator draws without gradient, and the generator once (Equation 3); on CUDA as two
+    graphs. The same
     configuration and data give the same weights on the CPU, bit for bit, however often the run
     was stopped in between.
 
@@ -121,6 +105,7 @@ class Loop:
     def __init__(self, config, data, data_hash, out, device, state, progress):
         self.config, self.data_hash, self.out, self.device = config, data_hash, out, device
         self.state, self.progress = state, progress
+        self.eager_steps = self.images = 0
         self.train = torch.from_numpy(data.train).to(device)  # uint8: 29 MB for all of OQMD
         self.test = torch.from_numpy(data.test).to(device)
         if min(len(self.train), len(self.test)) < config.batch_size:
@@ -133,7 +118,7 @@ class Loop:
         state, config = self.state, self.config
         if state.iteration == 0 and not state.history:
             self.look({})
-        first, in_steps, last_saved = state.iteration, 0.0, time.monotonic()
+        in_steps, last_saved = 0.0, time.monotonic()
         while state.iteration < config.iterations:
             started = time.monotonic()
             state.losses[state.iteration % LOG_EVERY] = self.step()
@@ -144,8 +129,7 @@ class Loop:
             stop = interrupted()
             if look or stop or state.iteration % LOG_EVERY == 0:
                 latest = self.finite()
-                images = (state.iteration - first) * config.critic_steps * config.batch_size
-                latest["images_per_second"] = images / in_steps
+                latest["images_per_second"] = self.images / in_steps
                 if self.progress:
                     self.progress({"iteration": state.iteration} | latest)
                 if look:
@@ -160,38 +144,64 @@ class Loop:
 
     def step(self) -> Tensor:
         """One iteration; returns the last critic loss and the generator loss, on the device."""
+        state = self.state
+        self.set_rates()
+        if self.device.type == "cuda" and self.eager_steps == WARM_UP:
+            self.update_critic = capture(self.update_critic, state.rng)
+            self.update_generator = capture(self.update_generator, state.rng)
+        self.eager_steps += 1
+        for _ in range(self.rounds()):
+            of_critic = self.update_critic()
+            self.images += self.config.critic_steps * self.config.batch_size
+        return torch.stack([of_critic, self.update_generator()])
+
+    def rounds(self) -> int:
+        """How often `update_critic` runs in this iteration."""
+        iteration = self.state.iteration
+        if self.config.critic_schedule == "reference" and (iteration < 25 or iteration % 500 == 0):
+            return -(-_MANY_STEPS // self.config.critic_steps)
+        return 1
+
+    def update_critic(self) -> Tensor:
+        """`critic_steps` updates of the critic (Equation 4); returns its last loss."""
         state, config, rng = self.state, self.config, self.state.rng
-        temperature = self.temperature()
-        self.set_learning_rates()
-        steps, size = config.critic_steps, config.batch_size
+        steps, size, critic = config.critic_steps, config.batch_size, self.state.critic
         with torch.no_grad():
-            fakes = to_amounts(state.generator(self.noise(steps * size), rng, temperature))
+            matrices = state.generator(self.noise(steps * size), rng, state.temperature)
+            fakes = critic.of_matrix(matrices)
             picks = torch.randint(
                 len(self.train), (steps * size,), generator=rng, device=self.device
             )
-            reals = self.train[picks].float()
+            reals = critic.of_counts(self.train[picks])
             mixes = torch.rand(steps * size, 1, generator=rng, device=self.device)
         for fake, real, mix in zip(
             fakes.split(size), reals.split(size), mixes.split(size), strict=True
         ):
-            loss = critic_loss(state.critic, config, real, fake, mix)
+            loss = critic_loss(critic, config, real, fake, mix)
             state.optimizers["critic"].zero_grad()
             loss.backward()
             state.optimizers["critic"].step()
             if config.lipschitz == "clip":
                 with torch.no_grad():
-                    for parameter in state.critic.parameters():
+                    for parameter in critic.parameters():
                         parameter.clamp_(-config.clip, config.clip)
+        return loss.detach()
+
+    def update_generator(self) -> Tensor:
+        """One update of the generator (Equation 3); returns its loss."""
+        state, config = self.state, self.config
         state.critic.requires_grad_(False)  # its gradients are not needed for the generator's
-        generated = to_amounts(state.generator(self.noise(size), rng, temperature))
-        generator_loss = -state.critic(generated).mean()  # Equation 3
+        z = self.noise(config.generator_batch or config.batch_size)
+        loss, value = generator_loss(
+            state.generator, state.critic, config, z, state.rng, state.temperature
+        )
         state.optimizers["generator"].zero_grad()
-        generator_loss.backward()
+        loss.backward()
         state.optimizers["generator"].step()
         state.critic.requires_grad_(True)
         if state.average:
             self.update_average()
-        return torch.stack([loss.detach(), generator_loss.detach()])
+        return value
 
     def update_average(self) -> None:
         new = self.state.generator.state_dict()
@@ -204,17 +214,14 @@ class Loop:
     def noise(self, n: int) -> Tensor:
         return torch.randn(n, self.config.latent_dim, generator=self.state.rng, device=self.device)
 
-    def set_learning_rates(self) -> None:
-        config = self.config
-        left = 1 - self.state.iteration / config.iterations if config.schedule == "linear" else 1
-        for name, rate in (("generator", config.generator_lr), ("critic", config.critic_lr)):
-            for group in self.state.optimizers[name].param_groups:
-                group["lr"] = rate * left
-
-    def temperature(self) -> float:
-        config = self.config
-        done = self.state.iteration / config.iterations
-        return config.temperature * (config.final_temperature / config.temperature) ** done
+    def set_rates(self) -> None:
+        """Learning rates and temperature of this iteration, in place: a CUDA graph reads them."""
+        config, state = self.config, self.state
+        done = state.iteration / config.iterations
+        left = 1 - done if config.schedule == "linear" else 1
+        state.set_learning_rates(config.generator_lr * left, config.critic_lr * left)
+        ratio = config.final_temperature / config.temperature
+        state.temperature.fill_(config.temperature * ratio**done)
 
     def finite(self) -> dict[str, float]:
         """Mean of the latest losses; Diverged, with its iteration, at the first bad one."""
@@ -235,6 +242,7 @@ class Loop:
     def look(self, latest: dict[str, float]) -> None:
         """One row of the history: losses on the test set, the rank of T, drawn compositions."""
         state, config = self.state, self.config
+        self.set_rates()
         total, mean, amounts = self.test_loss()
         T = state.critic.T.detach()
         row = {
@@ -272,9 +280,10 @@ class Loop:
                 z = torch.randn(size, config.latent_dim, generator=rng, device=self.device)
                 mix = torch.rand(size, 1, generator=rng, device=self.device)
                 with torch.no_grad():
-                    fake = to_amounts(state.generator(z, rng, self.temperature()))
-                first = fake if first is None else first
-                losses.append(critic_loss(state.critic, config, real.float(), fake, mix).detach())
+                    matrix = state.generator(z, rng, state.temperature)
+                first = to_amounts(matrix) if first is None else first
+                real, fake = state.critic.of_counts(real), state.critic.of_matrix(matrix)
+                losses.append(critic_loss(state.critic, config, real, fake, mix).detach())
         loss = torch.stack(losses).double()
         return float(loss.abs().sum() * whole / n), float(loss.mean()), first
 

@@ -36,11 +36,21 @@ class State:
             )
         }
         self.rng = torch.Generator(device).manual_seed(config.seed)
+        self.temperature = torch.ones((), device=device)  # of the Gumbel-softmax
         self.losses = torch.zeros(LOG_EVERY, 2, device=device)  # the latest, critic and generator
         self.iteration = 0
         self.best = float("inf")
         self.history: list[dict] = []
         self.snapshots: dict[str, list] = {"T": [], "amounts": [], "iteration": []}
+
+    def set_learning_rates(self, generator: float, critic: float) -> None:
+        """Change the rates of both optimisers, in place where they are tensors (CUDA)."""
+        for name, rate in (("generator", generator), ("critic", critic)):
+            for group in self.optimizers[name].param_groups:
+                if torch.is_tensor(group["lr"]):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -77,10 +87,13 @@ class State:
 
 
 def make_optimizer(name: str, parameters, lr: float, device: torch.device) -> torch.optim.Optimizer:
-    """RMSProp (paper) or Adam with the betas of the published code."""
+    """RMSProp (paper) or Adam with the betas of the published code; on CUDA fit for a graph."""
+    graph = {}
+    if device.type == "cuda":
+        lr, graph = torch.tensor(lr, device=device), {"capturable": True}
     if name == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr)
-    return torch.optim.Adam(parameters, lr, betas=(0.5, 0.9), fused=device.type == "cuda")
+        return torch.optim.RMSprop(parameters, lr, **graph)
+    return torch.optim.Adam(parameters, lr, betas=(0.5, 0.9), **graph)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from matgan.composition import amounts, amounts_matrix, count_matrix
-from matgan.config import LEARNING, PAPER, PUBLISHED_CODE, Config, ConfigError
+from matgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, Config, ConfigError
 from matgan.elements import ELEMENT_INDEX
 from matgan.networks import (
     Critic,
@@ -20,14 +20,102 @@ from matgan.networks import (
 def test_the_generator_has_the_layers_of_table_3():
     generator = DeconvolutionGenerator(PAPER)
     shapes = []
-    for layer in (generator.dense, *generator.deconvolutions):
+    for layer in (generator.dense, *generator.deconvolutions[:-1]):
         layer.register_forward_hook(lambda _, args, out: shapes.append(tuple(out.shape[1:])))
     out = generator(torch.randn(3, 128))
-    assert shapes == [(2560,), (64, 11, 8), (32, 22, 8), (16, 43, 8), (1, 85, 8)]
+    assert shapes == [(2560,), (64, 11, 8), (32, 22, 8), (16, 43, 8)]
     assert out.shape == (3, 85, 8)
     kernels = [tuple(layer.weight.shape) for layer in generator.deconvolutions]
     assert kernels == [(128, 64, 5, 5), (64, 32, 3, 3), (32, 16, 3, 3), (16, 1, 3, 3)]
     assert ((out > 0) & (out < 1)).all()  # a sigmoid
+
+
+def test_the_last_layer_as_a_matrix_product_is_the_transposed_convolution():
+    torch.manual_seed(0)
+    generator = DeconvolutionGenerator(PAPER)
+    z = torch.randn(5, 128)
+    maps = []
+    generator.norms[-1].register_forward_hook(lambda _, args, out: maps.append(out.clone()))
+    got = generator.logits(z)
+    (x,) = maps
+    last = generator.deconvolutions[-1]
+    expected = last(torch.relu(x)).squeeze(1)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    weight_by_torch, weight_by_us = (
+        torch.autograd.grad(out.square().sum(), last.weight, retain_graph=True)[0]
+        for out in (expected, got)
+    )
+    torch.testing.assert_close(weight_by_us, weight_by_torch, atol=1e-3, rtol=1e-4)
+
+
+def test_the_peer_of_dan_et_al_has_seven_convolutions_in_each_network():
+    config = PEER
+    generator, critic = build_generator(config), build_critic(config)
+    assert len(generator.deconvolutions) == len(critic.convolutions) == 7
+    X = generator(torch.randn(2, config.latent_dim))
+    assert X.shape == (2, 85, 8) and ((X > 0) & (X < 1)).all()
+    counts = torch.tensor(amounts_matrix(["KZn2Ru", "Fe2O3"])).to(torch.uint8)
+    expected = torch.tensor(count_matrix(counts.numpy())).float()
+    assert torch.equal(critic.of_counts(counts), expected)
+    sizes = []
+    for layer in critic.convolutions:
+        layer.register_forward_hook(lambda _, args, out: sizes.append(tuple(out.shape[1:])))
+    assert critic(expected).shape == (2,)
+    assert sizes[0] == (16, 85, 8) and sizes[-1] == (256, 3, 1)
+
+
+def test_spectral_normalisation_bounds_every_layer_of_the_critic_by_one():
+    torch.manual_seed(0)
+    critic = build_critic(LEARNING.replace(lipschitz="spectral-norm", initialisation="normal"))
+    for _ in range(200):  # each pass is one step of the power iteration
+        critic(torch.rand(2, 85))
+    critic.eval()
+    for layer in (critic.embedding, critic.head[0], critic.head[2], critic.head[4]):
+        assert torch.linalg.matrix_norm(layer.weight.detach(), 2) == pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(critic.T, critic.embedding.weight.T)
+
+
+def test_the_critic_sees_the_stoichiometry_without_its_elements():
+    critic = build_critic(LEARNING.replace(stoichiometry=4))
+    with torch.no_grad():
+        critic.head[0].weight[:, : LEARNING.embedding_dim] = 0  # blind to C
+    vectors = torch.tensor(amounts_matrix(["KZn2Ru", "CaTi2O", "CaTiO3"])).float()
+    one, same_pattern, other_pattern = critic(vectors).tolist()
+    assert one == pytest.approx(same_pattern, abs=1e-6)
+    assert one != pytest.approx(other_pattern, abs=1e-4)
+
+
+def test_the_log_probability_of_a_draw_is_that_of_its_frequency():
+    config = LEARNING.replace(slots=2, hidden=(8,), latent_dim=1)
+    torch.manual_seed(0)
+    generator = SlotGenerator(config)
+    with torch.no_grad():  # three elements that matter, to see every outcome often
+        generator.to_element.bias.fill_(-50)
+        generator.to_element.bias[:3] = torch.tensor([0.0, 1.0, 0.5])
+        generator.to_count.bias.fill_(-50)
+        generator.to_count.bias[:2] = torch.tensor([0.3, 0.0])
+    rng = torch.Generator().manual_seed(1)
+    matrix, log_p = generator.draw(torch.zeros(40_000, 1), rng)
+    # the order of the slots is part of a draw, not of a composition, so probabilities of one
+    # composition differ; the sum over the distinct draws is the composition's frequency
+    _, composition, size = to_amounts(matrix).unique(dim=0, return_inverse=True, return_counts=True)
+    for which, seen in enumerate(size):
+        p = log_p[composition == which].exp().unique(sorted=True)
+        distinct = p[torch.cat([torch.tensor([True]), p.diff() > 1e-6])]
+        assert seen.item() / 40_000 == pytest.approx(distinct.sum().item(), abs=0.012)
+    assert len(size) == 12  # three pairs of elements, two counts each
+
+
+def test_both_ways_to_draw_give_the_same_distribution():
+    torch.manual_seed(0)
+    generator = build_generator(LEARNING.replace(initialisation="scaled"))
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        z = torch.randn(20_000, LEARNING.latent_dim, generator=rng)
+        by_softmax, (by_race, _) = to_amounts(generator(z, rng)), generator.draw(z, rng)
+    assert by_softmax.mean(0).sub(to_amounts(by_race).mean(0)).abs().max() < 0.06  # 5 sigma
+    n_elements = [(x > 0).sum(1).float().mean().item() for x in (by_softmax, to_amounts(by_race))]
+    assert n_elements[0] == pytest.approx(n_elements[1], abs=0.03)
 
 
 def test_the_published_code_starts_from_a_map_of_six_rows():

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from matgan import weights
-from matgan.config import LEARNING, PAPER, PUBLISHED_CODE, ConfigError
+from matgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, ConfigError
+from matgan.losses import critic_loss, generator_loss
 from matgan.networks import build_critic, build_generator, to_amounts
-from matgan.training import Diverged, Loop, critic_loss, train
+from matgan.training import Diverged, Loop, train
 from matgan.training_run import (
     Mismatch,
     TrainingData,
@@ -29,7 +30,12 @@ TINY = {"iterations": 6, "batch_size": 8, "critic_steps": 2, "test_every": 3}
 SETTINGS = {
     "paper": PAPER.replace(**TINY),
     "published code": PUBLISHED_CODE.replace(**TINY),
-    "ours": LEARNING.replace(**TINY, hidden=(16,), head=(16,), final_temperature=0.5),
+    "ours": LEARNING.replace(**TINY, hidden=(16,), head=(16,)),
+    "straight-through": LEARNING.replace(
+        **TINY, hidden=(16,), generator_gradient="straight-through", final_temperature=0.5
+    ),
+    "spectral norm": LEARNING.replace(**TINY, hidden=(16,), lipschitz="spectral-norm"),
+    "peer": PEER.replace(**TINY),
 }
 
 
@@ -107,7 +113,7 @@ def test_a_linear_schedule_ends_at_rate_zero(data, tmp_path):
     )
     for iteration, left in ((0, 1.0), (3, 0.5), (6, 0.0)):
         loop.state.iteration = iteration
-        loop.set_learning_rates()
+        loop.set_rates()
         rates = [o.param_groups[0]["lr"] for o in loop.state.optimizers.values()]
         assert rates == pytest.approx([0.3 * left, 0.2 * left])
 
@@ -130,6 +136,43 @@ def test_the_losses_are_equations_3_and_4_and_the_total_is_a_sum_over_batches(da
     assert first["iteration"] == 0
     assert first["test_total_loss"] == pytest.approx(np.abs(losses).sum(), rel=1e-5)
     assert first["test_critic_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_the_reference_schedule_takes_100_critic_steps_25_times_and_every_500th(data, tmp_path):
+    config = SETTINGS["ours"].replace(critic_schedule="reference", critic_steps=5)
+    device = torch.device("cpu")
+    loop = Loop(config, data, "", tmp_path, device, State(config, device), None)
+    for iteration, rounds in ((0, 20), (24, 20), (25, 1), (499, 1), (500, 20), (501, 1)):
+        loop.state.iteration = iteration
+        assert loop.rounds() * config.critic_steps == rounds * 5
+    loop.state.iteration = 500
+    loop.step()
+    assert loop.images == 100 * config.batch_size
+
+
+def test_the_score_function_gradient_is_that_of_the_expected_score():
+    """With two outcomes the expectation and its gradient can be written down."""
+    config = LEARNING.replace(slots=2, hidden=(4,), latent_dim=1, generator_batch=50_000)
+    torch.manual_seed(0)
+    generator, critic = build_generator(config), build_critic(config.replace(head=(8,)))
+    with torch.no_grad():
+        generator.to_element.weight.zero_()
+        generator.to_element.bias.fill_(-40)
+        generator.to_element.bias[:2] = 0  # always H and He, in either order
+        generator.to_count.weight.zero_()
+        generator.to_count.bias.fill_(-40)
+        generator.to_count.bias[:2] = torch.tensor([0.4, 0.0])  # one atom or two of each
+    z = torch.zeros(config.generator_batch, 1)
+    loss, value = generator_loss(generator, critic, config, z, torch.Generator().manual_seed(0), 1)
+    (got,) = torch.autograd.grad(loss, generator.to_count.bias)
+    bias = generator.to_count.bias.detach()[:2].clone().requires_grad_()
+    p, outcomes = torch.softmax(bias, 0), torch.zeros(4, 85)
+    outcomes[:, 0], outcomes[:, 1] = torch.tensor([1.0, 1, 2, 2]), torch.tensor([1.0, 2, 1, 2])
+    scores = critic(outcomes).detach()
+    expected = -(scores * torch.outer(p, p).flatten()).sum()
+    (gradient,) = torch.autograd.grad(expected, bias)
+    torch.testing.assert_close(got[:2], gradient, rtol=0.05, atol=4e-4)
+    assert value.item() == pytest.approx(expected.item(), abs=4e-3)
 
 
 def test_the_penalty_takes_the_gradient_with_respect_to_the_matrix(data):
@@ -258,7 +301,10 @@ def test_the_command_trains_where_there_is_only_torch_and_numpy(data, tmp_path):
 def test_the_command_names_a_bad_option(tmp_path):
     done = command("-m", "matgan.training", "d.npz", "--out", tmp_path, "--lipschitz", "hope")
     assert done.returncode == 1
-    assert "ConfigError: lipschitz must be one of clip, gradient-penalty, not 'hope'" in done.stderr
+    assert (
+        "ConfigError: lipschitz must be one of clip, gradient-penalty, spectral-norm, not"
+        in done.stderr
+    )
 
 
 @pytest.mark.cuda
