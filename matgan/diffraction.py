@@ -1,0 +1,253 @@
+"""Powder diffraction: simulate patterns, and name the symmetry behind a measured one.
+
+    from matgan.diffraction import classify
+    print(classify(two_theta, intensity))
+
+Training of the classifier that comes along (its card: matgan/pretrained/XRD.md):
+
+    python -m matgan.diffraction --out DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from matgan import weights
+from matgan.augmentation import Augmentation, Crystals, allowed_strains
+from matgan.diffraction_networks import FCN, LABELS
+from matgan.diffraction_training import Drawn, Fit, classification_loss, load_tensors, train
+from matgan.extinction import describe, extinction_group, extinction_groups
+from matgan.powder import CU_KA1, Instrument, PatternError, pattern, pattern_of, patterns
+from matgan.structures import Structures, load_structures
+from matgan.symmetry import SYSTEMS, crystal_system
+
+__all__ = [
+    "Instrument", "PatternError", "Ranking", "classify", "pattern", "pattern_of", "patterns",
+]  # fmt: skip
+
+# What the networks read: 1,700 points; the width sets only how finely patterns are computed.
+INSTRUMENT = Instrument(step=0.05, fwhm=0.25)
+PRETRAINED = Path(__file__).parent / "pretrained" / "xrd-fcn.safetensors"
+_LEAST_COVERED = 30.0  # degrees 2θ between 5 and 90 that a pattern must cover
+
+
+@cache
+def class_counts() -> dict[str, int]:
+    """Number of classes of each label."""
+    return dict(zip(LABELS, (len(SYSTEMS), len(extinction_groups()), 230), strict=True))
+
+
+def class_labels(space_groups: np.ndarray) -> np.ndarray:
+    """(n, 3) int64 array: crystal system, extinction group and space group - 1."""
+    groups = np.asarray(space_groups, dtype=np.int64)
+    return np.stack([crystal_system(groups), extinction_group(groups), groups - 1], axis=1)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a pattern may be: classes in order of probability, for each label."""
+
+    crystal_system: pd.DataFrame  # crystal_system, probability
+    extinction_group: pd.DataFrame  # extinction_group (as space groups), probability
+    space_group: pd.DataFrame  # space_group (1 to 230), probability
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{table.columns[0]}: "
+            + "; ".join(f"{name} ({share:.0%})" for name, share in table.itertuples(index=False))
+            for table in (self.crystal_system, self.extinction_group, self.space_group)
+        )
+
+
+def classify(
+    two_theta: np.ndarray,
+    intensity: np.ndarray,
+    top: int = 5,
+    wavelength: float = CU_KA1,
+    weights_file: str | Path = PRETRAINED,
+) -> Ranking:
+    """Crystal system, extinction group and space group of a powder pattern, ranked.
+
+    Parameters
+    ----------
+    two_theta : (n,) array, degrees, increasing; what lies outside 5 to 90° is not used
+    intensity : (n,) array, any unit, background included
+    top : how many classes of each label
+    wavelength : Å; another than copper's is converted through the spacing of the planes
+    weights_file : a classifier of `python -m matgan.diffraction`
+
+    Raises
+    ------
+    PatternError
+        The arrays do not fit, are not finite or not in order, cover too little, or are flat.
+    """
+    prepared = prepare(two_theta, intensity, wavelength)
+    network = load_classifier(Path(weights_file))
+    with torch.no_grad():
+        logits = network(torch.from_numpy(prepared)[None])
+    shares = {name: torch.softmax(values[0], 0).numpy() for name, values in logits.items()}
+    names = {
+        "crystal_system": SYSTEMS,
+        "extinction_group": [describe(i) for i in range(len(extinction_groups()))],
+        "space_group": range(1, 231),
+    }
+    tables = {}
+    for label, share in shares.items():
+        order = np.argsort(-share)[:top]
+        tables[label] = pd.DataFrame(
+            {label: [names[label][i] for i in order], "probability": share[order]}
+        )
+    return Ranking(**tables)
+
+
+def prepare(two_theta: np.ndarray, intensity: np.ndarray, wavelength: float = CU_KA1) -> np.ndarray:
+    """A pattern on the grid of the networks: (1700,) float32, maximum 1, 0 where not measured.
+
+    Each point of the grid is the mean of the measured points within half a step, or lies on the
+    line between the nearest two where there are none.
+
+    Raises
+    ------
+    PatternError
+        As `classify`.
+    """
+    angle = np.asarray(two_theta, dtype=float)
+    counts = np.asarray(intensity, dtype=float)
+    if angle.ndim != 1 or angle.shape != counts.shape or len(angle) < 10:
+        raise PatternError(
+            f"two_theta {angle.shape} and intensity {counts.shape} must be one-dimensional, of "
+            "the same length, with ten points at least"
+        )
+    if not (np.isfinite(angle).all() and np.isfinite(counts).all()):
+        raise PatternError("two_theta or intensity holds NaN or infinite values")
+    if not (np.diff(angle) > 0).all():
+        row = int(np.argmax(np.diff(angle) <= 0)) + 1
+        raise PatternError(f"two_theta must increase; point {row} is {angle[row]}°")
+    if not (angle[0] >= 0 and angle[-1] < 180):
+        raise PatternError(f"two_theta from {angle[0]} to {angle[-1]} lies not within 0 to 180°")
+    sine = np.sin(np.radians(angle / 2)) * CU_KA1 / wavelength
+    known = sine < 1
+    angle, counts = 2 * np.degrees(np.arcsin(sine[known])), counts[known]
+    grid = INSTRUMENT.two_theta
+    inside = (angle >= grid[0] - INSTRUMENT.step) & (angle <= grid[-1] + INSTRUMENT.step)
+    covered = np.ptp(angle[inside]) if inside.any() else 0.0
+    if covered < _LEAST_COVERED:
+        raise PatternError(
+            f"the pattern covers {covered:.0f}° of the range from {INSTRUMENT.start:g} to "
+            f"{INSTRUMENT.stop:g}° (Cu Kα); {_LEAST_COVERED:g}° at least are needed"
+        )
+    bins = np.rint((angle[inside] - grid[0]) / INSTRUMENT.step).astype(int)
+    good = (bins >= 0) & (bins < len(grid))
+    points = np.bincount(bins[good], minlength=len(grid))
+    sums = np.bincount(bins[good], counts[inside][good], minlength=len(grid))
+    means = np.interp(grid, angle, counts, left=0, right=0)
+    means = np.where(points > 0, sums / np.maximum(points, 1), means)
+    means = np.maximum(means, 0)
+    if not means.max() > 0 or np.ptp(means[points > 0]) < 1e-6 * means.max():
+        raise PatternError("the pattern is empty: all intensities are equal or none is positive")
+    return (means / means.max()).astype(np.float32)
+
+
+# --- the classifier that comes along ------------------------------------------------------------
+
+
+def new_classifier() -> FCN:
+    """An untrained FCN for the three labels."""
+    return FCN(len(INSTRUMENT.two_theta), class_counts())
+
+
+def save_classifier(path: Path, network: FCN, facts: dict[str, object]) -> None:
+    """Write weights and facts about them; half precision in the file."""
+    tensors = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+    halves = {
+        name: tensor.astype(np.float16) if tensor.dtype == np.float32 else tensor
+        for name, tensor in tensors.items()
+    }
+    weights.save(path, halves, {name: json.dumps(value) for name, value in facts.items()})
+
+
+@cache
+def load_classifier(path: Path = PRETRAINED) -> FCN:
+    """A trained FCN of `save_classifier`, ready to classify.
+
+    Raises
+    ------
+    FileNotFoundError
+    WeightsError
+        The file is damaged or holds other weights.
+    """
+    tensors, _ = weights.load(path)
+    network = new_classifier()
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise weights.WeightsError(f"{path} holds no classifier of powder patterns")
+    single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in tensors.items()}
+    load_tensors(network, single)
+    return network.eval()
+
+
+def training_rows(structures: Structures, part: str, limit: int, seed: int) -> np.ndarray:
+    """Rows of a part of the split with a known space group, at most `limit`, drawn by seed."""
+    table = structures.table
+    rows = np.flatnonzero((table["split"] == part) & (table["space_group"] > 0))
+    if limit and limit < len(rows):
+        rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, limit, replace=False))
+    return rows
+
+
+def main(words: list[str] | None = None) -> int:
+    """Train the augmented FCN and write OUT/xrd-fcn.safetensors."""
+    parser = argparse.ArgumentParser(prog="python -m matgan.diffraction")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the result")
+    parser.add_argument("--structures", type=int, default=0, help="how many train (0: all)")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(words)
+    from tqdm.auto import tqdm
+
+    crystals = load_structures()
+    rows = training_rows(crystals, "train", arguments.structures, arguments.seed)
+    chosen = crystals.take(rows)
+    labels = class_labels(chosen.table["space_group"])
+    drawn = Drawn(Crystals(chosen, INSTRUMENT, allowed_strains(chosen)), Augmentation(), labels)
+    fit = Fit(epochs=arguments.epochs, seed=arguments.seed)
+    torch.manual_seed(fit.seed)
+    network = new_classifier()
+    with tqdm(mininterval=10) as bar:
+
+        def show(step: int, n_steps: int, loss: float) -> None:
+            bar.total = n_steps
+            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+            bar.update(step - bar.n)
+
+        losses = train(
+            network,
+            drawn,
+            classification_loss(LABELS, fit.label_smoothing),
+            fit,
+            arguments.out / "checkpoint.safetensors",
+            show,
+        )
+    facts = {
+        "fit": dataclasses.asdict(fit),
+        "augmentation": dataclasses.asdict(Augmentation()),
+        "structures": len(rows),
+        "losses": losses,
+    }
+    save_classifier(arguments.out / PRETRAINED.name, network, facts)
+    print(json.dumps(facts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

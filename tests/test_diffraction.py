@@ -1,0 +1,159 @@
+"""Classifying a measured pattern: the grid, the wavelength, what is refused, weights on disk."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_structures import NACL, RUTILE
+
+from matgan import diffraction as di
+from matgan.diffraction import Instrument, PatternError, pattern_of
+from matgan.extinction import extinction_groups
+from matgan.symmetry import SYSTEMS
+from matgan.weights import WeightsError, save
+
+FINE = Instrument(step=0.01, fwhm=0.2)
+pretrained = pytest.mark.skipif(
+    not di.PRETRAINED.is_file(), reason="no pretrained classifier comes along"
+)
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    torch.manual_seed(0)
+    di.save_classifier(tmp_path / "w.safetensors", di.new_classifier(), {"structures": 0})
+    return tmp_path / "w.safetensors"
+
+
+def test_labels():
+    labels = di.class_labels(np.array([1, 14, 227]))
+    assert labels[:, 0].tolist() == [0, 1, 6]
+    assert [14 in extinction_groups()[i] for i in labels[:, 1]] == [False, True, False]
+    assert labels[:, 2].tolist() == [0, 13, 226]
+    assert di.class_counts() == {"crystal_system": 7, "extinction_group": 101, "space_group": 230}
+
+
+@pytest.mark.parametrize("step", [0.01, 0.013, 0.05])
+def test_any_grid_gives_the_pattern_on_ours(step):
+    instrument = Instrument(4, 95, step, fwhm=0.4)
+    ours = di.prepare(instrument.two_theta, 37.5 * pattern_of(RUTILE, instrument))
+    expected = pattern_of(RUTILE, Instrument(5, 90, 0.05, fwhm=0.4))
+    assert ours == pytest.approx(expected, abs=0.02)
+    assert ours.dtype == np.float32
+
+
+def test_another_wavelength_gives_the_same_pattern():
+    """Molybdenum's line halves the angles; peaks stay where Bragg's law puts them."""
+    molybdenum = Instrument(2, 45, 0.01, wavelength=0.7093, fwhm=0.1)
+    ours = di.prepare(molybdenum.two_theta, pattern_of(NACL, molybdenum), wavelength=0.7093)
+    copper = pattern_of(NACL, Instrument(step=0.05, fwhm=0.2))
+    grid = di.INSTRUMENT.two_theta
+    for low, high in ((26, 29), (30, 33), (44, 47), (55, 58)):
+        window = (grid > low) & (grid < high)
+        assert grid[window][ours[window].argmax()] == pytest.approx(
+            grid[window][copper[window].argmax()], abs=0.06
+        )
+
+
+def test_what_was_not_measured_is_zero():
+    short = Instrument(20, 70, 0.02)
+    ours = di.prepare(short.two_theta, 1 + pattern_of(RUTILE, short))
+    grid = di.INSTRUMENT.two_theta
+    assert (ours[(grid < 19.9) | (grid > 70.1)] == 0).all()
+    assert (ours[(grid > 20.1) & (grid < 69.9)] > 0).all()
+
+
+def test_a_ranking_is_sorted_probabilities(untrained):
+    ranking = di.classify(FINE.two_theta, pattern_of(RUTILE, FINE), 7, weights_file=untrained)
+    assert set(ranking.crystal_system["crystal_system"]) == set(SYSTEMS)
+    assert ranking.crystal_system["probability"].sum() == pytest.approx(1)
+    for table in (ranking.crystal_system, ranking.extinction_group, ranking.space_group):
+        assert len(table) == 7
+        assert table["probability"].is_monotonic_decreasing
+    assert str(ranking).startswith("crystal_system: ")
+    assert str(ranking).count("%") == 21
+
+
+def test_weights_on_disk_are_the_network_in_half_precision(untrained):
+    torch.manual_seed(0)
+    network = di.new_classifier().eval()
+    pattern = torch.from_numpy(di.prepare(FINE.two_theta, pattern_of(NACL, FINE)))[None]
+    with torch.no_grad():
+        ours, theirs = di.load_classifier(untrained)(pattern), network(pattern)
+    for name in theirs:
+        assert torch.allclose(ours[name], theirs[name], atol=0.01)
+    assert untrained.stat().st_size < 12e6
+
+
+def test_training_rows_are_of_their_part():
+    table = pd.DataFrame(
+        {"split": ["train"] * 6 + ["test"] * 4, "space_group": [1, 2, 0, 4, 5, 6, 7, 8, 9, 0]}
+    )
+
+    class Table:
+        pass
+
+    Table.table = table
+    assert di.training_rows(Table, "train", 0, 0).tolist() == [0, 1, 3, 4, 5]
+    assert di.training_rows(Table, "test", 0, 0).tolist() == [6, 7, 8]
+    some = di.training_rows(Table, "train", 3, 0)
+    assert len(some) == 3
+    assert (np.diff(some) > 0).all()
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+def bad(angle=None, counts=None):
+    good = FINE.two_theta
+    return (good if angle is None else angle), (np.ones(len(good)) if counts is None else counts)
+
+
+X = FINE.two_theta
+HALF_NAN = np.where(X > 40, np.nan, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("angle", "counts", "message"),
+    [
+        (X, np.zeros(len(X)), "empty"),
+        (X, np.full(len(X), 7.0), "empty"),
+        (X, -np.ones(len(X)), "empty"),
+        ([], [], "ten points"),
+        (X, X[:-1], "same length"),
+        (X[:, None], X[:, None], "one-dimensional"),
+        (X, HALF_NAN, "NaN"),
+        (X[::-1], X, r"must increase; point 1 is 89\.98"),
+        (X + 100, X, "0 to 180"),
+        (X[:1000], X[:1000], r"covers 10° of the range from 5 to 90"),
+        (np.linspace(100, 170, 500), np.arange(500), "covers 0°"),
+    ],
+    ids=["zero", "flat", "negative", "none", "lengths", "table", "nan", "order", "angles", "short",
+         "outside"],
+)  # fmt: skip
+def test_patterns_that_cannot_be_used_are_named(angle, counts, message):
+    with pytest.raises(PatternError, match=message):
+        di.classify(angle, counts)
+
+
+def test_other_weights_are_refused(tmp_path):
+    save(tmp_path / "w.safetensors", {"T": np.zeros((85, 4), dtype=np.float32)}, {})
+    with pytest.raises(WeightsError, match="no classifier of powder patterns"):
+        di.classify(FINE.two_theta, pattern_of(NACL, FINE), weights_file=tmp_path / "w.safetensors")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"w\.safetensors"):
+        di.classify(FINE.two_theta, pattern_of(NACL, FINE), weights_file=tmp_path / "w.safetensors")
+
+
+# --- the classifier that comes along -------------------------------------------------------------
+
+
+@pretrained
+def test_the_pretrained_classifier_is_small_and_knows_common_salt():
+    assert di.PRETRAINED.stat().st_size < 12e6
+    measured = np.random.default_rng(0).poisson(50 + 2000 * pattern_of(NACL, FINE))
+    ranking = di.classify(FINE.two_theta, measured)
+    assert ranking.crystal_system["crystal_system"].iloc[0] == "cubic"
+    assert 225 in ranking.space_group["space_group"].tolist()
