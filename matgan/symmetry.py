@@ -10,8 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from matgan.structures import Structures
-
 SYSTEMS = (
     "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic",
 )  # fmt: skip
@@ -35,10 +33,10 @@ def crystal_system(space_group: np.ndarray) -> np.ndarray:
     return np.searchsorted(_LAST_GROUP, groups).reshape(np.shape(space_group))
 
 
-def prototypes(structures: Structures) -> np.ndarray:
+def prototypes(structures) -> np.ndarray:
     """Prototype key of each structure, such as "A2B3-62-20".
 
-    Anonymous reduced formula, space group and number of atoms of the cell. Structures with one
+    `structures` as `matgan.structures.Structures`. Anonymous reduced formula, space group and number of atoms of the cell. Structures with one
     key are usually the same arrangement with other elements, so a split that keeps a key
     together asks for more than a random one.
     """

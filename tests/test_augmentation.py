@@ -13,10 +13,26 @@ from matgan.reflections import reciprocal_basis
 
 SHARP = Instrument(step=0.05, fwhm=0.1)
 NOTHING = au.Augmentation(
-    strain_mean=0, strain=0, shape=0, fwhm=(0.1, 0.1), size=0, microstrain=0, eta=(0.5, 0.5),
-    ka2=0, mixed=0, zero=0, displacement=0, texture=0, thermal=0, site=0, hump=0, slope=0, second_phase=0,
-    counts=(1e9, 1e9), cut=0,
-)  # fmt: skip
+    strain_mean=0,
+    strain=0,
+    shape=0,
+    fwhm=(0.1, 0.1),
+    size=0,
+    microstrain=0,
+    eta=(0.5, 0.5),
+    ka2=0,
+    mixed=0,
+    zero=0,
+    displacement=0,
+    texture=0,
+    thermal=0,
+    site=0,
+    hump=0,
+    slope=0,
+    second_phase=0,
+    counts=(1e9, 1e9),
+    cut=0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +120,25 @@ def test_texture_keeps_the_mean_over_all_directions():
 @pytest.mark.parametrize(
     "options",
     [
-        {"fwhm": (0.4, 0.4)}, {"size": 2.0}, {"microstrain": 3.0}, {"eta": (0.0, 0.0)},
-        {"ka2": 1}, {"mixed": 1}, {"zero": 0.3}, {"displacement": 0.3}, {"texture": 1.0}, {"thermal": 10.0},
-        {"site": 1.0}, {"hump": 1.0}, {"slope": 1.0}, {"second_phase": 1}, {"counts": (50, 50)}, {"cut": 1},
+        {"fwhm": (0.4, 0.4)},
+        {"size": 2.0},
+        {"microstrain": 3.0},
+        {"eta": (0.0, 0.0)},
+        {"ka2": 1},
+        {"mixed": 1},
+        {"zero": 0.3},
+        {"displacement": 0.3},
+        {"texture": 1.0},
+        {"thermal": 10.0},
+        {"site": 1.0},
+        {"hump": 1.0},
+        {"slope": 1.0},
+        {"second_phase": 1},
+        {"counts": (50, 50)},
+        {"cut": 1},
     ],
     ids=lambda options: next(iter(options)),
-)  # fmt: skip
+)
 def test_every_effect_changes_the_pattern(crystals, options):
     changed = [np.abs(draw(crystals, seed, **options) - draw(crystals, seed)).max()
                for seed in range(5)]  # fmt: skip
