@@ -36,9 +36,9 @@ def crystal_system(space_group: np.ndarray) -> np.ndarray:
 def prototypes(structures) -> np.ndarray:
     """Prototype key of each structure, such as "A2B3-62-20".
 
-    `structures` as `matgan.structures.Structures`. Anonymous reduced formula, space group and number of atoms of the cell. Structures with one
-    key are usually the same arrangement with other elements, so a split that keeps a key
-    together asks for more than a random one.
+    Anonymous reduced formula, space group and number of atoms of the cell of each of the
+    `matgan.structures.Structures`. Structures with one key are usually the same arrangement with
+    other elements, so a split that keeps a key together asks for more than a random one.
     """
     keys = []
     groups = structures.table["space_group"]
