@@ -278,6 +278,9 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
         )
     except papermill.PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue.strip()[:2000]}"
+        if error.ename == "OutOfMemoryError":
+            message += "\nThe GPU's memory is full: a smaller batch_size (-p batch_size N, where "
+            message += "the notebook has it) or MATGAN_DEVICE=cpu helps."
         failure = _tell(notebook, result, f"In [{error.exec_count}]", error.source, message)
     except DeadKernelError:
         message = "The kernel died: out of memory, or killed from outside."

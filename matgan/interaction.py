@@ -1,4 +1,4 @@
-"""A long computation and the person who watches it: progress and Ctrl-C."""
+"""A long computation and the person who watches it: progress, Ctrl-C, memory that is full."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+
+import torch
 
 from matgan.config import Config
 
 
 @contextlib.contextmanager
-def deferred_interrupt():
-    """Ctrl-C is remembered until the iteration is complete; a second one interrupts at once."""
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is remembered until the iteration is complete; a second one interrupts at once.
+
+    Gives a function that says whether it was pressed. Outside the main thread, which alone
+    receives signals, that is never.
+    """
     pressed = False
 
     def remember(signum, frame):
@@ -23,7 +30,7 @@ def deferred_interrupt():
         pressed = True
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals reach the main thread only
+        yield lambda: False
         return
     before = signal.signal(signal.SIGINT, remember)
     try:
@@ -33,24 +40,41 @@ def deferred_interrupt():
 
 
 @contextlib.contextmanager
-def progress_bar(config: Config):
+def progress_bar(config: Config) -> Iterator[Callable[[dict], None]]:
     """A bar with both losses and images per second, to be given to `train` as `progress`.
 
     Lines on standard error where tqdm is not installed.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        From inside the block, with the advice to choose a smaller batch_size.
     """
+    with _memory_advice(config):
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            yield lambda now: print(json.dumps(now), file=sys.stderr)
+            return
+        with tqdm(total=config.iterations, unit="it", mininterval=2) as bar:
+
+            def show(now: dict) -> None:
+                bar.set_postfix_str(
+                    f"critic {now['critic_loss']:.3g}, generator {now['generator_loss']:.3g}, "
+                    f"{now['images_per_second']:.0f} images/s",
+                    refresh=False,
+                )
+                bar.update(now["iteration"] - bar.n)
+
+            yield show
+
+
+@contextlib.contextmanager
+def _memory_advice(config: Config) -> Iterator[None]:
     try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        yield lambda now: print(json.dumps(now), file=sys.stderr)
-        return
-    with tqdm(total=config.iterations, unit="it", mininterval=2) as bar:
-
-        def show(now: dict) -> None:
-            bar.set_postfix_str(
-                f"critic {now['critic_loss']:.3g}, generator {now['generator_loss']:.3g}, "
-                f"{now['images_per_second']:.0f} images/s",
-                refresh=False,
-            )
-            bar.update(now["iteration"] - bar.n)
-
-        yield show
+        yield
+    except torch.OutOfMemoryError as error:
+        raise torch.OutOfMemoryError(
+            f"the device's memory is full with batch_size = {config.batch_size}: choose a smaller "
+            f"batch_size, end other programs on the device, or use the CPU ({error})"
+        ) from error
