@@ -1,0 +1,85 @@
+"""Baselines: each against what it must say on patterns whose classes are known."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from matgan import diffraction_plots
+from matgan import pattern_baselines as pb
+from matgan.powder import encode
+
+COUNTS = {"first": 3, "second": 5}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    classes = np.stack([rng.integers(0, 3, 150), rng.integers(0, 5, 150)], 1)
+    patterns = 0.05 * rng.random((150, 100))
+    patterns[np.arange(150), 5 + 10 * classes[:, 0]] = 1
+    patterns[np.arange(150), 52 + 10 * classes[:, 1]] = 0.8
+    return encode(patterns), classes
+
+
+def test_the_majority_is_always_the_same(data):
+    _, classes = data
+    scores = pb.majority(classes, COUNTS, 7)
+    for i, label in enumerate(COUNTS):
+        assert (scores[label].argmax(1) == np.bincount(classes[:, i]).argmax()).all()
+        assert scores[label].sum(1) == pytest.approx(1)
+
+
+def test_coarse_patterns_are_means_of_roots():
+    codes = np.array([[0, 255, 51, 204, 7]], dtype=np.uint8)
+    assert pb.coarse(codes, 2)[0] == pytest.approx([0.5, 0.5])
+
+
+def test_the_nearest_is_scikit_learns(data):
+    _, classes = data
+    x = np.random.default_rng(1).random((150, 30)).astype(np.float32)
+    scores = pb.nearest(x[:100], classes[:100], COUNTS, x[100:])
+    for i, label in enumerate(COUNTS):
+        model = KNeighborsClassifier(1, metric="cosine").fit(x[:100], classes[:100, i])
+        assert (scores[label].argmax(1) == model.predict(x[100:])).all()
+
+
+def test_all_learn_what_is_plain_to_see(data):
+    codes, classes = data
+    x = pb.coarse(codes, 5)
+    for learn in (pb.nearest, pb.forest):
+        table = pb.accuracies(
+            "m", learn(x[:100], classes[:100], COUNTS, x[100:]), classes[100:], data="test"
+        )
+        assert list(table["label"]) == ["first", "second"]
+        assert set(table["data"]) == {"test"}
+        assert (table["top1"] > 0.9).all()
+        assert (table["top5"] >= table["top1"]).all()
+
+
+def test_a_forest_that_has_not_seen_a_class_gives_it_nothing(data):
+    codes, classes = data
+    x = pb.coarse(codes, 5)
+    few = classes[:, 0] != 1
+    scores = pb.forest(x[few], classes[few], COUNTS, x, trees=5)
+    assert (scores["first"][:, 1] == 0).all()
+    assert scores["first"].sum(1) == pytest.approx(1)
+
+
+def test_figures_say_what_they_show(data):
+    codes, classes = data
+    figure = diffraction_plots.confusion(classes[:, 0], classes[:, 0], ["a", "b", "c"], "title")
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "found"
+    assert [t.get_text() for t in axes.texts] == [
+        "1.00" if i == j else "0.00" for i in range(3) for j in range(3)
+    ]
+    grid = np.linspace(5, 90, 100)
+    figure = diffraction_plots.stacked_patterns(
+        grid, {"one": codes[0] / 255, "two": codes[1] / 255}
+    )
+    assert figure.axes[0].get_xlabel() == "2θ (degrees, Cu Kα)"
+    assert [t.get_text() for t in figure.axes[0].texts] == ["one", "two"]
+    table = pb.accuracies("m", pb.majority(classes, COUNTS, 150), classes)
+    bars = diffraction_plots.accuracy_bars(table, "model", "title").axes[0].patches
+    heights = sorted(bar.get_height() for bar in bars if bar.get_height() > 0)
+    assert heights == pytest.approx(sorted(table["top1"]))
