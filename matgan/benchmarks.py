@@ -22,9 +22,19 @@ from matgan.features import (
     random_embedding,
 )
 from matgan.regression import FullyConnectedRegressor
-from matgan.splits import Split, chemical_systems, compositions, grouped_splits
+from matgan.splits import (
+    Split,
+    chemical_systems,
+    compositions,
+    grouped_splits,
+    near_duplicate_families,
+)
 
-SPLITS = ("random", "by chemical system")
+# What stays on one side of a split, by its name in the tables: see `Task.splits`
+RANDOM = "random as in the paper, near-duplicates on both sides"
+FAMILY = "by family of near-duplicates"
+SYSTEM = "by chemical system"
+GROUPS = {RANDOM: compositions, FAMILY: near_duplicate_families, SYSTEM: chemical_systems}
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Task:
     table: pd.DataFrame  # formula, target
     epochs: int  # of each network
     batch_size: int
+    kinds: tuple[str, ...] = (RANDOM, SYSTEM)  # the splits that are compared
 
     @cached_property
     def y(self) -> np.ndarray:
@@ -52,14 +63,14 @@ class Task:
 
         Parameters
         ----------
-        kind : {"random", "by chemical system"}
+        kind : {RANDOM, FAMILY, SYSTEM}
             What stays on one side: equal compositions, however written (no formula is ever in two
-            parts); or all compounds of the same elements.
+            parts); the near-duplicates of `matgan.splits.near_duplicate_families`; or all
+            compounds of the same elements.
         """
-        if kind not in SPLITS:
-            raise ValueError(f"kind must be one of {', '.join(SPLITS)}, not {kind!r}")
-        groups = compositions if kind == "random" else chemical_systems
-        return grouped_splits(groups(self.amounts), repeats, seed)
+        if kind not in GROUPS:
+            raise ValueError(f"kind must be one of {', '.join(GROUPS)}, not {kind!r}")
+        return grouped_splits(GROUPS[kind](self.amounts), repeats, seed)
 
     def network(self, seed: int, device: str) -> FullyConnectedRegressor:
         """The paper's regressor with this task's epochs and batch size."""
@@ -196,7 +207,7 @@ def learning_curve(
             epochs = int(np.clip(steps // batches, task.epochs, 200))
             sized = model.__class__(**model.get_params()).set_params(epochs=epochs)
             parts = [s.limited(n) for s in splits]
-            tables.append(score(task, features, X, parts, sized, "random"))
+            tables.append(score(task, features, X, parts, sized, RANDOM))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

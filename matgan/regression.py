@@ -17,19 +17,7 @@ from matgan.metrics import scores
 from matgan.perceptron import CHUNK, Scaling, Training, forward, train
 from matgan.scaling import input_scale
 
-__all__ = ["ELEMNET", "FullyConnectedRegressor", "fit_repeats", "input_scale", "scores"]
-
-# ElemNet's 17 layers and its training, for FullyConnectedRegressor(**ELEMNET) on element fractions.
-# Jha et al., Sci. Rep. 8, 17593 (2018). Its 0.8, 0.9, 0.7 and 0.8 are the shares that dropout
-# keeps: the authors' code (github.com/NU-CUCIS/ElemNet) hands them to TensorFlow as keep_prob.
-ELEMNET = {
-    "hidden": (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64,) * 2 + (32,),
-    "dropout": (0, 0, 0, 0.2, 0, 0, 0.1, 0, 0, 0.3, 0, 0, 0.2, 0, 0, 0),
-    "input_scaling": None,
-    "loss": "mae",
-    "learning_rate": 1e-4,
-    "batch_size": 32,
-}
+__all__ = ["FullyConnectedRegressor", "fit_repeats", "input_scale", "scores"]
 
 
 class FullyConnectedRegressor(RegressorMixin, BaseEstimator):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from matgan.elements import ELEMENTS
 
@@ -136,25 +137,16 @@ def compositions(amounts: np.ndarray, digits: int = 6) -> np.ndarray:
     return pd.factorize(pd.Series([row.tobytes() for row in fractions]))[0]
 
 
-def near_duplicate_families(amounts: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+def near_duplicate_families(amounts: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
     """Family of near-duplicates of each composition: (n, 85) amounts to (n,) int.
 
-    Two compositions of the same elements are near-duplicates where no atomic fraction differs by
-    more than `tolerance`; a family is what a chain of near-duplicates connects (single linkage),
-    so a doping series with small steps is one family however long it is. Compositions of
-    different element sets are never in one family: La2CuO4 is not in that of La1.85Sr0.15CuO4.
+    Two compositions are near-duplicates where no element's atomic fraction differs by more than
+    `tolerance`, be the element in both or in one of them: YBa2Cu3O7 and YBa2Cu2.9Zn0.1O7 are
+    (0.1 of 13 atoms), La2CuO4 and La1.85Sr0.15CuO4 are not (0.15 of 7). A family is what a chain
+    of near-duplicates connects (single linkage), so that a doping series in small steps is one
+    family however far its ends are apart.
     """
     fractions = amounts / amounts.sum(axis=1, keepdims=True)
-    left, right = [], []
-    systems = pd.Series(np.arange(len(amounts))).groupby(chemical_systems(amounts)).indices
-    for rows in systems.values():
-        present = fractions[rows[0]] > 0
-        for i, row in enumerate(rows[:-1]):
-            others = rows[i + 1 :]
-            far = np.abs(fractions[others][:, present] - fractions[row, present]).max(axis=1)
-            near = others[far <= tolerance + 1e-9]
-            left.append(np.full(len(near), row))
-            right.append(near)
-    left, right = (np.concatenate([np.empty(0, int), *side]) for side in (left, right))
-    edges = coo_array((np.ones(len(left)), (left, right)), shape=(len(amounts),) * 2)
+    pairs = cKDTree(fractions).query_pairs(tolerance + 1e-9, p=np.inf, output_type="ndarray")
+    edges = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(amounts),) * 2)
     return connected_components(edges, directed=False)[1]

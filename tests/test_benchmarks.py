@@ -8,7 +8,7 @@ from matgan.features import OneHot, load_embedding
 from matgan.regression import FullyConnectedRegressor
 from matgan.significance import compare, summarise
 from matgan.sources import SourceUnavailable
-from matgan.splits import chemical_systems, compositions
+from matgan.splits import chemical_systems, compositions, near_duplicate_families
 
 METALS = ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Fe"]
 FORMULAS = [f"{a}{n}{b}{m}" for a in METALS for b in "OFS" for n in (1, 2) for m in (1, 2, 3)]
@@ -18,7 +18,12 @@ NETWORK = FullyConnectedRegressor((8,), epochs=4, batch_size=32, device="cpu")
 
 
 @pytest.mark.parametrize(
-    ("kind", "groups"), [("random", compositions), ("by chemical system", chemical_systems)]
+    ("kind", "groups"),
+    [
+        (bench.RANDOM, compositions),
+        (bench.FAMILY, near_duplicate_families),
+        (bench.SYSTEM, chemical_systems),
+    ],
 )
 def test_no_group_is_in_two_parts(kind, groups):
     labels = groups(TASK.amounts)
@@ -29,7 +34,7 @@ def test_no_group_is_in_two_parts(kind, groups):
 
 
 def test_an_unknown_kind_of_split_is_refused():
-    with pytest.raises(ValueError, match="kind must be one of random, by chemical system"):
+    with pytest.raises(ValueError, match="kind must be one of random as in the paper"):
         TASK.splits("scaffold", 1, 0)
 
 
@@ -58,12 +63,12 @@ def test_trained_tables_are_pooled_by_equation_5(monkeypatch):
 
 def test_compare_features_scores_every_split_with_the_settings_chosen():
     X = OneHot().fit_transform(FORMULAS)
-    splits = {kind: TASK.splits(kind, 2, 0) for kind in bench.SPLITS}
+    splits = {kind: TASK.splits(kind, 2, 0) for kind in TASK.kinds}
     grid = {"learning_rate": (1e-6, 1e-2)}
     rows, tried, best = bench.compare_features(
         TASK, "one-hot", X, splits, NETWORK, grid, search_rows=90, search_epochs=7
     )
-    assert rows.groupby("split").size().to_dict() == {"random": 2, "by chemical system": 2}
+    assert rows.groupby("split").size().to_dict() == {bench.RANDOM: 2, bench.SYSTEM: 2}
     assert {"dataset", "features", "repeat", "mae", "rmse", "r2", "best_r2"} <= set(rows)
     assert (rows["best_r2"] >= rows["r2"] - 1e-6).all()
     assert best.learning_rate == 1e-2 and best.epochs == 4 and NETWORK.learning_rate == 1e-3
@@ -73,7 +78,7 @@ def test_compare_features_scores_every_split_with_the_settings_chosen():
 
 def test_learning_curve_keeps_the_test_rows_and_leaves_out_what_is_too_large():
     X = OneHot().fit_transform(FORMULAS)
-    splits = TASK.splits("random", 2, 0)
+    splits = TASK.splits(bench.RANDOM, 2, 0)
     curve = bench.learning_curve(TASK, "one-hot", X, splits, NETWORK, (20, 60, 10_000), 10)
     assert curve["n_train"].tolist() == [20, 20, 60, 60]
     assert curve["n_test"].tolist() == [len(s.test) for s in splits] * 2

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from matgan import perceptron
 from matgan.features import OneHot
-from matgan.regression import ELEMNET, FullyConnectedRegressor, fit_repeats, scores
+from matgan.regression import FullyConnectedRegressor, fit_repeats, scores
 from matgan.scaling import INPUT_SCALINGS, LIMIT, input_scale
 
 RNG = np.random.default_rng(0)
@@ -117,15 +117,6 @@ def test_default_network_is_the_papers():
     model = FullyConnectedRegressor(epochs=1, device="cpu").fit(X, Y)
     shapes = [w.shape for w in model.coefs_]
     assert shapes == [(6, 256), (256, 128), (128, 64), (64, 32), (32, 1)]
-
-
-def test_elemnet_has_17_layers_of_the_published_widths():
-    model = FullyConnectedRegressor(**ELEMNET, epochs=1, device="cpu").fit(X[:40], Y[:40])
-    widths = [w.shape[1] for w in model.coefs_]
-    assert widths == [1024] * 4 + [512] * 3 + [256] * 3 + [128] * 3 + [64] * 2 + [32, 1]
-    assert len(widths) == 17
-    dropped = {w: p for w, p in zip(widths, ELEMNET["dropout"], strict=False) if p}
-    assert dropped == {1024: 0.2, 512: 0.1, 256: 0.3, 128: 0.2}
 
 
 def test_predictions_are_the_network_written_out():
