@@ -11,39 +11,102 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import RegressorMixin, TransformerMixin, clone
+from sklearn.ensemble import RandomForestRegressor
 
-from matgan.composition import formulas
+from matgan.benchmarks import feature_sets
+from matgan.composition import amounts_matrix, formulas
 from matgan.measures import among, keys
+from matgan.regression import FullyConnectedRegressor
 from matgan.validity import electronegativity_balanced
+
+FOREST = "Magpie, random forest"  # a row of notebook 4 that is no feature set of the network
+WITHOUT_NOTEBOOK_4 = "one-hot fractions"  # features where nothing says which are best
+
+_TREES = 30  # of each forest, as in notebook 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Features and an unfitted regressor, and why these."""
+
+    features: str
+    transformer: TransformerMixin
+    model: RegressorMixin
+    reason: str
+
+
+def best_regressor(
+    scores: pd.DataFrame | None,
+    searches: pd.DataFrame | None,
+    dataset: str,
+    model: FullyConnectedRegressor,
+    split: str = "by chemical system",
+) -> Choice:
+    """The features and the regressor with the lowest mean absolute error in notebook 4.
+
+    Counted are those that can be fitted anew: the feature sets of the network, and the random
+    forest. The look-up of the nearest compositions is not among them, since an ensemble of it would
+    have no spread.
+
+    Parameters
+    ----------
+    scores, searches : tables table4 and table4_search of notebook 4; None where it has not run
+    dataset : as in these tables
+    model : unfitted; its epochs, batch size and random state are kept, its scaling and learning
+        rate replaced by those that notebook 4 chose
+    split : whose errors decide. Most new compositions are of new chemical systems.
+    """
+    makers = feature_sets(model.random_state)
+    if scores is not None:
+        part = scores[(scores["dataset"] == dataset) & (scores["split"] == split)]
+        mae = part.groupby("features", sort=False)["mae"].mean().dropna()
+        mae = mae[[name in makers or name == FOREST for name in mae.index]]
+    if scores is None or mae.empty:
+        reason = f"not chosen: notebook 4 has not run here on {dataset}"
+        transformer = makers[WITHOUT_NOTEBOOK_4]()
+        return Choice(WITHOUT_NOTEBOOK_4, transformer, clone(model), reason)
+    best = str(mae.idxmin())
+    reason = f"lowest error of {len(mae)} in notebook 4, {mae.min():.3g} ({dataset}, {split})"
+    if best == FOREST:
+        forest = RandomForestRegressor(_TREES, max_features=1 / 3, random_state=model.random_state)
+        return Choice(best, makers["Magpie"](), forest, reason)
+    fitted = clone(model)
+    if searches is not None:
+        rows = searches[(searches["dataset"] == dataset) & (searches["features"] == best)]
+        for row in rows[rows["chosen"]].to_dict("records")[:1]:
+            scaling = row["input_scaling"] if isinstance(row["input_scaling"], str) else None
+            fitted.set_params(input_scaling=scaling, learning_rate=row["learning_rate"])
+    return Choice(best, makers[best](), fitted, reason)
 
 
 @dataclass
 class Ensemble:
     """Regressors that differ in their random state and in the compounds they learned from.
 
-    They see element fractions: amounts would let a composition of many atoms leave the range that
-    they know. Their spread tells where they disagree (Lakshminarayanan et al., NeurIPS 2017), in
-    no unit that could be read as an error until `calibrate` sets one.
+    Their spread tells where they disagree (Lakshminarayanan et al., NeurIPS 2017), in no unit that
+    could be read as an error until `calibrate` sets one.
 
     Attributes
     ----------
-    members : regressors fitted to element fractions (n, 85)
+    members : regressors fitted to features (n, d)
+    transformer : makes the features of n formulas
     factor : half width of an interval over the spread; NaN until calibrated
     floor : added to the spread, so that members that agree by chance promise no certainty; the
         median spread, once calibrated
     """
 
     members: Sequence[RegressorMixin]
+    transformer: TransformerMixin
     factor: float = float("nan")
     floor: float = 0.0
 
-    def predict(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and half width of the interval for each composition (n, 85): (n,), (n,)."""
-        mean, spread = self._mean_and_spread(counts)
+    def predict(self, compounds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and half width of the interval for each of n formulas: (n,), (n,)."""
+        mean, spread = self._mean_and_spread(compounds)
         return mean, self.factor * (spread + self.floor)
 
-    def calibrate(self, counts: np.ndarray, targets: np.ndarray, level: float = 0.9) -> None:
+    def calibrate(self, compounds: Sequence[str], targets: np.ndarray, level: float = 0.9) -> None:
         """Set `factor`, so that a share `level` of these intervals hold the target.
 
         Locally weighted split conformal prediction (Lei et al., J. Am. Stat. Assoc. 2018, 113,
@@ -51,10 +114,10 @@ class Ensemble:
 
         Parameters
         ----------
-        counts, targets : (n, 85) and (n,), not trained on
+        compounds, targets : n formulas and (n,), not trained on
         level : of the intervals
         """
-        mean, spread = self._mean_and_spread(counts)
+        mean, spread = self._mean_and_spread(compounds)
         self.floor = float(np.median(spread))
         rank = int(np.ceil((len(targets) + 1) * level))
         if rank > len(targets):
@@ -62,42 +125,40 @@ class Ensemble:
         ratio = np.sort(np.abs(targets - mean) / (spread + self.floor))
         self.factor = float(ratio[rank - 1])
 
-    def _mean_and_spread(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if not len(counts):  # which regressors refuse
+    def _mean_and_spread(self, compounds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        if not len(compounds):  # which regressors refuse
             return np.zeros(0), np.zeros(0)
-        predicted = np.stack([member.predict(_fractions(counts)) for member in self.members])
+        X = self.transformer.transform(compounds)
+        predicted = np.stack([member.predict(X) for member in self.members])
         return predicted.mean(axis=0), predicted.std(axis=0)
 
 
 def fit_ensemble(
-    model: RegressorMixin,
-    counts: np.ndarray,
+    choice: Choice,
+    compounds: Sequence[str],
     targets: np.ndarray,
     n_members: int = 4,
     n_rows: int = 0,
 ) -> Ensemble:
-    """Fit copies of an unfitted regressor with the random states s, s + 1, …
+    """Fit copies of a regressor with the random states s, s + 1, …
 
     Parameters
     ----------
-    model : regressor with an integer random_state s
-    counts, targets : (n, 85) and (n,)
+    choice : its regressor has an integer random_state s
+    compounds, targets : n formulas and (n,)
     n_members : at least two
-    n_rows : compounds that each member learns from, its own choice of them; 0: all
+    n_rows : compounds that each member learns from, its own choice of them; 0: two thirds
     """
     if n_members < 2:
         raise ValueError(f"an ensemble has two members or more, not {n_members}")
-    fractions, members = _fractions(counts), []
-    for seed in range(model.random_state, model.random_state + n_members):
-        rows = np.random.default_rng(seed).permutation(len(targets))[: n_rows or None]
-        member = clone(model).set_params(random_state=seed)
-        members.append(member.fit(fractions[rows], targets[rows]))
-    return Ensemble(members)
-
-
-def _fractions(counts: np.ndarray) -> np.ndarray:
-    counts = np.asarray(counts, dtype=np.float32)
-    return counts / counts.sum(axis=1, keepdims=True)
+    compounds, targets = np.asarray(compounds, dtype=object), np.asarray(targets, dtype=float)
+    transformer, members = choice.transformer.fit(compounds), []
+    first, n_rows = choice.model.random_state, n_rows or max(1, 2 * len(targets) // 3)
+    for seed in range(first, first + n_members):
+        rows = np.random.default_rng(seed).permutation(len(targets))[:n_rows]
+        member = clone(choice.model).set_params(random_state=seed)
+        members.append(member.fit(transformer.transform(compounds[rows]), targets[rows]))
+    return Ensemble(members, transformer)
 
 
 def new_compositions(counts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,29 +181,63 @@ def new_compositions(counts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray,
     return counts[first[order]], drawn[order]
 
 
-def screen(counts: np.ndarray, known: np.ndarray, ensemble: Ensemble) -> pd.DataFrame:
-    """The new compositions that are neutral and balanced, the surest low values first.
+def screen(
+    counts: np.ndarray, known: np.ndarray, ensemble: Ensemble, highest: bool = False
+) -> pd.DataFrame:
+    """The new compositions that are neutral and balanced, those sure to be low (or high) first.
 
     Parameters
     ----------
     counts, known : as in `new_compositions`
     ensemble : calibrated
+    highest : high values are wanted, not low ones
 
     Returns
     -------
     DataFrame: formula, times drawn, predicted, low and high end of the interval; sorted by the
-    high end, so that a low prediction counts for little where the ensemble is unsure
+    end on the unwanted side, so that a good prediction counts for little where the ensemble is
+    unsure
     """
     distinct, drawn = new_compositions(counts, known)
     valid = electronegativity_balanced(distinct)
-    mean, half = ensemble.predict(distinct[valid])
+    names = formulas(distinct[valid])
+    mean, half = ensemble.predict(names)
     table = pd.DataFrame(
         {
-            "formula": formulas(distinct[valid]),
+            "formula": names,
             "times drawn": drawn[valid],
             "predicted": mean,
             "low": mean - half,
             "high": mean + half,
         }
     )
+    if highest:
+        return table.sort_values(["low", "formula"], ascending=[False, True], ignore_index=True)
     return table.sort_values(["high", "formula"], ignore_index=True)
+
+
+def nearest_known(compounds: Sequence[str], known: pd.DataFrame) -> pd.DataFrame:
+    """The known compound whose composition is nearest to each of some others.
+
+    Parameters
+    ----------
+    compounds : n formulas
+    known : formula, target
+
+    Returns
+    -------
+    DataFrame: nearest (formula), its target, distance Σ|x_e - x'_e| of the atomic fractions x,
+    from 0 to 2; n rows
+    """
+    theirs, at, distance = _fractions(known["formula"]), [], []
+    for ours in _fractions(compounds):
+        apart = np.abs(theirs - ours).sum(axis=1)
+        at.append(int(apart.argmin()))
+        distance.append(apart[at[-1]])
+    table = known.iloc[at][["formula", "target"]].reset_index(drop=True)
+    return table.rename(columns={"formula": "nearest"}).assign(distance=distance)
+
+
+def _fractions(compounds: Sequence[str]) -> np.ndarray:
+    amounts = amounts_matrix(list(compounds))
+    return amounts / amounts.sum(axis=1, keepdims=True)

@@ -79,9 +79,12 @@ def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     for axes, (data, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
         for index, model in enumerate(models):
             part = table[(table["data"] == data) & (table["model"] == model)]
-            wgan = model.startswith("WGAN")
-            style = {"color": "k" if wgan else f"C{index}", "linewidth": 2.4 if wgan else 1.4}
-            style["linestyle"] = "--" if "printed" in model else "-"
+            network = model.startswith(("WGAN", "MatGAN"))
+            style = {"color": "k" if network else f"C{index}"}
+            style["linewidth"] = 2.4 if network else 1.4
+            style["linestyle"] = (
+                "--" if "printed" in model else ":" if model.startswith("MatGAN") else "-"
+            )
             marker = "so^vD<>p*Xdh"[index % 12]
             found = part[part["recovered"] > 0]
             axes.plot(found["samples"], found["recovered"], marker=marker, label=model, **style)

@@ -120,8 +120,10 @@ def test_known_rates(oqmd):
 
 
 @pytest.mark.parametrize(
-    ("control", "share"), [(one_element_swapped, 0.20), (counts_given_element, 0.14)]
+    ("control", "shares"),
+    [(one_element_swapped, [0.20, 0.62]), (counts_given_element, [0.14, 0.43])],
 )
-def test_known_recovery(data, control, share):
-    drawn = control(data[:50_000], 100_000, np.random.default_rng(0))
-    assert recovery(drawn, data[50_000:], [100_000])[0] == pytest.approx(share, abs=0.01)
+def test_known_recovery(data, control, shares):
+    drawn = control(data[:50_000], 500_000, np.random.default_rng(0))
+    found = recovery(drawn, data[50_000:], [100_000, 500_000])
+    assert found == pytest.approx(shares, abs=0.012)
