@@ -1,8 +1,9 @@
 """Samplers that learn little: what a generator of compositions has to be compared with.
 
 Each takes compositions to imitate (m, 85), the number n of draws and a NumPy random generator, and
-returns (n, 85) uint8, reduced, every row with at least two elements. They differ in what of the
-data they keep:
+returns (n, 85) uint8, reduced, every row with at least two elements. CompositionError names the row
+of a composition to imitate that has a fractional, negative or too large amount. They differ in what
+of the data they keep:
 
 ================================ ===============================================================
 `one_element_swapped`            a real compound but for one element
@@ -22,7 +23,7 @@ from functools import wraps
 import numpy as np
 from scipy.sparse import csr_array
 
-from matgan.composition import MAX_COUNT, reduced
+from matgan.composition import MAX_COUNT, CompositionError, reduced, whole_counts
 from matgan.elements import N_ELEMENTS
 
 _CHUNK = 50_000  # draws at a time
@@ -33,6 +34,7 @@ def _in_parts(sampler: Callable) -> Callable:
 
     @wraps(sampler)
     def draw(train: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        train = _checked(train)
         parts = [sampler(train, min(_CHUNK, n - start), rng) for start in range(0, n, _CHUNK)]
         return np.concatenate([np.zeros((0, N_ELEMENTS), dtype=np.uint8), *parts])
 
@@ -117,6 +119,7 @@ def pairwise(
         of 1, 5 and 20, on OQMD and on Materials Project compositions
     sweeps : how often all places are drawn again
     """
+    train = _checked(train)
     single, pair = _pair_excess(train, shrinkage)
     out = np.empty((n, N_ELEMENTS), dtype=np.uint8)
     for start in range(0, n, _CHUNK):
@@ -150,8 +153,15 @@ def count_frequency(counts: np.ndarray) -> np.ndarray:
     return np.stack([(counts == k).sum(axis=0) for k in range(1, MAX_COUNT + 1)], axis=1)
 
 
+def _checked(train: np.ndarray) -> np.ndarray:
+    train = whole_counts(train)
+    if train.ndim != 2 or not len(train):
+        raise CompositionError(f"no compositions to imitate: an array of shape {train.shape}")
+    return train
+
+
 def _picked(train: np.ndarray, n: int, rng) -> np.ndarray:
-    return train[rng.integers(len(train), size=n)].astype(np.uint8)
+    return train[rng.integers(len(train), size=n)]
 
 
 def _drawn(weights: np.ndarray, rng) -> np.ndarray:

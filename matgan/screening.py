@@ -23,7 +23,7 @@ from matgan.validity import electronegativity_balanced
 FOREST = "Magpie, random forest"  # a row of notebook 4 that is no feature set of the network
 WITHOUT_NOTEBOOK_4 = "one-hot fractions"  # features where nothing says which are best
 
-_TREES = 30  # of each forest, as in notebook 4
+_TREES, _TREE_ROWS = 30, 5000  # of each forest, and what each tree sees; as in notebook 4
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,8 @@ def fit_ensemble(
     for seed in range(first, first + n_members):
         rows = np.random.default_rng(seed).permutation(len(targets))[:n_rows]
         member = clone(choice.model).set_params(random_state=seed)
+        if isinstance(member, RandomForestRegressor):
+            member.set_params(max_samples=min(len(rows), _TREE_ROWS))
         members.append(member.fit(transformer.transform(compounds[rows]), targets[rows]))
     return Ensemble(members, transformer)
 

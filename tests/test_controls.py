@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from matgan.composition import amounts_matrix, reduced, whole_counts
+from matgan.composition import CompositionError, amounts_matrix, reduced, whole_counts
 from matgan.controls import (
     CONTROLS,
     count_frequency,
@@ -53,6 +53,29 @@ def test_many_draws_are_made_in_parts(data, monkeypatch):
     for control in CONTROLS.values():
         drawn = control(data[:2000], 250, np.random.default_rng(1))
         assert len(np.unique(keys(drawn))) > 200  # no part twice
+
+
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (0.5, "row 1.*B has the amount 0.5"),
+        (-1, "row 1.*B has the amount -1"),
+        (9, "row 1.*B has the amount 9, but counts must be whole numbers from 0 to 8"),
+        (np.nan, "row 1.*B has the amount nan"),
+    ],
+)
+def test_bad_compositions_to_imitate_are_named(control, bad, message):
+    train = np.ones((3, 85))
+    train[1, 3] = bad
+    with pytest.raises(CompositionError, match=message):
+        control(train, 10, np.random.default_rng(0))
+
+
+def test_nothing_to_imitate_is_an_error():
+    for control in CONTROLS.values():
+        with pytest.raises(CompositionError, match=r"no compositions to imitate.*\(0, 85\)"):
+            control(np.zeros((0, 85)), 10, np.random.default_rng(0))
 
 
 def test_one_element_swapped_keeps_all_but_one():
