@@ -99,6 +99,11 @@ def load_oqmd(split: str = "random", seed: int = 0, test_fraction: float = 0.1) 
     Returns
     -------
     DataFrame of 335,833 rows: formula (reduced), target (formation energy, eV/atom), split.
+
+    Raises
+    ------
+    ValueError
+        Unknown split, or a test_fraction that is no share.
     """
     if split not in ("random", "crabnet"):
         raise ValueError(f"split must be 'random' or 'crabnet', not {split!r}")
@@ -170,6 +175,11 @@ def load_mp_gap(
     Returns
     -------
     DataFrame: formula (reduced), target (band gap in eV, above 0), split.
+
+    Raises
+    ------
+    ValueError
+        Unknown rule for duplicates.
     """
     how = ("median", "mean", "min", "max", "drop")
     if duplicates not in how:
@@ -251,6 +261,13 @@ def load_supercon(
     DataFrame: formula (as published), target (Tc in K), family ("cuprate", "iron-based" or
     "other"), row (0-based in the source), split. A formula may come several times with different
     Tc; the random split keeps all its rows on one side.
+
+    Raises
+    ------
+    ValueError
+        Unknown subset or split.
+    SourceUnavailable, SourceCorrupt
+        As `read_csv`; the published split lacks or repeats a row, or names another part.
     """
     if subset not in SUPERCON_SUBSETS:
         raise ValueError(f"subset must be one of {', '.join(SUPERCON_SUBSETS)}, not {subset!r}")

@@ -40,6 +40,7 @@ class Notebook:
 
     @property
     def name(self) -> str:
+        """Name of the file without its ending, for example "01_data_curation"."""
         return self.path.stem
 
 
@@ -55,7 +56,12 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
             return 0
         run_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(run_dir / ".lock", timeout=0):
-            return _run_all(notebooks, run_dir, options.force, options.publish and project)
+            status = _run_all(notebooks, run_dir, options.force, options.publish and project)
+            if options.report:
+                from matgan.report import write_report  # nbconvert takes a second to import
+
+                print(f"Report: {write_report(run_dir)}")
+            return status
     except Timeout:
         print(f"Another run is using {run_dir}: wait for it or choose another --run-dir.")
         return 2
@@ -88,7 +94,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="a parameter of the notebooks that declare it; may be given several times",
     )
     add("--run-dir", type=Path, metavar="DIR", help="where results go (default: runs/PROFILE)")
-    add("--publish", action="store_true", help="copy figures and tables to figures/ at the end")
+    add(
+        "--publish",
+        action="store_true",
+        help="copy figures and tables into figures/ at the end",
+    )
+    add("--report", action="store_true", help="write the run as one HTML file, report.html")
     add("--list", action="store_true", help="show notebooks, parameters and state; run nothing")
     return parser.parse_args(arguments)
 
@@ -321,7 +332,8 @@ def _last_started(path: Path) -> tuple[str, str]:
 
 def _publish(run_dir: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
-    for file in [*run_dir.glob("figures/*.png"), *run_dir.glob("tables/*.csv")]:
+    published = ("figures/*.png", "figures/*.html", "tables/*.csv")
+    for file in [file for pattern in published for file in run_dir.glob(pattern)]:
         with replacing(target / file.name) as temporary:
             shutil.copyfile(file, temporary)
 

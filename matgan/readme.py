@@ -16,6 +16,26 @@ from matgan.runs import PROJECT, replacing
 START, END = "<!-- claims: written by python -m matgan.readme -->", "<!-- end of claims -->"
 
 
+def claims(folder: Path) -> pd.DataFrame:
+    """Every claim, from the claims_*.csv in a folder: their columns, all text, and notebook.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder holds no claims_*.csv.
+    """
+    files = sorted(folder.glob("claims_*.csv"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no claims_*.csv: bash run_all.sh --publish")
+    tables = [
+        pd.read_csv(file, dtype=str, keep_default_na=False).assign(
+            notebook=file.stem.removeprefix("claims_")
+        )
+        for file in files
+    ]
+    return pd.concat(tables, ignore_index=True).fillna("")
+
+
 def claims_table(figures: Path) -> str:
     """Markdown table of every claim: what the paper says, what was found here, the control.
 
@@ -24,19 +44,10 @@ def claims_table(figures: Path) -> str:
     FileNotFoundError
         `figures` holds no claims_*.csv.
     """
-    files = sorted(figures.glob("claims_*.csv"))
-    if not files:
-        raise FileNotFoundError(f"{figures} holds no claims_*.csv: bash run_all.sh --publish")
-    lines = []
-    for file in files:
-        notebook = file.stem.removeprefix("claims_")
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-        if not lines:
-            lines = ["| " + " | ".join([*table.columns, "notebook"]) + " |"]
-            lines.append("|---" * (len(table.columns) + 1) + "|")
-        lines += [
-            "| " + " | ".join([*row, notebook]) + " |" for row in table.itertuples(index=False)
-        ]
+    table = claims(figures)
+    rows = [list(table.columns), *table.to_numpy().tolist()]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" * len(table.columns) + "|")
     return "\n".join(lines)
 
 
@@ -56,6 +67,7 @@ def with_claims(readme: str, table: str) -> str:
 
 
 def main() -> None:
+    """Rewrite the table in README.md."""
     path = PROJECT / "README.md"
     text = with_claims(path.read_text(), claims_table(PROJECT / "figures"))
     with replacing(path) as temporary:

@@ -334,12 +334,26 @@ def test_a_full_disk_ends_the_run_with_a_message(project, executed, capsys, monk
 
 def test_publish_copies_figures_and_tables(project, executed):
     results = project / "runs" / "laptop"
-    for file in ("figures/loss.png", "figures/loss.svg", "tables/loss.csv"):
+    for file in ("figures/loss.png", "figures/loss.svg", "figures/map.html", "tables/loss.csv"):
         (results / file).parent.mkdir(parents=True, exist_ok=True)
         (results / file).write_text(file)
     assert run(project, "--publish") == 0
     published = {f.name: f.read_text() for f in (project / "figures").iterdir()}
-    assert published == {"loss.png": "figures/loss.png", "loss.csv": "tables/loss.csv"}
+    assert published == {
+        "loss.png": "figures/loss.png",
+        "map.html": "figures/map.html",
+        "loss.csv": "tables/loss.csv",
+    }
+
+
+def test_report_writes_one_file_also_when_all_is_done(project, capsys):
+    assert run(project, "--only", "01", "--report") == 0
+    report = project / "runs" / "laptop" / "report.html"
+    assert f"Report: {report}" in capsys.readouterr().out
+    report.unlink()
+    assert run(project, "--only", "01", "--report") == 0
+    assert "skipped (already done)" in capsys.readouterr().out
+    assert "A question" in report.read_text()
 
 
 def test_list_shows_parameters_and_runs_nothing(project, executed, capsys):
