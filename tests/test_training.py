@@ -317,3 +317,27 @@ def test_cuda_gives_the_cpus_first_losses(data, tmp_path, setting):
     assert on_cuda["effective_rank"] == pytest.approx(
         train(config, data, tmp_path / "cpu", "cpu").history[0]["effective_rank"], rel=1e-4
     )
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_cuda_graph_trains_as_the_eager_loop_does(data, tmp_path, setting, monkeypatch):
+    config = SETTINGS[setting].replace(iterations=12)
+    graphed = train(config, data, tmp_path / "graph", "cuda")
+    monkeypatch.setattr("matgan.training.WARM_UP", -1)  # never captured
+    eager = train(config, data, tmp_path / "eager", "cuda")
+    for one, other in zip(graphed.history, eager.history, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
+
+
+@pytest.mark.cuda
+def test_a_run_stopped_on_cuda_goes_on(data, tmp_path):
+    config = SETTINGS["ours"].replace(iterations=12)
+
+    def stop(now):
+        if now["iteration"] == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, tmp_path, "cuda", stop)
+    assert train(config, data, tmp_path, "cuda").history[-1]["iteration"] == 12

@@ -15,9 +15,10 @@ import time
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from matgan.config import PRESETS, Config
-from matgan.networks import COUNTS, build_critic, build_generator
+from matgan.networks import COUNTS, DeconvolutionGenerator, build_critic, build_generator
 from matgan.training import Loop
 from matgan.training_run import TrainingData, load_training_data
 from matgan.training_state import State, make_optimizer
@@ -31,10 +32,22 @@ def plain_loop(config: Config, matrices: torch.Tensor, device: torch.device, det
         config.optimizer, generator.parameters(), config.generator_lr, device
     )
     A = COUNTS.to(device)[:, None]  # row k holds k
+    if isinstance(generator, DeconvolutionGenerator):
+        generator.logits = lambda z: plain_logits(generator, z)
 
     def score(X: torch.Tensor) -> torch.Tensor:
         C = ((X.transpose(1, 2) @ critic.T) * A).sum(1)  # Equation 5
+        if critic.stoichiometry:
+            C = torch.cat([C, (X @ A)[..., 0].topk(critic.stoichiometry).values], 1)
         return critic.head(C)[:, 0]
+
+    def loss_of_generator(z: torch.Tensor) -> torch.Tensor:
+        if config.generator_gradient == "score-function":
+            X, log_p = generator.draw(z)
+            with torch.no_grad():
+                scores = score(X)
+            return -((scores - scores.mean()) * log_p).mean()
+        return -score(generator(z)).mean()
 
     def penalty(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
         mix = torch.rand(len(real), 1, 1, device=device)
@@ -60,12 +73,21 @@ def plain_loop(config: Config, matrices: torch.Tensor, device: torch.device, det
             if config.lipschitz == "clip":
                 for parameter in critic.parameters():
                     parameter.data.clamp_(-config.clip, config.clip)
-        loss = -score(generator(torch.randn(config.batch_size, config.latent_dim, device=device)))
+        n = config.generator_batch or config.batch_size
+        loss = loss_of_generator(torch.randn(n, config.latent_dim, device=device))
         for_generator.zero_grad()
-        loss.mean().backward()
+        loss.backward()
         for_generator.step()
 
     return iteration
+
+
+def plain_logits(generator: DeconvolutionGenerator, z: torch.Tensor) -> torch.Tensor:
+    """The layers of Table 3, each as the library has it."""
+    x = F.relu(generator.dense_norm(generator.dense(z))).view(len(z), *generator.first_map)
+    for deconvolution, norm in zip(generator.deconvolutions, generator.norms, strict=False):
+        x = F.relu(norm(deconvolution(x)))
+    return generator.deconvolutions[-1](x)[:, 0]
 
 
 def ours(config: Config, data: TrainingData, device: torch.device):
