@@ -31,6 +31,7 @@ def errors_with_intervals(
     An axis ends a quarter of the means' range beyond them; an interval that goes on is cut.
     """
     kinds = list(summary["split"].unique())
+    middle = (len(kinds) - 1) / 2
     names = list(summary["features"].unique())[::-1]
     figure, panels = plt.subplots(
         1, len(units), figsize=(3.6 * len(units), 0.38 * len(names) + 1.6), sharey=True
@@ -39,7 +40,7 @@ def errors_with_intervals(
         part = summary[summary["dataset"] == dataset]
         for i, kind in enumerate(kinds):
             rows = part[part["split"] == kind]
-            y = np.array([names.index(n) for n in rows["features"]]) + 0.28 * (0.5 - i)
+            y = np.array([names.index(n) for n in rows["features"]]) + 0.25 * (middle - i)
             half = (rows[f"{metric}_high"] - rows[metric]).to_numpy()
             axes.errorbar(rows[metric], y, xerr=half, fmt="o", ms=5, capsize=2, label=kind)
         for (where, features), value in (paper or {}).items():
