@@ -84,12 +84,14 @@ def classify(
     intensity : (n,) array, any unit, background included
     top : how many classes of each label
     wavelength : Å; another than copper's is converted through the spacing of the planes
-    weights_file : a classifier of `python -m matgan.diffraction`
+    weights_file : a classifier of `python -m matgan.diffraction --out DIR`
 
     Raises
     ------
     PatternError
         The arrays do not fit, are not finite or not in order, cover too little, or are flat.
+    FileNotFoundError
+        There is no such classifier.
     """
     prepared = prepare(two_theta, intensity, wavelength)
     network = load_classifier(Path(weights_file))
@@ -183,9 +185,15 @@ def load_classifier(path: Path = PRETRAINED) -> FCN:
     Raises
     ------
     FileNotFoundError
+        Says how to train one.
     WeightsError
         The file is damaged or holds other weights.
     """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no trained classifier {path}: python -m matgan.diffraction --out DIR "
+            "makes one, and weights_file names it"
+        )
     tensors, _ = weights.load(path)
     network = new_classifier()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

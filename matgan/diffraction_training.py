@@ -91,6 +91,19 @@ class Graphs:
         return self.graphs.batch(rows), torch.from_numpy(self.targets[rows])
 
 
+class Subset:
+    """Some rows of a source."""
+
+    def __init__(self, source: Source, rows: np.ndarray):
+        self.source, self.rows = source, np.asarray(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows, seed):
+        return self.source.batch(self.rows[rows], seed)
+
+
 class Diverged(RuntimeError):
     """The loss became NaN or infinite; names the step."""
 

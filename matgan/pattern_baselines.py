@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from matgan.diffraction_training import top_k
@@ -83,3 +84,22 @@ def accuracies(name: str, scores: Scores, classes: np.ndarray, **facts: object) 
             "top5": [top_k(s, classes[:, i], 5) for i, s in enumerate(scores.values())],
         }
     )
+
+
+def right(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(n,) bool array: where the likeliest class is the true one."""
+    return scores.argmax(1) == classes
+
+
+def interval(correct: np.ndarray) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927)."""
+    found = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def paired_p(one: np.ndarray, other: np.ndarray) -> float:
+    """Two-sided exact p that two classifiers are right equally often on the same rows (McNemar)."""
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    if not only_one + only_other:
+        return 1.0
+    return float(binomtest(only_one, only_one + only_other).pvalue)

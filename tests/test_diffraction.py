@@ -143,7 +143,7 @@ def test_other_weights_are_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"w\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"w\.safetensors: python -m"):
         di.classify(FINE.two_theta, pattern_of(NACL, FINE), weights_file=tmp_path / "w.safetensors")
 
 

@@ -147,6 +147,16 @@ def test_the_vae_learns_to_copy(peaks):
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_a_subset_is_its_rows(peaks):
+    source = dt.Stored(*peaks)
+    part = dt.Subset(source, np.array([7, 3, 50]))
+    assert len(part) == 3
+    (ours,), targets = part.batch(np.array([2, 0]), [0])
+    (theirs,), classes = source.batch(np.array([50, 7]), [0])
+    assert torch.equal(ours, theirs)
+    assert torch.equal(targets, classes)
+
+
 def test_top_k_by_hand():
     logits = np.array([[3.0, 2, 1], [1, 2, 3], [2, 3, 1]])
     classes = np.array([0, 1, 2])

@@ -65,6 +65,21 @@ def test_a_forest_that_has_not_seen_a_class_gives_it_nothing(data):
     assert scores["first"].sum(1) == pytest.approx(1)
 
 
+def test_the_paired_test_by_hand():
+    """Five rows that only one gets right, none that only the other does: p = 2 / 2**5."""
+    one = np.array([1, 1, 1, 1, 1, 1, 0, 0], dtype=bool)
+    other = np.array([0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
+    assert pb.paired_p(one, other) == pytest.approx(2 / 32)
+    assert pb.paired_p(other, one) == pytest.approx(2 / 32)
+    assert pb.paired_p(one, one) == 1
+
+
+def test_the_interval_is_wilsons():
+    """81 of 263: 0.2553 to 0.3662, the example of Newcombe (Statist. Med. 1998)."""
+    low, high = pb.interval(np.arange(263) < 81)
+    assert (low, high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
 def test_figures_say_what_they_show(data):
     codes, classes = data
     figure = diffraction_plots.confusion(classes[:, 0], classes[:, 0], ["a", "b", "c"], "title")
