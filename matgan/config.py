@@ -137,9 +137,7 @@ PUBLISHED_CODE = PAPER.replace(
     head=(128, 64, 32),
 )
 
-# Ours: discrete output, gradient penalty, a critic that is not linear in the amounts. Its penalty
-# is weak: a critic with a slope of one in the amounts hardly sees the single atom that breaks
-# charge neutrality.
+# Ours: discrete output, gradient penalty, a critic that is not linear in the amounts.
 LEARNING = PAPER.replace(
     architecture="slots",
     output="gumbel",
@@ -150,7 +148,7 @@ LEARNING = PAPER.replace(
     critic_lr=2e-3,
     schedule="linear",
     lipschitz="gradient-penalty",
-    penalty=0.1,
+    penalty=1.0,
     initialisation="scaled",
     hidden=(256,),
     head=(256, 256),

@@ -29,13 +29,13 @@ _MAPS = {
         (3, (2, 1), 1, (N_ELEMENTS, N_COUNTS)),
     ),
     "convolution": (
-        (3, 1, 256),
-        (3, (2, 2), 128, (6, 2)),
-        (3, (2, 2), 64, (11, 4)),
-        (3, (2, 2), 32, (22, 8)),
-        (3, (2, 1), 32, (43, 8)),
-        (3, (1, 1), 16, (43, 8)),
-        (3, (2, 1), 16, (N_ELEMENTS, N_COUNTS)),
+        (3, 1, 128),
+        (3, (2, 2), 64, (6, 2)),
+        (3, (2, 2), 32, (11, 4)),
+        (3, (2, 2), 16, (22, 8)),
+        (3, (2, 1), 16, (43, 8)),
+        (3, (1, 1), 8, (43, 8)),
+        (3, (2, 1), 8, (N_ELEMENTS, N_COUNTS)),
         (3, (1, 1), 1, (N_ELEMENTS, N_COUNTS)),
     ),
 }
@@ -324,7 +324,7 @@ class ConvolutionalCritic(nn.Module):
         """(B, 85, 8) count matrices to (B,) scores, high for what looks real."""
         x = matrix[:, None]
         for convolution in self.convolutions:
-            x = F.relu(convolution(x))  # (B, 16, 85, 8) ... (B, 256, 3, 1)
+            x = F.relu(convolution(x))  # (B, 8, 85, 8) ... (B, 128, 3, 1)
         return self.head(x.flatten(1)).squeeze(1)
 
 

@@ -94,7 +94,7 @@ def seeds(iterations: int) -> Iterator[tuple[dict, Config]]:
         yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
 
 
-PARTS = {"search": (search, 40), "ablation": (ablation, 300), "seeds": (seeds, 3000)}
+PARTS = {"search": (search, 20), "ablation": (ablation, 150), "seeds": (seeds, 2000)}
 
 
 def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, float]:

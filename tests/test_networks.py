@@ -61,7 +61,7 @@ def test_the_peer_of_dan_et_al_has_seven_convolutions_in_each_network():
     for layer in critic.convolutions:
         layer.register_forward_hook(lambda _, args, out: sizes.append(tuple(out.shape[1:])))
     assert critic(expected).shape == (2,)
-    assert sizes[0] == (16, 85, 8) and sizes[-1] == (256, 3, 1)
+    assert sizes[0] == (8, 85, 8) and sizes[-1] == (128, 3, 1)
 
 
 def test_spectral_normalisation_bounds_every_layer_of_the_critic_by_one():
