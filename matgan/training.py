@@ -21,7 +21,7 @@ from torch import Tensor
 
 from matgan import weights
 from matgan.config import PRESETS, Config, ConfigError
-from matgan.cuda_graph import WARM_UP, capture
+from matgan.cuda_graph import Graphed
 from matgan.elements import ELEMENTS
 from matgan.interaction import deferred_interrupt, progress_bar
 from matgan.losses import critic_loss, generator_loss
@@ -105,7 +105,10 @@ class Loop:
     def __init__(self, config, data, data_hash, out, device, state, progress):
         self.config, self.data_hash, self.out, self.device = config, data_hash, out, device
         self.state, self.progress = state, progress
-        self.eager_steps = self.images = 0
+        self.images = 0  # real compositions that the critic saw
+        if device.type == "cuda":
+            self.update_critic = Graphed(self.update_critic, state.rng)
+            self.update_generator = Graphed(self.update_generator, state.rng)
         self.train = torch.from_numpy(data.train).to(device)  # uint8: 29 MB for all of OQMD
         self.test = torch.from_numpy(data.test).to(device)
         if min(len(self.train), len(self.test)) < config.batch_size:
@@ -144,12 +147,7 @@ class Loop:
 
     def step(self) -> Tensor:
         """One iteration; returns the last critic loss and the generator loss, on the device."""
-        state = self.state
         self.set_rates()
-        if self.device.type == "cuda" and self.eager_steps == WARM_UP:
-            self.update_critic = capture(self.update_critic, state.rng)
-            self.update_generator = capture(self.update_generator, state.rng)
-        self.eager_steps += 1
         for _ in range(self.rounds()):
             of_critic = self.update_critic()
             self.images += self.config.critic_steps * self.config.batch_size
