@@ -1,6 +1,6 @@
 """Training of the WGAN: resumable, watched, and the same on a bare CUDA machine as here.
 
-    python -m matgan.training curated.npz --out DIR [--preset paper] [--iterations 100000 ...]
+    python -m matgan.training curated.npz --out DIR [--preset learning] [--iterations 2000 ...]
 
 needs Python, torch and NumPy only. `curated.npz` is what `save_training_data` writes.
 """
@@ -322,12 +322,14 @@ def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("data", help=".npz file written by save_training_data")
     parser.add_argument("--out", required=True, help="folder of the run")
-    parser.add_argument("--preset", choices=PRESETS, default="paper", help="default: paper")
+    parser.add_argument("--preset", choices=PRESETS, default="learning", help="default: ours")
     parser.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
     for field in dataclasses.fields(Config):
         kind = {"int": int, "float": float, "str": str}.get(field.type, _integers)
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, type=kind, help=f"default of the paper: {field.default}")
+        parser.add_argument(
+            option, type=kind, help=f"in place of the preset's; paper: {field.default}"
+        )
     return parser.parse_args(words)
 
 

@@ -310,7 +310,12 @@ def test_the_command_names_a_bad_option(tmp_path):
 @pytest.mark.cuda
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_cuda_gives_the_cpus_first_losses(data, tmp_path, setting):
-    config = SETTINGS[setting].replace(iterations=1, output="sigmoid", architecture="deconvolution")
+    config = SETTINGS[setting].replace(
+        iterations=1,
+        output="sigmoid",
+        architecture="deconvolution",
+        generator_gradient="straight-through",
+    )
     torch.backends.cuda.matmul.allow_tf32 = False
     on_cuda = train(config, data, tmp_path / "cuda", "cuda").history[0]
     assert np.isfinite(on_cuda["test_critic_loss"])
