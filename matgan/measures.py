@@ -187,7 +187,9 @@ def two_sample_auc(
         X = np.column_stack([X, (X > 0).sum(axis=1), X.sum(axis=1), falling])
     score = np.empty(2 * n)
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(X, y):
-        trees = HistGradientBoostingClassifier(random_state=seed).fit(X[train], y[train])
+        # counts have few values: 64 bins hold them all, and save a quarter of the time of 255
+        trees = HistGradientBoostingClassifier(max_bins=64, random_state=seed)
+        trees.fit(X[train], y[train])
         score[test] = trees.predict_proba(X[test])[:, 1]
     return float(roc_auc_score(y, score))
 
@@ -234,6 +236,7 @@ def evaluate(
     sizes: Sequence[int] = (1_000, 10_000, 100_000),
     oxidation_states: object = "smact14",
     auc_samples: int = 8000,
+    auc_folds: int = 5,
 ) -> dict[str, float]:
     """All measures of one sample.
 
@@ -247,7 +250,7 @@ def evaluate(
     n_raw : how many samples were drawn to get these n, if some decoded to nothing
     sizes : numbers of samples at which the recovery is taken; those above n are left out
     oxidation_states : as in `matgan.validity.charge_neutral`
-    auc_samples : compositions of each kind in the two-sample test
+    auc_samples, auc_folds : n and folds of `two_sample_auc`
 
     Returns
     -------
@@ -271,8 +274,8 @@ def evaluate(
     }.items():
         out[name] = divergence(counts, held_out) if n else nothing
     for seen, stoichiometry in AUC_SEEN.items():
-        test = {"seed": seed, "n": auc_samples, "stoichiometry": stoichiometry}
-        auc = two_sample_auc(counts, held_out, **test) if n >= 100 else nothing
+        test = (seed, auc_samples, auc_folds, stoichiometry)
+        auc = two_sample_auc(counts, held_out, *test) if n >= 100 else nothing
         out[f"two-sample AUC ({seen})"] = auc
     return out
 
