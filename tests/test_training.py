@@ -292,7 +292,7 @@ def test_the_command_trains_where_there_is_only_torch_and_numpy(data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["iteration"] == 4
     # what it leaves is accepted as a finished run of the same configuration here
-    config = PAPER.replace(iterations=4, batch_size=8, head=(16, 8))
+    config = LEARNING.replace(iterations=4, batch_size=8, head=(16, 8))
     run = train(config, data, tmp_path / "r", "cpu", lambda now: pytest.fail("trained again"))
     with open(tmp_path / "r/history.csv") as file:
         assert len(list(csv.DictReader(file))) == len(run.history)
