@@ -17,6 +17,7 @@ convolutions take 80% of our time, two thirds of it in the forward passes.
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 
 import numpy as np
@@ -115,6 +116,13 @@ def seconds(iteration, n: int, device: torch.device) -> float:
     return float(np.median(times[2:]))  # the first two warm up
 
 
+def peak_megabytes(device: torch.device) -> float:
+    """Most memory used so far: of the process on the CPU, of the device on CUDA."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 def costs(iteration) -> str:
     """The ten costliest operations of five iterations."""
     with torch.profiler.profile() as profile:
@@ -147,9 +155,12 @@ def main() -> None:
     for name, iteration in contestants.items():
         taken = seconds(iteration, options.iterations, device)
         base = base or taken
-        if options.profile and name == "matgan":
-            print(costs(iteration))
+        if name == "matgan":
+            memory = peak_megabytes(device)
+            if options.profile:
+                print(costs(iteration))
         print(f"{name:45s} {1 / taken:8.2f} iterations/s   matgan is {taken / base:.2f} x as fast")
+    print(f"peak memory of matgan {memory:,.0f} MB, with the data and the libraries")
 
 
 def _from_sources() -> TrainingData:
