@@ -2,7 +2,7 @@
 
     python -m matgan.anchors --out figures/elemnet.csv
 
-trains ElemNet's 17 layers on each split: about ten minutes of processor time on one CPU core, for
+trains ElemNet's 17 layers on each split: many minutes on one CPU core, for
 70 times as many weights as the paper's regressor has, too long for the laptop profile. Notebook 4
 shows the file.
 """
