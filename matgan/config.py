@@ -162,7 +162,7 @@ LEARNING = PAPER.replace(
 # seven convolutions and one layer in the critic. Sizes, penalty and optimiser are our choice.
 PEER = PAPER.replace(
     architecture="convolution",
-    batch_size=128,
+    batch_size=64,
     optimizer="adam",
     generator_lr=1e-3,
     critic_lr=1e-3,
