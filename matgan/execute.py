@@ -227,6 +227,7 @@ def _is_done(notebook: Notebook, run_dir: Path, manifest: dict) -> bool:
 
 def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, publish: Path | None) -> int:
     _prepare_environment()
+    _remove_half_written(run_dir)
     rows = [[notebook.name, "not run", ""] for notebook in notebooks]
     for number, (notebook, row) in enumerate(zip(notebooks, rows, strict=True), 1):
         manifest = read_manifest(run_dir)
@@ -249,6 +250,16 @@ def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, publish: Pat
         print(f"  {name:32} {result:24} {clock:>8}")
     print(f"Results: {run_dir} (executed notebooks, tables, figures, manifest.json)")
     return int(failed)
+
+
+def _remove_half_written(run_dir: Path) -> None:
+    """Temporary files of a run that was killed while it wrote; the caller holds the lock."""
+    for folder in ("tables", "figures", "checkpoints", "data"):
+        for file in (run_dir / folder).rglob(".*"):
+            if file.is_file():
+                file.unlink(missing_ok=True)
+    for file in run_dir.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
 
 
 def _prepare_environment() -> None:

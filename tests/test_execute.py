@@ -269,6 +269,21 @@ def test_a_moved_run_directory_is_still_done(project, executed):
     assert executed == []
 
 
+def test_what_a_killed_run_had_half_written_is_removed(project, executed):
+    results = project / "runs" / "laptop"
+    left = [
+        "tables/.a.csv.7.tmp",
+        "checkpoints/ours/.checkpoint.safetensors.x",
+        ".manifest.json.tmp",
+    ]
+    kept = ["tables/a.csv", "checkpoints/ours/checkpoint.safetensors", ".other", "notes.tmp"]
+    for name in left + kept:
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text("x")
+    assert run(project) == 0
+    assert [name for name in left + kept if (results / name).exists()] == kept
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
