@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,9 +26,20 @@ import torch
 from matgan import weights
 from matgan.augmentation import Augmentation, Crystals, allowed_strains
 from matgan.diffraction_networks import FCN, LABELS
-from matgan.diffraction_training import Drawn, Fit, classification_loss, load_tensors, train
+from matgan.diffraction_training import (
+    Drawn,
+    Fit,
+    Stored,
+    classification_loss,
+    load_tensors,
+    outputs,
+    train,
+)
 from matgan.extinction import describe, extinction_group, extinction_groups
-from matgan.powder import CU_KA1, Instrument, PatternError, pattern, pattern_of, patterns
+from matgan.measured import load_measured
+from matgan.pattern_baselines import accuracies, interval, majority, right
+from matgan.powder import CU_KA1, Instrument, PatternError, encode, pattern, pattern_of, patterns
+from matgan.sources import SourceUnavailable
 from matgan.structures import Structures, load_structures
 from matgan.symmetry import SYSTEMS, crystal_system
 
@@ -213,24 +225,66 @@ def training_rows(structures: Structures, part: str, limit: int, seed: int) -> n
     return rows
 
 
+def evaluate(network: FCN, crystals: Structures, test_rows: int = 1000) -> pd.DataFrame:
+    """Accuracy on measured patterns and on augmented patterns of test structures.
+
+    Returns
+    -------
+    DataFrame with the columns patterns, model, label, top1, top5, low and high (95% interval of
+    top1); without the measured patterns where they cannot be had
+    """
+    tables = []
+
+    def add(patterns: str, model: str, scores: dict[str, np.ndarray], classes: np.ndarray) -> None:
+        table = accuracies(model, scores, classes, patterns=patterns)
+        ends = [interval(right(s, classes[:, i])) for i, s in enumerate(scores.values())]
+        tables.append(table.assign(low=[e[0] for e in ends], high=[e[1] for e in ends]))
+
+    try:
+        minerals = load_measured()
+    except SourceUnavailable as error:
+        print(f"not run: {error}", file=sys.stderr)
+    else:
+        truth = class_labels(minerals.space_group)
+        prepared = [prepare(minerals.two_theta, y) for y in minerals.intensity]
+        add("measured", "FCN", outputs(network, Stored(encode(np.stack(prepared)), truth)), truth)
+        known = crystals.take(training_rows(crystals, "train", 0, 0)).table["space_group"]
+        frequent = majority(class_labels(known), class_counts(), len(truth))
+        add("measured", "majority of training", frequent, truth)
+    chosen = crystals.take(training_rows(crystals, "test", test_rows, 0))
+    classes = class_labels(chosen.table["space_group"])
+    drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), classes)
+    add("test structures, augmented", "FCN", outputs(network, drawn), classes)
+    return pd.concat(tables, ignore_index=True)
+
+
 def main(words: list[str] | None = None) -> int:
-    """Train the augmented FCN and write OUT/xrd-fcn.safetensors."""
+    """Train the augmented FCN and write OUT/xrd-fcn.safetensors, or evaluate one."""
     parser = argparse.ArgumentParser(prog="python -m matgan.diffraction")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the result")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--out", type=Path, help="folder of the result of a training")
+    task.add_argument("--evaluate", type=Path, metavar="FILE", help="print what FILE reaches")
     parser.add_argument("--structures", type=int, default=0, help="how many train (0: all)")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=0, help="end after so many (0: all epochs)")
+    parser.add_argument("--start", type=Path, help="classifier to go on from, with a new cycle")
+    parser.add_argument("--learning-rate", type=float, default=Fit.learning_rate)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(words)
-    from tqdm.auto import tqdm
-
     crystals = load_structures()
+    if arguments.evaluate:
+        print(evaluate(load_classifier(arguments.evaluate), crystals).to_string(index=False))
+        return 0
     rows = training_rows(crystals, "train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)
     labels = class_labels(chosen.table["space_group"])
     drawn = Drawn(Crystals(chosen, INSTRUMENT, allowed_strains(chosen)), Augmentation(), labels)
-    fit = Fit(epochs=arguments.epochs, seed=arguments.seed)
+    fit = Fit(arguments.epochs, learning_rate=arguments.learning_rate, seed=arguments.seed)
     torch.manual_seed(fit.seed)
-    network = new_classifier()
+    # a copy: the loaded one is kept for the next caller
+    network = deepcopy(load_classifier(arguments.start)) if arguments.start else new_classifier()
+    from tqdm.auto import tqdm
+
     with tqdm(mininterval=10) as bar:
 
         def show(step: int, n_steps: int, loss: float) -> None:
@@ -245,11 +299,13 @@ def main(words: list[str] | None = None) -> int:
             fit,
             arguments.out / "checkpoint.safetensors",
             show,
+            last_step=arguments.steps,
         )
     facts = {
         "fit": dataclasses.asdict(fit),
         "augmentation": dataclasses.asdict(Augmentation()),
         "structures": len(rows),
+        "command": " ".join(words or sys.argv[1:]),
         "losses": losses,
     }
     save_classifier(arguments.out / PRETRAINED.name, network, facts)

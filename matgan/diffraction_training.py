@@ -136,8 +136,9 @@ def train(
     checkpoint: str | Path | None = None,
     progress: Callable[[int, int, float], None] | None = None,
     device: str = "cpu",
+    last_step: int = 0,
 ) -> list[float]:
-    """Train a network in place; returns the mean loss of each epoch.
+    """Train a network in place; returns the mean loss of each epoch that was finished.
 
     Parameters
     ----------
@@ -147,6 +148,7 @@ def train(
     fit : all choices
     checkpoint : file that a stopped run goes on from (written every minute, removed at the end)
     progress : called with step, number of steps and the latest loss
+    last_step : end after this step, in the middle of the cycle; 0: the whole cycle
 
     Raises
     ------
@@ -167,7 +169,7 @@ def train(
     )
     step, losses = _resume(checkpoint, network, optimizer, fit)
     saved = time.monotonic()
-    while step < n_steps:
+    while step < (last_step or n_steps):
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng([fit.seed, epoch]).permutation(len(source))
         rows = np.sort(order[place * fit.batch_size : (place + 1) * fit.batch_size])
@@ -193,8 +195,8 @@ def train(
     if checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     network.eval()
-    means = np.array(losses[: per_epoch * fit.epochs]).reshape(fit.epochs, per_epoch).mean(1)
-    return means.tolist()
+    finished = len(losses) // per_epoch
+    return np.array(losses[: finished * per_epoch]).reshape(-1, per_epoch).mean(1).tolist()
 
 
 def cycle(done: float) -> float:

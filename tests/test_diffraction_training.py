@@ -74,6 +74,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(peaks, tmp_path, monkeypatch)
     assert not path.exists()
 
 
+def test_a_run_may_end_in_the_middle_of_its_cycle(peaks):
+    """12 steps an epoch: after 30 two epochs are finished, with the losses of the whole run."""
+    whole = dt.train(classifier(), dt.Stored(*peaks), LOSS, FIT)
+    assert dt.train(classifier(), dt.Stored(*peaks), LOSS, FIT, last_step=30) == whole[:2]
+
+
 def test_another_seed_gives_other_weights(peaks):
     one, other = classifier(), classifier()
     dt.train(one, dt.Stored(*peaks), LOSS, FIT)
