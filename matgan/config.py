@@ -83,10 +83,16 @@ class Config:
                 )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, list):  # tuples come back from JSON as lists
+            if field.type in ("int", "float"):
+                if not isinstance(value, int if field.type == "int" else int | float):
+                    kind = "a whole number" if field.type == "int" else "a number"
+                    raise ConfigError(f"{field.name} must be {kind}, not {value!r}")
+            elif field.type != "str":  # a tuple, which comes back from JSON as a list
+                if not isinstance(value, list | tuple) or not all(
+                    isinstance(units, int) and units > 0 for units in value
+                ):
+                    raise ConfigError(f"{field.name} must list whole numbers above 0: {value!r}")
                 object.__setattr__(self, field.name, tuple(value))
-            elif field.type in ("int", "float") and not isinstance(value, int | float):
-                raise ConfigError(f"{field.name} must be a number, not {value!r}")
         at_least = {
             "iterations": 1, "batch_size": 2, "critic_steps": 1, "clip": 0, "penalty": 0,
             "latent_dim": 1, "slots": 2, "embedding_dim": 1, "test_every": 1, "test_batches": 0,
@@ -119,7 +125,14 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Config:
-        return cls().replace(**json.loads(text))
+        """The inverse of `to_json`; ConfigError for anything else."""
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"a configuration must be a JSON object: {error}") from None
+        if not isinstance(fields, dict):
+            raise ConfigError(f"a configuration must be a JSON object, not {fields!r}")
+        return cls().replace(**fields)
 
 
 # As the paper is printed.

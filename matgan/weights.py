@@ -64,6 +64,8 @@ def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         header = json.loads(content[8 : 8 + length])
         metadata = header.pop("__metadata__", {})
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("__metadata__ holds more than texts")
         data = memoryview(content)[8 + length :]
         tensors = {}
         for name, entry in header.items():
@@ -94,11 +96,12 @@ class atomic_file:
         return self.file
 
     def __exit__(self, kind, *_):
-        self.file.close()
-        if kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(self.temporary, 0o666 & ~umask)  # mkstemp makes files private
-            os.replace(self.temporary, self.path)
-        else:
-            os.unlink(self.temporary)
+        try:
+            self.file.close()  # writes what is left, which a full disk does not take
+            if kind is None:
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(self.temporary, 0o666 & ~umask)  # mkstemp makes files private
+                os.replace(self.temporary, self.path)
+        finally:
+            Path(self.temporary).unlink(missing_ok=True)
