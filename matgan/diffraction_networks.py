@@ -15,6 +15,15 @@ STRIDE = 4  # of the first convolution
 LABELS = ("crystal_system", "extinction_group", "space_group")
 
 
+class Halve(nn.Module):
+    """The larger of each two neighbours: MaxPool1d(2), several times as fast on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, n) -> (B, channels, ⌊n / 2⌋)."""
+        pairs = x[:, :, : x.shape[2] // 2 * 2].unflatten(2, (-1, 2))
+        return torch.maximum(pairs[..., 0], pairs[..., 1])
+
+
 class FCN(nn.Module):
     """Fully convolutional network: blocks of convolution and pooling, no dense layer.
 
@@ -52,7 +61,7 @@ class FCN(nn.Module):
                 nn.Conv1d(before, after, 5, padding=2),
                 nn.BatchNorm1d(after),
                 nn.ReLU(inplace=True),
-                nn.MaxPool1d(2),
+                Halve(),
             ]
             before, length = after, length // 2
         if length < 1:
@@ -86,11 +95,11 @@ class TEncoder(nn.Module):
         self,
         n_points: int,
         classes: dict[str, int],
-        patch: int = 20,
+        patch: int = 34,
         width: int = 96,
         layers: int = 3,
         heads: int = 4,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.patch = patch
