@@ -129,15 +129,22 @@ class TEncoder(nn.Module):
 
 
 class Regressor(nn.Module):
-    """A property from a pattern, a composition, or both: the abstract's FCN with an MLP.
+    """Properties from a pattern, a composition, or both: the abstract's FCN with an MLP.
 
     Parameters
     ----------
     pattern_network : a network with `features` and `width`, or None for composition alone
     n_composition : length of the composition vector; 0 leaves the composition out
+    n_targets : how many properties
     """
 
-    def __init__(self, pattern_network: nn.Module | None, n_composition: int, hidden: int = 128):
+    def __init__(
+        self,
+        pattern_network: nn.Module | None,
+        n_composition: int,
+        n_targets: int = 1,
+        hidden: int = 128,
+    ):
         super().__init__()
         if pattern_network is None and not n_composition:
             raise ValueError("a regressor needs patterns, compositions or both")
@@ -150,10 +157,10 @@ class Regressor(nn.Module):
             else None
         )
         width = (pattern_network.width if pattern_network else 0) + (hidden if n_composition else 0)
-        self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, n_targets))
 
     def forward(self, patterns: Tensor, composition: Tensor) -> dict[str, Tensor]:
-        """{"value": (B, 1)} of (B, n) patterns and (B, n_composition) fractions."""
+        """{"value": (B, targets)} of (B, n) patterns and (B, n_composition) fractions."""
         parts = []
         if self.pattern_network is not None:
             parts.append(self.pattern_network.features(patterns))

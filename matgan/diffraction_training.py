@@ -124,8 +124,8 @@ def classification_loss(labels: tuple[str, ...], smoothing: float = 0.0) -> Loss
 
 
 def regression_loss(output: dict[str, Tensor], values: Tensor, inputs) -> Tensor:
-    """Mean absolute error of the head "value"."""
-    return functional.l1_loss(output["value"][:, 0], values)
+    """Mean absolute error of the head "value"; the targets are (B,) or (B, properties)."""
+    return functional.l1_loss(output["value"], values.reshape(len(values), -1))
 
 
 def train(
@@ -160,7 +160,9 @@ def train(
     network.to(device).train()
     per_epoch = max(1, len(source) // fit.batch_size)
     n_steps = per_epoch * fit.epochs
-    optimizer = torch.optim.AdamW(network.parameters(), fit.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), fit.learning_rate, weight_decay=0.0, fused=True
+    )
     # no decay of biases and normalisations: they are few and have a scale of their own
     optimizer.param_groups[0]["params"] = [p for p in network.parameters() if p.ndim > 1]
     optimizer.param_groups[0]["weight_decay"] = fit.weight_decay

@@ -84,7 +84,9 @@ def test_a_layer_is_equation_5():
     atoms, gaussians = torch.rand(2, 4), torch.rand(4, 3)
     edges = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]])
     scale = 1 / np.sqrt(1 + layer.norm_edges.eps)
-    weight, bias = layer.gates.weight, layer.gates.bias
+    own, other = layer.from_atom.weight.chunk(2)
+    weight = torch.cat([own, other, layer.from_distance.weight], 1)
+    bias = layer.from_distance.bias
     for centre in (0, 1):
         total = torch.zeros(4)
         for edge in range(4):

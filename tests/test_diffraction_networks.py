@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from matgan.diffraction_networks import FCN, VAE, Regressor, TEncoder, vae_loss
+from matgan.diffraction_networks import FCN, VAE, Halve, Regressor, TEncoder, vae_loss
 
 CLASSES = {"crystal_system": 7, "space_group": 230}
 SMALL = {"channels": (4, 8, 8), "last": 16}
@@ -29,6 +29,18 @@ def test_the_fcn_has_no_dense_layer():
     layers = [type(m) for m in FCN(340, CLASSES, **SMALL).modules()]
     assert nn.Linear not in layers
     assert layers.count(nn.Conv1d) == 6
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_halving_is_max_pooling_with_its_gradient(n):
+    x = torch.rand(2, 3, n, requires_grad=True)
+    weights = torch.rand(2, 3, n // 2)
+    found = []
+    for layer in (Halve(), nn.MaxPool1d(2)):
+        y = layer(x)
+        found.append((y, *torch.autograd.grad((weights * y).sum(), x)))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -63,6 +75,7 @@ def test_a_regressor_reads_what_it_is_given():
     both, only = Regressor(fcn, 103).eval(), Regressor(fcn, 0).eval()
     alone = Regressor(None, 103).eval()
     assert both(patterns, composition)["value"].shape == (5, 1)
+    assert Regressor(fcn, 103, 2)(patterns, composition)["value"].shape == (5, 2)
     other = torch.rand(5, 103)
     assert torch.equal(only(patterns, composition)["value"], only(patterns, other)["value"])
     assert not torch.equal(both(patterns, composition)["value"], both(patterns, other)["value"])
