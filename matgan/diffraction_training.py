@@ -261,6 +261,7 @@ def outputs(network: nn.Module, source: Source, seed: int = 0, batch_size: int =
 
 
 def top_k(logits: np.ndarray, classes: np.ndarray, k: int = 1) -> float:
-    """Share of rows whose class is among the k largest logits."""
+    """Share of rows whose class is among the k largest logits; of equal ones the first counts."""
     own = logits[np.arange(len(logits)), classes][:, None]
-    return float(((logits > own).sum(1) < k).mean())
+    first = np.arange(logits.shape[1]) < classes[:, None]
+    return float((((logits > own) | ((logits == own) & first)).sum(1) < k).mean())

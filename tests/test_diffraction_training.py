@@ -169,3 +169,5 @@ def test_top_k_by_hand():
     assert dt.top_k(logits, classes, 1) == pytest.approx(1 / 3)
     assert dt.top_k(logits, classes, 2) == pytest.approx(2 / 3)
     assert dt.top_k(logits, classes, 3) == 1
+    # a model that says nothing is right on the first class only
+    assert dt.top_k(np.zeros((3, 3)), np.arange(3), 1) == pytest.approx(1 / 3)
