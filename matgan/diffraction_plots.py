@@ -45,3 +45,64 @@ def accuracy_bars(table: pd.DataFrame, hue: str, title: str) -> Figure:
     axes.set(ylabel="share right (top 1)", xlabel="", ylim=(0, 1), title=title)
     axes.legend(title="", bbox_to_anchor=(1.01, 1), loc="upper left")
     return figure
+
+
+def property_errors(
+    table: pd.DataFrame, targets: dict[str, str], published: dict[str, dict[str, float]]
+) -> Figure:
+    """Mean absolute error of each training, a panel for each property.
+
+    Parameters
+    ----------
+    table : columns model, property and mae
+    targets : {property: what it is, with its unit}
+    published : {method: {property: error}}, drawn as vertical lines
+    """
+    n_models = table["model"].nunique()
+    figure, all_axes = plt.subplots(
+        1, len(targets), figsize=(5 * len(targets) + 1, 0.5 * n_models + 2), sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for axes, (name, label) in zip(all_axes.flat, targets.items(), strict=True):
+        part = table[table["property"] == name]
+        sns.stripplot(part, x="mae", y="model", hue="model", jitter=False, size=7, ax=axes)
+        for i, (method, errors) in enumerate(published.items()):
+            colour = f"{0.15 + 0.25 * i:.2f}"  # shades of grey
+            axes.axvline(errors[name], ls=":", color=colour, label=method)
+        axes.set(xlabel=f"mean absolute error of the {label}", ylabel="", xlim=(0, None))
+    handles = all_axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(published), fontsize=9)
+    return figure
+
+
+def latent_maps(
+    maps: dict[str, np.ndarray], values: np.ndarray, label: str | Sequence[str]
+) -> Figure:
+    """Points of several two-dimensional spaces, two panels a row, coloured alike.
+
+    Parameters
+    ----------
+    maps : {title: (n, 2) array}
+    values : (n,) classes or numbers
+    label : all classes in order, or what the numbers are, with the unit
+    """
+    n_rows = -(-len(maps) // 2)
+    figure, all_axes = plt.subplots(n_rows, 2, figsize=(10, 4.2 * n_rows), squeeze=False)
+    for axes in all_axes.flat[len(maps) :]:
+        axes.axis("off")
+    drawn = zip(maps.items(), all_axes.flat[: len(maps)], strict=True)
+    for (title, points), axes in drawn:
+        if isinstance(label, str):
+            low, high = np.quantile(values, [0.02, 0.98])  # a few extremes would take all colours
+            marks = axes.scatter(*points.T, c=values, s=7, vmin=low, vmax=high, cmap="viridis")
+        else:
+            for name, colour in zip(label, sns.color_palette("tab10"), strict=False):
+                own = values == name
+                axes.scatter(*points[own].T, s=7, color=colour, label=name, alpha=0.7)
+        axes.set(title=title, xlabel="first dimension", ylabel="second dimension")
+    if isinstance(label, str):
+        figure.colorbar(marks, ax=all_axes, label=label, shrink=0.7, extend="both")
+    else:
+        handles = all_axes.flat[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside right upper", markerscale=2)
+    return figure

@@ -131,6 +131,17 @@ class Structures:
         return counts / counts.sum(1, keepdims=True)
 
 
+    def formulas(self) -> list[str]:
+        """Formula of each cell, such as "Na4Cl4", elements by atomic number."""
+        from pymatgen.core import Element
+
+        symbols = [Element.from_Z(z).symbol for z in range(1, MAX_Z + 1)]
+        found = []
+        for _, numbers, _ in self:
+            counted = zip(*np.unique(numbers, return_counts=True), strict=True)
+            found.append("".join(f"{symbols[z - 1]}{n}" for z, n in counted))
+        return found
+
 def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = None) -> Structures:
     """Structures from pymatgen's, with an optional table of labels (`id` and more).
 

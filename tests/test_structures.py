@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
 from matgan import structures as st_
 from matgan import symmetry
@@ -48,6 +48,13 @@ def test_structures_come_back_as_they_were():
         assert np.allclose(back.lattice.parameters, original.lattice.parameters)
     assert structures.fractions()[1][[7, 21]] == pytest.approx([2 / 3, 1 / 3])
     assert structures.fractions().sum(1) == pytest.approx(1)
+
+
+def test_formulas_are_those_of_pymatgen():
+    found = some().formulas()
+    assert found[0] == "Na4Cl4"
+    for formula, structure in zip(found, (NACL, RUTILE, QUARTZ), strict=True):
+        assert Composition(formula) == structure.composition
 
 
 def test_taking_rows_keeps_order_atoms_and_labels():
