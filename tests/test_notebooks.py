@@ -34,6 +34,16 @@ def cells(path, kind):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
 
 
+def whole_text(path):
+    return "\n\n".join(cell.source for cell in cells(path, "markdown"))
+
+
+def exercises(path):
+    """Text of each exercise by its number."""
+    listed = whole_text(path).partition("### Exercises")[2]
+    return dict(re.findall(r"^(\d)\. (.+)$", listed, flags=re.M))
+
+
 def test_the_notebooks_are_numbered_without_a_gap():
     assert [path.name[:2] for path in NOTEBOOKS] == [
         f"{n:02}" for n in range(1, len(NOTEBOOKS) + 1)
@@ -54,6 +64,30 @@ def test_it_is_valid_and_holds_no_outputs(path):
 @each_or_solution
 def test_it_opens_with_a_title(path):
     assert nbformat.read(path, as_version=4).cells[0].source.startswith("# ")
+
+
+@each
+def test_it_reads_as_a_lesson(path):
+    """Question, claim, measure and control come first; claims and verdict, then exercises, last."""
+    first = cells(path, "markdown")[0]
+    opening = re.findall(r"^\*\*([\w ]+)\.?\*\*", first.source, flags=re.M)
+    asked = ["Question", r"What the \w+ claims?", "What we measure", "Controls?"]
+    assert len(opening) == len(asked) and all(map(re.fullmatch, asked, opening)), opening
+    headings = re.findall(r"^(## Result|\*\*Verdict|### Exercises)", whole_text(path), flags=re.M)
+    assert headings == ["## Result", "**Verdict", "### Exercises"]
+    assert len(exercises(path)) >= 2
+    assert list(exercises(path)) == [str(n + 1) for n in range(len(exercises(path)))]
+    code = "\n".join(cell.source for cell in cells(path, "code"))
+    assert f'"claims_{path.name[:2]}"' in code, "the claims go into the table of all claims"
+
+
+@each
+def test_the_reading_time_below_the_title_is_true(path):
+    """At 200 words of text and 30 lines of code a minute."""
+    said = re.search(r"^\*Reading: (\d+) minutes\. Running: .+\*$", whole_text(path), flags=re.M)
+    words = len(re.findall(r"\w+", whole_text(path)))
+    lines = sum(len(cell.source.splitlines()) for cell in cells(path, "code"))
+    assert int(said[1]) == pytest.approx(words / 200 + lines / 30, rel=0.3)
 
 
 @each
@@ -99,27 +133,47 @@ def test_every_profile_fits_the_notebooks(profile):
 # --- solutions of the exercises -------------------------------------------------------------------
 
 
+@each
+def test_each_exercise_has_a_solution(path):
+    """Under its number, with the question word for word."""
+    solution = FOLDER / "solutions" / path.name
+    assert solution in SOLUTIONS, f"notebooks/solutions lacks {path.name}"
+    text = whole_text(solution)
+    solved = re.findall(r"^## (\d)\. .+\n\n\*(.+)\*$", text, flags=re.M)
+    assert dict(solved) == exercises(path)
+
+
+SMALL = {
+    "iterations": 2,
+    "repeats": 1,
+    "rows": 600,
+    "samples": 300,
+    "epochs": 1,
+}  # where a solution has it
+
+
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_the_solutions_answer_each_exercise_and_run(path, oqmd, tmp_path):
-    """They belong to a notebook, repeat its questions word for word, and run to the end."""
-    asked = nbformat.read(FOLDER / path.name, as_version=4).cells[-1].source
-    questions = re.findall(r"^\d\. (.+)$", asked.partition("### Exercises")[2], flags=re.M)
-    answered = "\n".join(cell.source for cell in cells(path, "markdown"))
-    assert questions
-    assert [question for question in questions if f"*{question}*" not in answered] == []
-    counts = whole_counts(amounts_matrix(oqmd["formula"][:3000]))
-    save_training_data(tmp_path / "data" / "oqmd.npz", TrainingData(counts[:400], counts[400:]))
+def test_the_solutions_run(path, oqmd, mp_compositions, tmp_path):
+    for name, table in {"oqmd": oqmd, "mp": mp_compositions}.items():
+        counts = whole_counts(amounts_matrix(table["formula"][:3000]))
+        save_training_data(
+            tmp_path / "data" / f"{name}.npz", TrainingData(counts[:2400], counts[2400:])
+        )
+    parameters = {name: value for name, value in SMALL.items() if name in parameters_of(path)}
+    if "run_dir" in parameters_of(path):
+        parameters["run_dir"] = str(tmp_path)
     environment = {"PYTHONPATH": str(FOLDER.parent), "MATGAN_DEVICE": "cpu"}
     with mock.patch.dict(os.environ, environment):
         papermill.execute_notebook(
             path,
             tmp_path / path.name,
-            {"run_dir": str(tmp_path), "iterations": 2} if has_parameters(path) else {},
+            parameters,
             kernel_name="python3",
             cwd=path.parent,
             progress_bar=False,
         )
 
 
-def has_parameters(path):
-    return any("parameters" in cell.metadata.get("tags", []) for cell in cells(path, "code"))
+def parameters_of(path):
+    tagged = [c.source for c in cells(path, "code") if "parameters" in c.metadata.get("tags", [])]
+    return {line.target.id for line in ast.parse("\n".join(tagged)).body}
