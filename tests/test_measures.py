@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from matgan import measures
@@ -231,6 +232,35 @@ def test_the_interval_of_several_trainings_is_over_the_trainings():
     assert summary["mean"] == pytest.approx(0.62)
     assert summary["high"] - summary["mean"] == pytest.approx(4.30265 * 0.1 / 3**0.5)
     assert (summary["interval over"], summary["n"]) == ("networks", 3)
+
+
+def test_differences_are_tested_over_seeds_and_corrected():
+    values = {"ours": [0.5, 0.52, 0.54], "near": [0.5, 0.53, 0.56], "far": [0.7, 0.72, 0.73]}
+    rows = [
+        ("mp", "unique", model, "", seed, value)
+        for model, drawn in (values | {"once": [0.9]}).items()
+        for seed, value in enumerate(drawn)
+    ]
+    table = pd.DataFrame(rows, columns=["data", "measure", "model", "weights", "seed", "value"])
+    others = ["near", "far", "once", "absent"]
+    found = measures.differences(table, "ours", others).set_index("other")
+    assert found.index.tolist() == ["near", "far"]
+    assert found.loc["far", "difference"] == pytest.approx(0.52 - 2.15 / 3)
+    # Welch by hand for "far": variances 4e-4 / 3 and 7/3 e-4 / 3; the smaller of two p, times 2
+    a, b = 4e-4 / 3, 7e-4 / 9
+    t, degrees = (0.52 - 2.15 / 3) / (a + b) ** 0.5, (a + b) ** 2 / (a**2 / 2 + b**2 / 2)
+    assert found.loc["far", "p_holm"] == pytest.approx(2 * 2 * stats.t.sf(-t, degrees))
+    assert found.loc["near", "p_holm"] > 0.5
+    assert measures.differences(table, "absent", others).empty
+
+
+@pytest.mark.parametrize(("other", "p"), [(0.5, 1), (0.6, 0)])
+def test_differences_without_any_spread(other, p):
+    rows = [
+        ("mp", "unique", model, "", s, v) for model, v in (("a", 0.5), ("b", other)) for s in (0, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["data", "measure", "model", "weights", "seed", "value"])
+    assert measures.differences(table, "a", ["b"])["p_holm"].tolist() == [p]
 
 
 @pytest.mark.parametrize(
