@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pooch
 
-from matgan.sources import SourceCorrupt, SourceUnavailable, cache_dir
-
-FILE = "rruff_measured.npz"
-SHA256 = "dd6eb01901942e1bbe48fec544b7cdc31ffb5f42c0e919b892a753be01a285c0"
+from matgan.sources import SourceCorrupt, fetch
 
 
 @dataclass(frozen=True)
@@ -45,25 +40,17 @@ def load_measured() -> Measured:
     SourceCorrupt
         The file is not what it should be.
     """
-    for folder in (os.environ.get("MATGAN_DATA"), cache_dir()):
-        if folder and (Path(folder) / FILE).is_file():
-            return read_measured(Path(folder) / FILE, SHA256)
-    raise SourceUnavailable(
-        f"measured patterns: put {FILE} into the folder that MATGAN_DATA names (made of RRUFF's "
-        "patterns as packed in github.com/AGI-init/XRDs, commit 94ab7847)"
-    )
+    return read_measured(fetch("rruff_measured"))
 
 
-def read_measured(path: Path, sha256: str | None = None) -> Measured:
+def read_measured(path: Path) -> Measured:
     """Measured patterns of an .npz file: intensity, two_theta_start, two_theta_step, space_group.
 
     Raises
     ------
     SourceCorrupt
-        The hash differs, an array is missing, or they do not fit together.
+        An array is missing, or they do not fit together.
     """
-    if sha256 and (found := pooch.file_hash(str(path))) != sha256:
-        raise SourceCorrupt(f"{path} has SHA-256 {found}, expected {sha256}")
     try:
         with np.load(path, allow_pickle=False) as file:
             intensity, groups = file["intensity"], file["space_group"].astype(int)

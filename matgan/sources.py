@@ -76,6 +76,25 @@ SOURCES = {
             "NIST, free use",
             "Choudhary et al., npj Comput. Mater. 10, 93 (2024) (JARVIS-Leaderboard)",
         ),
+        Source(
+            "mp_structures",
+            "mp_structures.npz",
+            "3444ce3a80255669bcccf9ce4b7fba20b2770d4934302be1df7da367b7b9f933",
+            "",  # derived from two: `matgan.structures` builds the like from JARVIS's downloads
+            "Materials Project, CC BY 4.0; labels and split NIST, free use",
+            "Materials Project: Jain et al., APL Mater. 1, 011002 (2013); structures as packed by "
+            "Coudert (github.com/fxcoudert/topology_databases, commit 9fd8ac74); energies, gaps "
+            "and split: Chen et al., Chem. Mater. 31, 3564 (2019), as in JARVIS-Leaderboard",
+        ),
+        Source(
+            "rruff_measured",
+            "rruff_measured.npz",
+            "dd6eb01901942e1bbe48fec544b7cdc31ffb5f42c0e919b892a753be01a285c0",
+            "",  # derived: MATGAN_DATA only
+            "RRUFF, cite it",
+            "Lafuente et al., in: Highlights in Mineralogical Crystallography (2015); patterns as "
+            "packed in github.com/AGI-init/XRDs, commit 94ab7847",
+        ),
     )
 }
 

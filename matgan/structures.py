@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pooch
 
-from matgan.sources import SourceCorrupt, SourceUnavailable, cache_dir
+from matgan.sources import SOURCES, SourceCorrupt, SourceUnavailable, cache_dir
 from matgan.symmetry import SYMPREC, find_space_group
 from matgan.weights import atomic_file
 
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 MAX_Z = 103  # the heaviest element of any scattering-factor table
 
-FILE = "mp_structures.npz"
-SHA256 = "3444ce3a80255669bcccf9ce4b7fba20b2770d4934302be1df7da367b7b9f933"
+FILE, SHA256 = SOURCES["mp_structures"].file, SOURCES["mp_structures"].sha256
 _ARRAYS = ("mp_id", "cell", "natoms", "Z", "frac", "sg", "split", "e_form", "gap")
 # The same entries, structures of 2018 (Chen et al. 2019), and the benchmark's split: no hash of
 # them is published, so what they hold is checked instead.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matgan import measured
-from matgan.sources import SourceCorrupt, SourceUnavailable
+from matgan.sources import SOURCES, SourceCorrupt, SourceUnavailable
 from matgan.symmetry import crystal_system
 
 
@@ -29,11 +29,12 @@ def test_where_they_cannot_be_had_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("MATGAN_CACHE", str(tmp_path))
     with pytest.raises(SourceUnavailable, match=r"rruff_measured\.npz.*MATGAN_DATA"):
         measured.load_measured()
-    (tmp_path / measured.FILE).write_bytes(b"no archive")
+    file = tmp_path / SOURCES["rruff_measured"].file
+    file.write_bytes(b"no archive")
     with pytest.raises(SourceCorrupt, match="SHA-256"):
         measured.load_measured()
     with pytest.raises(SourceCorrupt, match="no measured patterns"):
-        measured.read_measured(tmp_path / measured.FILE)
+        measured.read_measured(file)
 
 
 def test_arrays_that_do_not_fit_are_refused(tmp_path):
