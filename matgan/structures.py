@@ -129,7 +129,6 @@ class Structures:
         np.add.at(counts, (rows, self.numbers.astype(int) - 1), 1)
         return counts / counts.sum(1, keepdims=True)
 
-
     def formulas(self) -> list[str]:
         """Formula of each cell, such as "Na4Cl4", elements by atomic number."""
         from pymatgen.core import Element
@@ -140,6 +139,7 @@ class Structures:
             counted = zip(*np.unique(numbers, return_counts=True), strict=True)
             found.append("".join(f"{symbols[z - 1]}{n}" for z, n in counted))
         return found
+
 
 def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = None) -> Structures:
     """Structures from pymatgen's, with an optional table of labels (`id` and more).
