@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ PUBLISHED = {
 # ElemNet for FullyConnectedRegressor(**ELEMNET) on element fractions. Jha et al., Sci. Rep. 8,
 # 17593 (2018). Its 0.8, 0.9, 0.7 and 0.8 are the shares that dropout keeps: the authors' code
 # (github.com/NU-CUCIS/ElemNet) hands them to TensorFlow as keep_prob.
-ELEMNET = {
+ELEMNET: dict[str, Any] = {
     "hidden": (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64,) * 2 + (32,),
     "dropout": (0, 0, 0, 0.2, 0, 0, 0.1, 0, 0, 0.3, 0, 0, 0.2, 0, 0, 0),
     "input_scaling": None,
@@ -117,7 +118,7 @@ def anchor(
     """Scores on a published split, and the predictions for its test rows."""
     (fitted,) = fit_splits(X, task.y, [split], model)
     predicted = fitted.predict(X[split.test])
-    row = {"dataset": task.name, "features": label}
+    row: dict[str, object] = {"dataset": task.name, "features": label}
     row |= {"n_train": len(split.train) + len(split.validation), "n_test": len(split.test)}
     return row | scores(task.y[split.test], predicted), predicted
 

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 
@@ -51,11 +52,11 @@ def errors_with_intervals(
         axes.set(title=dataset, xlabel=label, ylim=(-0.6, len(names) - 0.4))
         axes.set_xlim(max(0, low - 0.25 * (high - low)), high + 0.25 * (high - low))
     np.atleast_1d(panels)[0].set_yticks(range(len(names)), names)
-    marks = {}  # one of each kind
+    marks: dict[str, Artist] = {}  # one of each kind
     for axes in np.atleast_1d(panels):
         handles, labels = axes.get_legend_handles_labels()
         marks |= dict(zip(labels, handles, strict=True))
-    figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=len(marks))
+    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=len(marks))
     return figure
 
 

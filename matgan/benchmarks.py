@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import starmap
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import RegressorMixin, TransformerMixin
 
 from matgan.comparison import evaluate, search
@@ -159,8 +164,8 @@ def compare_features(
         score(task, features, X, parts, best, kind, watch_test=True)
         for kind, parts in splits.items()
     ]
-    names = {"dataset": task.name, "features": features}
-    names["rows"] = len(first.train) + len(first.validation)
+    searched = len(first.train) + len(first.validation)
+    names = {"dataset": task.name, "features": features, "rows": searched}
     return pd.concat(rows, ignore_index=True), tried.assign(**names), best
 
 
@@ -191,9 +196,11 @@ def learning_curve(
 
     Parameters
     ----------
-    sizes : numbers of training and validation rows; those beyond the data are left out
-    steps : batches of each training, so that small parts get more epochs; never fewer epochs
-        than the task's, never more than 200
+    sizes : numbers of training and validation rows; those beyond 60% of the data are left out,
+        since they would repeat the score on all of it
+    steps : batches of each training, at least, so that small parts get more epochs; never fewer
+        epochs than the task's, never more than 200. A batch is a tenth of the rows, from 32 to
+        the model's batch size.
 
     Returns
     -------
@@ -202,13 +209,34 @@ def learning_curve(
     most = min(len(s.train) + len(s.validation) for s in splits)
     tables = []
     for n in sizes:
-        if n < most:
-            batches = max(1, round(0.9 * n / model.batch_size))
-            epochs = int(np.clip(steps // batches, task.epochs, 200))
-            sized = model.__class__(**model.get_params()).set_params(epochs=epochs)
+        if n <= 0.6 * most:
+            batch = min(max(32, n // 10), model.batch_size)
+            epochs = math.ceil(steps / math.ceil(0.9 * n / batch))
+            epochs = int(np.clip(epochs, task.epochs, 200))
+            sized = model.__class__(**model.get_params())
+            sized.set_params(epochs=epochs, batch_size=batch)
             parts = [s.limited(n) for s in splits]
             tables.append(score(task, features, X, parts, sized, RANDOM))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def on_all_cores(job: Callable, arguments: Iterable[tuple], device: str) -> Iterator:
+    """job(*a) for each a of the arguments, in their order; on a CPU, one on each core, up to four.
+
+    The networks here are too small for one of them to gain much from a second core. Results do not
+    depend on the number of cores: every training has its own random numbers.
+    """
+    workers = 1 if device == "cuda" else min(os.cpu_count() or 1, 4)
+    if workers == 1:
+        yield from starmap(job, arguments)
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(lambda a: job(*a), arguments)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def error_by_element(amounts: np.ndarray, error: np.ndarray, at_least: int = 5) -> pd.Series:

@@ -15,7 +15,7 @@ from matgan.significance import METRICS
 from matgan.splits import Split
 
 # The settings that `search` tries for each feature set, on validation rows only.
-GRID = {
+GRID: dict[str, Sequence] = {
     "input_scaling": (None, "standard", "max-abs", "common"),
     "learning_rate": (3e-4, 1e-3, 3e-3),
     "epochs": (100,),

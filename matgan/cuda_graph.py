@@ -26,7 +26,8 @@ class Graphed:
 
     def __init__(self, function: Callable[[], Tensor], rng: torch.Generator):
         self.function, self.rng = function, rng
-        self.calls, self.graph, self.result = 0, None, None
+        self.calls, self.result = 0, torch.empty(0)
+        self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> Tensor:
         if self.calls < WARM_UP:

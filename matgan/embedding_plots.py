@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -58,7 +60,7 @@ def element_map(points: np.ndarray, axes: Axes, title: str, names: tuple[str, st
     """
     colours = dict(zip(BLOCKS, sns.color_palette("colorblind", len(BLOCKS)), strict=True))
     for (symbol, block), (x, y) in zip(periodic_table()["block"].items(), points, strict=True):
-        place = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
+        place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
         text = axes.text(x, y, symbol, color=colours[block], **place)
         text.set_in_layout(False)  # 85 texts would make the layout of the figure slow
     for block, colour in colours.items():

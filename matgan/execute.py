@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def plan(
-    folder: Path, profile: str, only: list[str] = (), overrides: list[list[str]] = ()
+    folder: Path, profile: str, only: Sequence[str] = (), overrides: Sequence[Sequence[str]] = ()
 ) -> list[Notebook]:
     """The notebooks to run, in order, each with its parameters.
 
@@ -159,7 +160,7 @@ def _declared(path: Path) -> dict:
         if isinstance(line, ast.Assign | ast.AnnAssign):
             target = line.targets[0] if isinstance(line, ast.Assign) else line.target
             try:
-                declared[ast.unparse(target)] = ast.literal_eval(line.value)
+                declared[ast.unparse(target)] = ast.literal_eval(line.value or "None")
             except ValueError:
                 declared[ast.unparse(target)] = None
     return declared

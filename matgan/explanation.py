@@ -114,7 +114,7 @@ def _assignments(sites) -> dict[int, tuple[float, tuple[int, ...]]]:
 
     The value is (log-likelihood, states).
     """
-    best = {0: (0.0, ())}
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
     for element, atoms, states in sites:
         reached: dict[int, tuple[float, tuple[int, ...]]] = {}
         for charge, (score, chosen) in best.items():

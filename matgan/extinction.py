@@ -29,6 +29,7 @@ def operations(space_group: int) -> tuple[np.ndarray, np.ndarray]:
     import spglib
 
     symmetry = spglib.get_symmetry_from_database(_standard_settings()[space_group])
+    assert symmetry is not None  # it has all 530 settings
     return symmetry["rotations"], symmetry["translations"]
 
 
@@ -39,7 +40,9 @@ def _standard_settings() -> dict[int, int]:
 
     first: dict[int, int] = {}
     for setting in range(1, 531):
-        first.setdefault(spglib.get_spacegroup_type(setting).number, setting)
+        kind = spglib.get_spacegroup_type(setting)
+        assert kind is not None  # it has all 530 settings
+        first.setdefault(kind.number, setting)
     return first
 
 
@@ -120,4 +123,4 @@ def extinction_group(space_group: np.ndarray) -> np.ndarray:
 def describe(group: int) -> str:
     """An extinction group in words, such as "orthorhombic: 33, 62"."""
     members = extinction_groups()[group]
-    return f"{SYSTEMS[crystal_system(members[0])]}: {', '.join(map(str, members))}"
+    return f"{SYSTEMS[int(crystal_system(members[0]))]}: {', '.join(map(str, members))}"

@@ -141,8 +141,11 @@ def magpie_table() -> pd.DataFrame:
     Bk (CovalentRadius). A test repeats the comparison.
     Source: Ward et al., npj Comput. Mater. 2, 16028 (2016).
     """
-    package = Path(find_spec("smact").origin).parent  # found, not imported
-    table = pd.read_csv(package / "data" / "magpie.csv", index_col="element", na_filter=False)
+    smact = find_spec("smact")  # found, not imported
+    if smact is None or smact.origin is None:
+        raise ModuleNotFoundError("Magpie's table comes with the package smact: install it")
+    path = Path(smact.origin).parent / "data" / "magpie.csv"
+    table = pd.read_csv(path, index_col="element", na_filter=False)
     return table.astype(float)
 
 

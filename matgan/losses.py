@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from matgan.config import Config
+from matgan.networks import ConvolutionalCritic, Critic, SlotGenerator
 
 
-def critic_loss(critic: nn.Module, config: Config, real: Tensor, fake: Tensor, mix: Tensor):
+def critic_loss(
+    critic: Critic | ConvolutionalCritic, config: Config, real: Tensor, fake: Tensor, mix: Tensor
+) -> Tensor:
     """Loss of the critic: Equation 4, with the gradient penalty where the configuration has it.
 
     real, fake : what the critic takes, for B compositions each
@@ -28,7 +31,7 @@ def critic_loss(critic: nn.Module, config: Config, real: Tensor, fake: Tensor, m
 
 def generator_loss(
     generator: nn.Module,
-    critic: nn.Module,
+    critic: Critic | ConvolutionalCritic,
     config: Config,
     z: Tensor,
     rng: torch.Generator,
@@ -40,7 +43,7 @@ def generator_loss(
     gradient on average: log-probabilities weighted by how much better than the mean of the batch
     the critic finds each composition.
     """
-    if config.generator_gradient == "score-function":
+    if config.generator_gradient == "score-function" and isinstance(generator, SlotGenerator):
         matrix, log_p = generator.draw(z, rng)
         with torch.no_grad():
             scores = critic(critic.of_matrix(matrix))

@@ -19,7 +19,8 @@ def is_metal() -> np.ndarray:
 
 def all_metal(counts: np.ndarray) -> np.ndarray:
     """Which compositions (n, 85) consist of metals only: (n,) bool."""
-    return ~(np.asarray(counts)[:, ~is_metal()] > 0).any(axis=1)
+    others = np.asarray(counts)[:, ~is_metal()]
+    return np.logical_not((others > 0).any(axis=1))
 
 
 @lru_cache

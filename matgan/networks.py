@@ -20,7 +20,7 @@ COUNTS = torch.arange(1.0, N_COUNTS + 1)
 # First map (height, width, channels), then kernel, stride, channels out and size out of each
 # transposed convolution. "deconvolution": Table 3; Config.first_height replaces its height of 5.
 # "convolution": seven of them, the number of Dan et al. 2020; their sizes are our choice.
-_MAPS = {
+_MAPS: dict[str, tuple[tuple, ...]] = {
     "deconvolution": (
         (5, 4, 128),
         (5, (2, 2), 64, (11, 8)),
@@ -44,13 +44,16 @@ _MAPS = {
 def build_generator(config: Config) -> nn.Module:
     """The generator that a configuration asks for, initialised."""
     kind = SlotGenerator if config.architecture == "slots" else DeconvolutionGenerator
-    return _initialise(kind(config), config.initialisation)
+    generator = kind(config)
+    _initialise(generator, config.initialisation)
+    return generator
 
 
 def build_critic(config: Config) -> Critic | ConvolutionalCritic:
     """The critic that a configuration asks for, initialised."""
-    kind = ConvolutionalCritic if config.architecture == "convolution" else Critic
-    critic = _initialise(kind(config), config.initialisation)
+    convolutional = config.architecture == "convolution"
+    critic = ConvolutionalCritic(config) if convolutional else Critic(config)
+    _initialise(critic, config.initialisation)
     if config.lipschitz == "spectral-norm":
         for layer in critic.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -58,7 +61,7 @@ def build_critic(config: Config) -> Critic | ConvolutionalCritic:
     return critic
 
 
-def _initialise(module: nn.Module, how: str) -> nn.Module:
+def _initialise(module: nn.Module, how: str) -> None:
     """N(0, 1) weights and zero biases for "normal"; torch's own for "scaled"."""
     if how == "normal":
         for layer in module.modules():
@@ -66,7 +69,6 @@ def _initialise(module: nn.Module, how: str) -> nn.Module:
                 nn.init.normal_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-    return module
 
 
 def to_amounts(matrix: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class DeconvolutionGenerator(nn.Module):
         for deconvolution, norm in zip(self.deconvolutions, self.norms, strict=False):
             x = F.relu(norm(deconvolution(x)), inplace=True)  # (B, 64, 11, 8) ... (B, 16, 43, 8)
         last = self.deconvolutions[-1]
-        if last.stride == (2, 1):
+        if isinstance(last, nn.ConvTranspose2d) and last.stride == (2, 1):
             return _row_by_row(last, x)  # (B, 85, 8)
         return last(x).squeeze(1)
 
@@ -135,14 +137,14 @@ def _row_by_row(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     pixels = torch.eye(wide * channels, device=x.device, dtype=x.dtype)
     pixels = pixels.view(-1, 1, wide, channels).permute(0, 3, 1, 2)  # channels last, as x is
     response = F.conv_transpose2d(
-        pixels, layer.weight, stride=layer.stride, padding=(0, layer.padding[1])
+        pixels, layer.weight, stride=layer.stride, padding=(0, int(layer.padding[1]))
     )  # (w c, 1, 3, w)
     rows = x.permute(0, 2, 3, 1).reshape(-1, wide * channels) @ response.flatten(1)
     above, same, below = rows.view(len(x), height, 3, wide).unbind(2)
     out = x.new_empty(len(x), 2 * height - 1, wide)
     out[:, 0::2] = same
     out[:, 1::2] = below[:, :-1] + above[:, 1:]
-    return out + layer.bias
+    return out if layer.bias is None else out + layer.bias
 
 
 def _fit(size_in: int, size_out: int, stride: int, kernel: int) -> tuple[int, int]:
@@ -203,12 +205,15 @@ class SlotGenerator(nn.Module):
 
         return self._fill(z, draw)
 
-    def _fill(self, z: Tensor, draw: Callable) -> tuple[Tensor, Tensor | None]:
-        """Count matrix, and the sum of what `draw` gives as the log-probability of each draw."""
+    def _fill(self, z: Tensor, draw: Callable) -> tuple[Tensor, Tensor]:
+        """Count matrix, and the sum of what `draw` gives as the log-probability of each draw.
+
+        Where it gives None, the sum is 0.
+        """
         memory = self.body(z)  # (B, hidden): the noise, and later what was drawn
         is_element = torch.arange(N_ELEMENTS + 1, device=z.device) < N_ELEMENTS
         taken = (~is_element).expand(len(z), -1)  # (B, 86): the first two slots are not "none"
-        matrix, log_p = 0.0, 0.0
+        matrix, log_p = z.new_zeros(len(z), N_ELEMENTS, N_COUNTS), z.new_zeros(len(z))
         for slot in range(self.slots):
             if slot == 2:
                 taken = taken & is_element  # from now on a slot may stay empty

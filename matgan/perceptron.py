@@ -145,12 +145,12 @@ class _Data:
 
     def outputs(self, weights, biases, r: int, rows: Tensor) -> Tensor:
         """(n_r,) scaled predictions of network r."""
-        one = [[p[r : r + 1] for p in ps] for ps in (weights, biases)]
+        weights, biases = ([p[r : r + 1] for p in ps] for ps in (weights, biases))
         step = max(1, CHUNK // max(w.shape[2] for w in weights))
         parts = []
         for chunk in rows.split(step):
             x = (self.features[chunk] - self.shift[r]) * self.scale[r]
-            parts.append(forward(*one, x[None])[-1][0, :, 0])
+            parts.append(forward(weights, biases, x[None])[-1][0, :, 0])
         return torch.cat(parts)
 
 
@@ -259,7 +259,7 @@ def train(
         for r in active:
             row = {"network": r, "epoch": epoch, "train_loss": train_loss[r]}
             row["validation_loss"] = losses[r]
-            if watch is not None:
+            if watch is not None and report is not None:
                 seen = torch.as_tensor(watch[r], device=device)
                 row |= report(r, data.outputs(weights, biases, r, seen).cpu().numpy())
             history.append(row)

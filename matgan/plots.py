@@ -77,7 +77,8 @@ def count_matrix_of(formula: str) -> Figure:
     figure, axes = plt.subplots(figsize=(12, 2.6))
     axes.pcolormesh(matrix.T, cmap="Blues", edgecolors="0.85", linewidth=0.4)
     axes.set_xticks(np.arange(len(ELEMENTS)) + 0.5, ELEMENTS, fontsize=5.5, rotation=90)
-    axes.set_yticks(np.arange(MAX_COUNT) + 0.5, range(1, MAX_COUNT + 1), fontsize=8)
+    counts = [str(count) for count in range(1, MAX_COUNT + 1)]
+    axes.set_yticks(np.arange(MAX_COUNT) + 0.5, counts, fontsize=8)
     axes.set(ylabel="atoms of the element", title=f"{formula} as the networks see it")
     axes.grid(False)
     for element, count in np.argwhere(matrix):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from openTSNE import TSNE
 from sklearn.metrics import pairwise_distances_chunked, silhouette_score
 from sklearn.neighbors import NearestNeighbors
@@ -52,7 +53,7 @@ class Purity:
 
 
 def knn_purity(
-    X: np.ndarray, labels: Sequence, k: int = 10, groups: Sequence | None = None
+    X: np.ndarray, labels: ArrayLike, k: int = 10, groups: ArrayLike | None = None
 ) -> Purity:
     """How many of the k nearest neighbours of a point have its label, the point itself left out.
 
@@ -76,7 +77,7 @@ def knn_purity(
     return Purity(float(share.mean()), float((alike / others).mean()), by_class)
 
 
-def _neighbours(X: np.ndarray, labels: np.ndarray, k: int, groups: Sequence | None) -> np.ndarray:
+def _neighbours(X: np.ndarray, labels: np.ndarray, k: int, groups: ArrayLike | None) -> np.ndarray:
     """(n, k) row numbers of the nearest neighbours outside a point's own group."""
     if len(labels) != len(X):
         raise ValueError(f"{len(X)} rows but {len(labels)} labels")
@@ -98,7 +99,7 @@ def _neighbours(X: np.ndarray, labels: np.ndarray, k: int, groups: Sequence | No
 
 
 def purity_test(
-    X: np.ndarray, labels: Sequence, k: int, permutations: int = 1000, seed: int = 0
+    X: np.ndarray, labels: ArrayLike, k: int, permutations: int = 1000, seed: int = 0
 ) -> dict[str, float]:
     """Neighbour purity of few points against labels handed out at random.
 
@@ -132,7 +133,7 @@ def neighbour_overlap(X: np.ndarray, Y: np.ndarray, k: int = 10) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in pairs]))
 
 
-def silhouette(X: np.ndarray, labels: Sequence) -> float:
+def silhouette(X: np.ndarray, labels: ArrayLike) -> float:
     """Mean silhouette (Rousseeuw, J. Comput. Appl. Math. 20, 53, 1987): -1 to 1, 0 without order.
 
     Of each point (b - a) / max(a, b), with a its mean Euclidean distance to its own class and b
@@ -143,7 +144,7 @@ def silhouette(X: np.ndarray, labels: Sequence) -> float:
 
 def separation(
     X: np.ndarray,
-    labels: Sequence,
+    labels: ArrayLike,
     *,
     features: str,
     seeds: Sequence[int],
@@ -205,12 +206,12 @@ def summarise_separation(rows: pd.DataFrame) -> pd.DataFrame:
 
 def purity_over_samples(
     X: np.ndarray,
-    labels: Sequence,
+    labels: ArrayLike,
     *,
     features: str,
     task: str,
     seeds: Sequence[int],
-    groups: Sequence | None = None,
+    groups: ArrayLike | None = None,
     sample: int = 2000,
     k: int = 10,
 ) -> pd.DataFrame:

@@ -150,8 +150,9 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
 
     def _training(self) -> Training:
         hidden = tuple(self.hidden)
-        dropout = self.dropout
-        dropout = tuple(dropout) if np.ndim(dropout) else (float(dropout),) * len(hidden)
+        dropout = tuple(np.atleast_1d(np.asarray(self.dropout, dtype=float)).tolist())
+        if np.ndim(self.dropout) == 0:
+            dropout *= len(hidden)
         if len(dropout) != len(hidden) or not all(0 <= p < 1 for p in dropout):
             raise ValueError(
                 "dropout must be a number in [0, 1) or one for each of the "

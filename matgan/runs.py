@@ -252,12 +252,14 @@ def git_state() -> dict:
     """
     if not (PROJECT / ".git").exists():
         return {}
-    git = ["git", "-C", str(PROJECT)]
-    options = {"capture_output": True, "text": True, "check": True}
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(PROJECT), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], **options).stdout.strip()
-        changes = [*git, "status", "--porcelain", "--untracked-files=no"]
-        return {"commit": commit, "changed": bool(subprocess.run(changes, **options).stdout)}
+        changes = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD").strip(), "changed": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -56,7 +57,7 @@ def random_splits(
 
 
 def grouped_splits(
-    groups: Sequence, repeats: int, seed: int = 0, test: float = 0.1, validation: float = 0.1
+    groups: ArrayLike, repeats: int, seed: int = 0, test: float = 0.1, validation: float = 0.1
 ) -> list[Split]:
     """Splits that keep groups whole: no group has rows in more than one part.
 

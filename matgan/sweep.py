@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
 # From the paper's setting to ours: each row keeps the changes of those above it.
-STEPS = (
+STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("paper as printed", {}),
     ("scaled initial weights", {"initialisation": "scaled", "keep": "last"}),
     ("hidden layers in the critic", {"head": LEARNING.head}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
@@ -14,7 +16,7 @@ def search_map(search: pd.DataFrame) -> Figure:
 
     search : table of `matgan.sweep`, part "search"
     """
-    panels = {
+    panels: dict[str, dict[str, Any]] = {
         "lowest test loss": {"norm": LogNorm(), "fmt": ".2g"},
         "decodable": {"vmin": 0, "vmax": 1, "fmt": ".2f"},
         "effective rank": {"fmt": ".0f"},

@@ -6,6 +6,7 @@ from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -17,7 +18,7 @@ _LAST_GROUP = (2, 15, 74, 142, 167, 194, 230)  # of each crystal system (Interna
 SYMPREC = 0.1  # Å, the tolerance of the space groups
 
 
-def crystal_system(space_group: np.ndarray) -> np.ndarray:
+def crystal_system(space_group: ArrayLike) -> np.ndarray:
     """Crystal system of each space group, as an index into `SYSTEMS`.
 
     Raises
@@ -71,6 +72,7 @@ def find_space_group(structure: Structure, symprec: float = SYMPREC) -> int:
     """Space-group number that spglib finds within symprec (Å), 0 where it finds none."""
     import spglib
 
-    cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
+    lattice, places = structure.lattice.matrix.tolist(), structure.frac_coords.tolist()
+    cell = (lattice, places, structure.atomic_numbers)
     dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
     return dataset.number if dataset else 0

@@ -272,14 +272,15 @@ class Loop:
         rng = torch.Generator(self.device).manual_seed(config.seed + 1)
         size, whole = config.batch_size, len(self.test) // config.batch_size
         n = min(config.test_batches or whole, whole)
-        losses, first = [], None
+        losses: list[Tensor] = []
         with batch_statistics(state.generator):
             for real in self.test[: n * size].split(size):
                 z = torch.randn(size, config.latent_dim, generator=rng, device=self.device)
                 mix = torch.rand(size, 1, generator=rng, device=self.device)
                 with torch.no_grad():
                     matrix = state.generator(z, rng, state.temperature)
-                first = to_amounts(matrix) if first is None else first
+                if not losses:
+                    first = to_amounts(matrix)
                 real, fake = state.critic.of_counts(real), state.critic.of_matrix(matrix)
                 losses.append(critic_loss(state.critic, config, real, fake, mix).detach())
         loss = torch.stack(losses).double()
@@ -325,7 +326,7 @@ def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--preset", choices=PRESETS, default="learning", help="default: ours")
     parser.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
     for field in dataclasses.fields(Config):
-        kind = {"int": int, "float": float, "str": str}.get(field.type, _integers)
+        kind = {"int": int, "float": float, "str": str}.get(str(field.type), _integers)
         option = "--" + field.name.replace("_", "-")
         parser.add_argument(
             option, type=kind, help=f"in place of the preset's; paper: {field.default}"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from matgan import weights
 from matgan.config import Config
 from matgan.elements import ELEMENTS
-from matgan.networks import build_critic, build_generator
+from matgan.networks import ConvolutionalCritic, Critic, build_critic, build_generator
 
 
 class Mismatch(ValueError):
@@ -67,7 +67,7 @@ class TrainedRun:
     config: Config
     data_hash: str
     generator: nn.Module
-    critic: nn.Module
+    critic: Critic | ConvolutionalCritic
     history: list[dict]
     snapshots: dict[str, np.ndarray]
 
@@ -102,7 +102,7 @@ def load_run(
     return TrainedRun(trained, metadata["data"], generator, critic, history, snapshots)
 
 
-def load_networks(path: str | Path) -> tuple[nn.Module, nn.Module]:
+def load_networks(path: str | Path) -> tuple[nn.Module, Critic | ConvolutionalCritic]:
     """Generator and critic of a weights file, on the CPU, in evaluation mode.
 
     Raises
@@ -117,19 +117,15 @@ def load_networks(path: str | Path) -> tuple[nn.Module, nn.Module]:
     if tuple(metadata.get("elements", "").split()) != ELEMENTS:
         raise weights.WeightsError(f"{path} was written for other elements than matgan.ELEMENTS")
     config = Config.from_json(metadata["config"])
-    built = []
-    for name, build in (("generator", build_generator), ("critic", build_critic)):
-        with torch.random.fork_rng(devices=[]):  # the initial weights that are replaced at once
-            module = build(config)
-        try:
-            module.load_state_dict(part(tensors, f"{name}."))
-        except RuntimeError as error:
-            problem = " ".join(str(error).split())
-            raise weights.WeightsError(
-                f"{path} does not fit its configuration: {problem}"
-            ) from None
-        built.append(module.eval())
-    return built[0], built[1]
+    with torch.random.fork_rng(devices=[]):  # the initial weights that are replaced at once
+        generator, critic = build_generator(config), build_critic(config)
+    try:
+        generator.load_state_dict(part(tensors, "generator."))
+        critic.load_state_dict(part(tensors, "critic."))
+    except RuntimeError as error:
+        problem = " ".join(str(error).split())
+        raise weights.WeightsError(f"{path} does not fit its configuration: {problem}") from None
+    return generator.eval(), critic.eval()
 
 
 def check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class State:
     def __init__(self, config: Config, device: torch.device):
         torch.manual_seed(config.seed)  # initial weights are drawn on the CPU on every machine
         # channels last: a quarter to a third less time for the deconvolutions on the CPU
-        place = {"device": device, "memory_format": torch.channels_last}
+        place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.generator = build_generator(config).to(**place)
         self.critic = build_critic(config).to(device)
         self.average = build_generator(config).to(**place) if config.average else None
@@ -103,13 +104,15 @@ def batch_statistics(generator: nn.Module):
     The running averages of an untrained generator are far from its activations.
     """
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    tracked = [b for name, b in generator.named_buffers() if name.endswith("batches_tracked")]
+    counts = [number.clone() for number in tracked]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-            norm.num_batches_tracked.copy_(count)
+        for number, count in zip(tracked, counts, strict=True):
+            number.copy_(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -80,7 +81,7 @@ def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
         for index, model in enumerate(models):
             part = table[(table["data"] == data) & (table["model"] == model)]
             network = model.startswith(("WGAN", "MatGAN"))
-            style = {"color": "k" if network else f"C{index}"}
+            style: dict[str, Any] = {"color": "k" if network else f"C{index}"}
             style["linewidth"] = 2.4 if network else 1.4
             style["linestyle"] = (
                 "--" if "printed" in model else ":" if model.startswith("MatGAN") else "-"

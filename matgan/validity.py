@@ -182,7 +182,8 @@ def _chunks(compositions) -> Iterator[np.ndarray]:
     for start in range(0, max(len(compositions), 1), _CHUNK):
         part = compositions[start : start + _CHUNK]
         try:
-            counts = whole_counts(amounts_matrix(part) if written else part, _LARGEST_COUNT)
+            whole = amounts_matrix(part) if written else np.asarray(part)
+            counts = whole_counts(whole, _LARGEST_COUNT)
         except CompositionError as error:
             if error.row is None:
                 raise

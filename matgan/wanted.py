@@ -58,7 +58,7 @@ class Wanted:
         for symbol in self.contain:
             good &= present[:, ELEMENT_INDEX[symbol]]
         if self.n_elements is not None:
-            good &= np.isin(present.sum(axis=1), self.n_elements)
+            good &= np.isin(present.sum(axis=1), np.asarray(self.n_elements))
         for asked, judge in (
             (self.neutral, charge_neutral),
             (self.balanced, electronegativity_balanced),
