@@ -1,5 +1,7 @@
 """Classifying a measured pattern: the grid, the wavelength, what is refused, weights on disk."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,6 +147,27 @@ def test_other_weights_are_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"w\.safetensors: python -m"):
         di.classify(FINE.two_theta, pattern_of(NACL, FINE), weights_file=tmp_path / "w.safetensors")
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_trains_and_evaluates(crystals, tmp_path, monkeypatch, capsys):
+    few = crystals.take(np.arange(0, len(crystals), 700))  # all parts of the split
+    monkeypatch.setattr(di, "load_structures", lambda: few)
+    options = ["--out", str(tmp_path), "--structures", "20", "--epochs", "2", "--steps", "1"]
+    assert di.main(options) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["structures"] == 20
+    assert facts["losses"][0] > 0
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    again = ["--out", str(tmp_path / "2"), "--structures", "20", "--epochs", "1"]
+    assert di.main([*again, "--start", str(tmp_path / "xrd-fcn.safetensors")]) == 0
+    capsys.readouterr()
+    assert di.main(["--evaluate", str(tmp_path / "2" / "xrd-fcn.safetensors")]) == 0
+    printed = capsys.readouterr().out
+    assert "test structures, augmented" in printed
+    assert printed.count("space_group") in (1, 3)  # with and without the measured patterns
 
 
 # --- the classifier that comes along -------------------------------------------------------------
