@@ -29,6 +29,7 @@ td, th { border-bottom: 1px solid #ddd; padding: 0.3em 0.6em; text-align: left;
 pre { font-size: 0.85em; overflow-x: auto; margin: 0; }
 .jp-InputArea, .input_area, .highlight { background: #f6f6f6; padding: 0.1em 0.4em; }
 .jp-OutputArea, .output { overflow-x: auto; margin: 0.4em 0 1.2em; }
+table.dataframe thead th, table.dataframe tbody th { text-align: left; }  /* over pandas' own */
 .jp-InputPrompt, .jp-OutputPrompt, .prompt, .anchor-link { display: none; }
 iframe { width: 100%; height: 85vh; border: 1px solid #ccc; }
 """
@@ -58,7 +59,7 @@ def write_report(run_dir: Path) -> Path:
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True)
     exporter.exclude_output_prompt = True
     exporter.log.setLevel(logging.ERROR)  # it warns of every figure without a description
-    parts = [_head(run_dir, paths), _claims(run_dir)]
+    parts = [_head(run_dir, paths), _claims(run_dir, paths)]
     for path in paths:
         body, _ = exporter.from_notebook_node(_without_widgets(nbformat.read(path, as_version=4)))
         body = _with_own_ids(body, path.stem).replace('href="figures/map.html"', 'href="#map"')
@@ -95,12 +96,15 @@ def _head(run_dir: Path, paths: list[Path]) -> str:
 <nav><a href="#claims">claims</a>{links}</nav>"""
 
 
-def _claims(run_dir: Path) -> str:
+def _claims(run_dir: Path, paths: list[Path]) -> str:
     try:
-        table = claims(run_dir / "tables")
+        table = claims(run_dir / "tables").map(html.escape)
     except FileNotFoundError:
         return '<h2 id="claims">Claims</h2><p>not run: no notebook has written its claims</p>'
-    return f'<h2 id="claims">Claims</h2>\n{table.to_html(index=False, border=0, justify="left")}'
+    links = {path.stem[:2]: f'<a href="#{path.stem}">{path.stem[:2]}</a>' for path in paths}
+    table["notebook"] = table["notebook"].replace(links)
+    shown = table.to_html(index=False, border=0, escape=False)
+    return f'<h2 id="claims">Claims</h2>\n{shown}'
 
 
 def _without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -1,6 +1,7 @@
 """Fixtures of all tests: the real data sets, loaded once, skipped where they cannot be had."""
 
 import os
+import shutil
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
 # on two shared cores torch with two threads can be several times slower than with one
@@ -63,3 +64,16 @@ def supercon():
 def crystals():
     """Crystal structures of the Materials Project, with labels."""
     return _or_skip(structures.load_structures)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, driven by playwright: pip install playwright; apt install chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()

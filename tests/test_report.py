@@ -112,3 +112,21 @@ def test_a_run_directory_without_a_notebook_is_named(tmp_path):
     with pytest.raises(RunError, match="holds no executed notebook"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_browser_without_a_network_shows_all_of_it(run_dir, browser):
+    context = browser.new_context(offline=True)
+    page, asked, wrong = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: wrong.append(message.text))
+    report = write_report(run_dir).as_uri()
+    page.goto(report)
+    assert [url for url in asked if not url.startswith("data:")] == [report]
+    assert wrong == []
+    assert page.evaluate("[...document.images].map(image => image.naturalWidth)") == [1, 1]
+    assert page.frames[1].evaluate("document.querySelectorAll('circle').length") == 1
+    page.click("table a >> text=02")
+    assert page.evaluate("location.hash") == "#02_Thr"
+    assert page.query_selector("[id='02_Thr'] h1").is_visible()
+    context.close()
