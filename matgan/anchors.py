@@ -148,7 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m matgan.anchors", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
     parser.add_argument("--epochs", type=int, nargs=3, default=[2, 8, 30], metavar="N",
-                        help="for OQMD, the band gaps of fold 0, SuperCon")  # fmt: skip
+                        help="for OQMD, the band gaps of fold 0, SuperCon; 0: the row in the file "
+                        "stays as it is")  # fmt: skip
     parser.add_argument("--rows", type=int, default=0, help="compounds of each; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -157,7 +158,12 @@ def main(arguments: list[str] | None = None) -> None:
     for what in not_run:
         print(f"not run: {what}")
     rows = []
+    if not all(epochs.values()):
+        kept = pd.read_csv(options.out)
+        rows = kept[kept["dataset"].map(epochs) == 0].to_dict("records")
     for name, (task, split) in sorted(tasks.items(), key=lambda item: len(item[1][0].table)):
+        if not epochs[name]:
+            continue
         rows.append(elemnet(task, split, epochs[name], options.seed))
         print(rows[-1], flush=True)
         with atomic_file(options.out) as temporary:  # after each: the largest takes long

@@ -69,3 +69,10 @@ def test_the_command_writes_a_row_for_each_split(tmp_path, published, capsys):
     table = pd.read_csv(tmp_path / "e.csv")
     assert set(table["dataset"]) <= {anchors.OQMD, f"{anchors.GAP} 0", anchors.SUPERCON}
     assert np.isfinite(table["mae"]).all() and list(tmp_path.iterdir()) == [tmp_path / "e.csv"]
+
+    anchors.main(["--out", str(tmp_path / "e.csv"), "--epochs", "2", "0", "0", "--rows", "300"])
+    anew = pd.read_csv(tmp_path / "e.csv").set_index("dataset")
+    epochs = dict.fromkeys(table["dataset"], 1) | {anchors.OQMD: 2}
+    assert anew["epochs"].to_dict() == epochs
+    others = [name for name in table["dataset"] if name != anchors.OQMD]
+    pd.testing.assert_frame_equal(anew.loc[others], table.set_index("dataset").loc[others])
