@@ -49,6 +49,19 @@ def test_the_conda_environment_has_the_same_pins(direct):
     assert found | pins([e for e in from_pip if e != "-e ."]) == direct
 
 
+def test_the_conda_environment_is_in_condas_form():
+    """Its keys, and requirements as `conda env create` reads them; no conda is needed to see it."""
+    content = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert set(content) == {"name", "channels", "dependencies"}
+    assert content["name"] == "matgan"
+    assert content["channels"][0] == "conda-forge"
+    *packages, last = content["dependencies"]
+    for package in packages:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]*=[0-9][0-9a-z.]*", package), package
+    assert "pip" in [package.split("=")[0] for package in packages]  # conda warns without it
+    assert set(last) == {"pip"}
+
+
 def test_the_lock_has_the_same_pins_and_all_they_need(direct):
     lock = pins((ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines())
     assert {name: lock.get(name) for name in direct} == direct
@@ -179,6 +192,39 @@ def public(tree):
             for part in node.body if own else ():
                 if isinstance(part, ast.FunctionDef) and not part.name.startswith("_"):
                     yield f"{node.name}.{part.name}", part
+
+
+RISKY = {  # what runs code that a file or a parameter brings
+    "eval", "exec", "os.system", "os.popen", "torch.load", "pd.read_pickle", "pickle.load",
+    "pickle.loads", "yaml.load", "yaml.unsafe_load", "joblib.load",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_is_unpickled_or_given_to_a_shell(name):
+    assert not imported(MODULES[name]) & {"pickle", "dill", "cloudpickle", "shelve", "marshal"}
+    for call in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call):
+            assert ast.unparse(call.func) not in RISKY, ast.unparse(call)
+            given = {option.arg: ast.unparse(option.value) for option in call.keywords}
+            assert given.get("shell", "False") == "False", ast.unparse(call)
+            assert given.get("allow_pickle", "False") == "False", ast.unparse(call)
+
+
+def test_every_test_in_the_table_of_faults_exists():
+    rows = (ROOT / "tests" / "README.md").read_text(encoding="utf-8").splitlines()
+    faults = [row.split("|")[3] for row in rows if row.startswith("| ")][1:]
+    assert len(faults) > 25
+    for cell in faults:
+        names = re.findall(r"`(?:(test_\w+)::)?(test_\w+)`", cell)
+        assert names, cell
+        file = ""
+        for own_file, name in names:
+            file = own_file or file
+            path = ROOT / "tests" / f"{file}.py"
+            if not own_file and (ROOT / "tests" / f"{name}.py").exists():
+                continue  # a whole file
+            assert f"def {name}(" in path.read_text(encoding="utf-8"), f"{file}::{name}"
 
 
 def parameters_in(docstring):
