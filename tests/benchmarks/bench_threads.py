@@ -5,7 +5,7 @@
 Prints wall and processor time of a training step of 32 patterns, for each number of threads in
 turn and three times over, with the machine's load: on a machine that others use too, threads wait
 for each other. On two cores with a load of 17 a step of the FCN took 0.4 to 0.5 s with one thread
-and 6.5 to 8.2 s with two, one of the T-encoder 0.6 to 0.8 s and 5.4 to 8.2 s (the first
+and 6.5 to 8.2 s with two, one of the T-encoder 0.6 to 0.8 s and 5.4 to 5.8 s (the first
 repeat aside). `run_all.sh` sets one thread on up to four cores.
 """
 
