@@ -145,6 +145,7 @@ def elemnet(task: Task, split: Split, epochs: int, seed: int = 0, device: str = 
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line: trains ElemNet's network on the published splits, writes its scores."""
     parser = argparse.ArgumentParser(prog="python -m matgan.anchors", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
     parser.add_argument("--epochs", type=int, nargs=3, default=[2, 8, 30], metavar="N",

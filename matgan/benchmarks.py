@@ -72,6 +72,12 @@ class Task:
             What stays on one side: equal compositions, however written (no formula is ever in two
             parts); the near-duplicates of `matgan.splits.near_duplicate_families`; or all
             compounds of the same elements.
+        repeats, seed : repeat r depends on seed and r only
+
+        Raises
+        ------
+        ValueError
+            Another kind.
         """
         if kind not in GROUPS:
             raise ValueError(f"kind must be one of {', '.join(GROUPS)}, not {kind!r}")
@@ -196,6 +202,10 @@ def learning_curve(
 
     Parameters
     ----------
+    task, features : the data, and the name of X for the table
+    X : (n, d) array of the task's compounds
+    splits : one repeat each
+    model : unfitted, with its settings; its epochs are chosen here
     sizes : numbers of training and validation rows; those beyond 60% of the data are left out,
         since they would repeat the score on all of it
     steps : batches of each training, at least, so that small parts get more epochs; never fewer

@@ -121,6 +121,7 @@ class Config:
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> str:
+        """Every field as JSON, in the order of the names; `from_json` reads it."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod

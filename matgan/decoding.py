@@ -38,6 +38,11 @@ def decode(
     -------
     counts : (n, 85) uint8, all zero where nothing is set and where the sample is undecodable
     undecodable : (n,) bool, also true where an entry is not a number
+
+    Raises
+    ------
+    ValueError
+        An unknown rule, a threshold or a shape that is none of those above.
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")

@@ -52,6 +52,7 @@ class Outcomes:
 
     @property
     def drawn(self) -> int:
+        """Samples drawn, whatever became of them."""
         return self.empty + self.single + self.undecodable + self.unwanted + self.kept
 
     @property

@@ -81,6 +81,11 @@ def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> 
     Returns
     -------
     list of float, one for each size
+
+    Raises
+    ------
+    ValueError
+        A size above n.
     """
     if max(sizes) > len(counts):
         raise ValueError(f"there are {len(counts)} samples, but sizes go to {max(sizes)}")
@@ -176,6 +181,11 @@ def two_sample_auc(
     stoichiometry : the trees see more than the counts of the 85 elements: the number of elements
         and of atoms, and the counts in falling order. A stoichiometry that real compounds do not
         have (A5B7C) is hard to notice one element at a time, so this test is the stricter one.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two compositions of each kind for a fold.
     """
     rng = np.random.default_rng(seed)
     n = min(n, len(counts), len(real))

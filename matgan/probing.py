@@ -107,6 +107,11 @@ def probe_splits(
         pairs hold two of those, training pairs none, the rest is left out. Then a probe cannot
         look up how often an element is part of a balanced pair.
     repeats, seed : number of draws and their seed
+
+    Raises
+    ------
+    ValueError
+        Another kind.
     """
     if kind not in ("pairs", "elements"):
         raise ValueError(f"kind must be 'pairs' or 'elements', not {kind!r}")

@@ -221,7 +221,7 @@ def purity_over_samples(
     ----------
     features, task : names for the table
     seeds, sample : as for `separation`
-    labels, groups, k : as for `knn_purity`
+    X, labels, groups, k : as for `knn_purity`
 
     Returns
     -------
@@ -255,6 +255,11 @@ def compare_with_control(
     DataFrame, a row for each `by` and features: both; chance, if it was there; `value`, _low,
     _high; difference, difference_low, difference_high (95% by Student's t, paired by seed; NaN for
     a single seed, and for the control itself).
+
+    Raises
+    ------
+    ValueError
+        The control has no rows; names where.
     """
     out = []
     for name, part in rows.groupby(by, sort=False):

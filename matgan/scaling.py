@@ -23,6 +23,11 @@ def input_scale(X: np.ndarray, how: str | None) -> tuple[np.ndarray, np.ndarray]
     -------
     shift, scale : (d,) float64 arrays
 
+    Raises
+    ------
+    ValueError
+        An unknown `how`.
+
     Notes
     -----
     A one-hot column of an element that few training compounds hold has a tiny standard deviation

@@ -116,6 +116,11 @@ class Ensemble:
         ----------
         compounds, targets : n formulas and (n,), not trained on
         level : of the intervals
+
+        Raises
+        ------
+        ValueError
+            Too few compositions for the level.
         """
         mean, spread = self._mean_and_spread(compounds)
         self.floor = float(np.median(spread))
@@ -148,6 +153,11 @@ def fit_ensemble(
     compounds, targets : n formulas and (n,)
     n_members : at least two
     n_rows : compounds that each member learns from, its own choice of them; 0: two thirds
+
+    Raises
+    ------
+    ValueError
+        Fewer than two members.
     """
     if n_members < 2:
         raise ValueError(f"an ensemble has two members or more, not {n_members}")

@@ -43,6 +43,11 @@ def corrected_resampled_ttest(
     -------
     Interval
         With differences that are all equal, p is 0, or 1 where all are 0.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two differences, one that is not finite, or a negative ratio.
     """
     d = np.asarray(differences, dtype=float)
     if d.ndim != 1 or len(d) < 2 or not np.isfinite(d).all():
@@ -93,6 +98,7 @@ def summarise(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     rows : DataFrame
         As `matgan.comparison.evaluate` gives them: dataset, features, split, repeat, n_train,
         n_test, mae, rmse, r2.
+    level : of the intervals
 
     Returns
     -------
@@ -120,6 +126,7 @@ def compare(rows: pd.DataFrame, metric: str = "mae", level: float = 0.95) -> pd.
     ----------
     rows : as for `summarise`
     metric : {"mae", "rmse", "r2"}
+    level : of the confidence intervals
 
     Returns
     -------
@@ -130,7 +137,7 @@ def compare(rows: pd.DataFrame, metric: str = "mae", level: float = 0.95) -> pd.
     Raises
     ------
     ValueError
-        Two feature sets were not evaluated on the same repeats.
+        Another metric, or two feature sets that were not evaluated on the same repeats.
     """
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")

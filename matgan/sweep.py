@@ -177,6 +177,7 @@ def run_part(part: str, data: TrainingData, out: Path, iterations: int | None = 
 
 
 def main(words: list[str] | None = None) -> int:
+    """The command line: 0 when the part is done, 130 after Ctrl-C, 1 after a named error."""
     parser = argparse.ArgumentParser(prog="python -m matgan.sweep", description=__doc__)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("data", help=".npz file written by save_training_data")

@@ -118,6 +118,10 @@ class Loop:
             )
 
     def run(self, interrupted: Callable[[], bool]) -> None:
+        """All iterations that are left, with looks at the test set and checkpoints.
+
+        KeyboardInterrupt, after a checkpoint, once `interrupted` says so.
+        """
         state, config = self.state, self.config
         if state.iteration == 0 and not state.history:
             self.look({})
@@ -202,6 +206,7 @@ class Loop:
         return value
 
     def update_average(self) -> None:
+        """Move the average of the generators a little towards the newest one."""
         new = self.state.generator.state_dict()
         for name, value in self.state.average.state_dict().items():
             if value.is_floating_point():
@@ -210,6 +215,7 @@ class Loop:
                 value.copy_(new[name])
 
     def noise(self, n: int) -> Tensor:
+        """(n, latent_dim) standard normal numbers."""
         return torch.randn(n, self.config.latent_dim, generator=self.state.rng, device=self.device)
 
     def set_rates(self) -> None:
@@ -297,6 +303,7 @@ class Loop:
         weights.save(self.out / "weights.safetensors", arrays, self.metadata())
 
     def checkpoint(self) -> None:
+        """Write all that a later call needs to go on from here."""
         state = self.state
         metadata = self.metadata() | {"best": str(state.best), "history": json.dumps(state.history)}
         weights.save(self.out / "checkpoint.safetensors", state.tensors(), metadata)
@@ -309,6 +316,7 @@ class Loop:
         weights.save(self.out / "snapshots.safetensors", arrays, self.metadata())
 
     def metadata(self) -> dict[str, str]:
+        """What every file of the run says of itself."""
         return {
             "config": self.config.to_json(),
             "data": self.data_hash,

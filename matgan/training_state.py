@@ -55,6 +55,7 @@ class State:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
+        """The networks by name; the average only where there is one."""
         named = {"generator": self.generator, "critic": self.critic}
         return named | ({"average": self.average} if self.average else {})
 
