@@ -41,7 +41,8 @@ def confusion(truth: np.ndarray, found: np.ndarray, names: Sequence[str], title:
 def accuracy_bars(table: pd.DataFrame, hue: str, title: str) -> Figure:
     """Top-1 accuracy of every model, a group of bars for each label."""
     figure, axes = plt.subplots(figsize=(9, 4))
-    sns.barplot(table, x="label", y="top1", hue=hue, ax=axes)
+    named = table.assign(label=table["label"].str.replace("_", " "))
+    sns.barplot(named, x="label", y="top1", hue=hue, ax=axes)
     axes.set(ylabel="share right (top 1)", xlabel="", ylim=(0, 1), title=title)
     axes.legend(title="", bbox_to_anchor=(1.01, 1), loc="upper left")
     return figure
