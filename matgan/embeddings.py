@@ -68,8 +68,9 @@ def list_embeddings() -> pd.DataFrame:
     rows = [(name, t.dims, t.elements, t.citation) for name, t in PUBLISHED.items()]
     for path in sorted(PRETRAINED.glob("*.safetensors")):
         with safe_open(path, framework="numpy") as file:
-            if "T" in file.keys():  # noqa: SIM118 (safe_open is no dict); a file may hold weights only
-                dims = file.get_slice("T").get_shape()[1]
+            # a file may hold weights only, or a critic without T
+            dims = file.get_slice("T").get_shape()[1] if "T" in file.keys() else 0  # noqa: SIM118
+            if dims:
                 about = (file.metadata() or {}).get("citation", "trained in this study")
                 rows.append((path.stem, dims, N_ELEMENTS, about))
     return pd.DataFrame(rows, columns=["name", "dims", "elements", "citation"])
@@ -94,7 +95,7 @@ def load_embedding(name: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        Unknown name; lists those that exist.
+        Unknown name; lists those that exist. Or trained weights whose critic has no T.
     SourceUnavailable
         A published table, and the file that holds it cannot be had.
     SourceCorrupt
@@ -130,6 +131,8 @@ def _read_trained(path: Path) -> tuple[pd.DataFrame, str]:
             raise SourceCorrupt(f"{path.name} holds no tensor 'T'")
         values = file.get_tensor("T").astype(float)
         citation = (file.metadata() or {}).get("citation", "trained in this study")
+    if values.ndim == 2 and not values.shape[1]:
+        raise ValueError(f"{path.name}: its critic has no element table T")
     if values.ndim != 2 or len(values) != N_ELEMENTS or not np.isfinite(values).all():
         raise SourceCorrupt(
             f"{path.name}: T must be finite and ({N_ELEMENTS}, d), not {values.shape}"

@@ -89,6 +89,10 @@ def test_trained_tables_are_found_by_file_name(pretrained):
     assert names.tolist() == [f"wgan-oqmd sum {i}" for i in range(5)]
     with pytest.raises(sources.SourceCorrupt, match="no tensor 'T'"):
         load_embedding("other")
+    save_file({"T": T[:, :0]}, pretrained / "none.safetensors")
+    assert "none" not in set(list_embeddings()["name"])
+    with pytest.raises(ValueError, match=r"none\.safetensors: its critic has no element table T"):
+        load_embedding("none")
     save_file({"T": T[:84]}, pretrained / "short.safetensors")
     with pytest.raises(sources.SourceCorrupt, match=r"\(85, d\), not \(84, 5\)"):
         load_embedding("short")
