@@ -62,14 +62,17 @@ def forest(
     trees: int = 100,
     seed: int = 0,
 ) -> Scores:
-    """A random forest for all labels at once (scikit-learn's defaults)."""
-    model = RandomForestClassifier(trees, random_state=seed, n_jobs=1).fit(train, classes)
-    scores = {}
-    for (label, size), known, share in zip(
-        counts.items(), model.classes_, model.predict_proba(test), strict=True
-    ):
-        scores[label] = np.zeros((len(test), size))
-        scores[label][:, known.astype(int)] = share
+    """A random forest for all labels at once (scikit-learn's defaults), one tree at a time.
+
+    A tree keeps the shares of all classes at each node: a whole forest would take gigabytes.
+    """
+    random = np.random.RandomState(seed)  # as inside of scikit-learn's forest
+    scores = {label: np.zeros((len(test), size)) for label, size in counts.items()}
+    for _ in range(trees):
+        model = RandomForestClassifier(1, random_state=random, n_jobs=1).fit(train, classes)
+        shares = zip(scores.values(), model.classes_, model.predict_proba(test), strict=True)
+        for score, known, share in shares:
+            score[:, known.astype(int)] += share / trees
     return scores
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from matgan import diffraction_plots
@@ -63,6 +64,17 @@ def test_a_forest_that_has_not_seen_a_class_gives_it_nothing(data):
     scores = pb.forest(x[few], classes[few], COUNTS, x, trees=5)
     assert (scores["first"][:, 1] == 0).all()
     assert scores["first"].sum(1) == pytest.approx(1)
+
+
+def test_tree_by_tree_it_is_the_forest_of_scikit_learn(data):
+    codes, classes = data
+    x, rows = pb.coarse(codes, 5), np.arange(len(codes)) < 60
+    whole = RandomForestClassifier(7, random_state=3).fit(x[rows], classes[rows])
+    ours = pb.forest(x[rows], classes[rows], COUNTS, x, trees=7, seed=3)
+    for score, known, share in zip(
+        ours.values(), whole.classes_, whole.predict_proba(x), strict=True
+    ):
+        assert score[:, known] == pytest.approx(share)
 
 
 def test_the_paired_test_by_hand():
