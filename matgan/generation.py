@@ -162,7 +162,8 @@ class CompositionGenerator:
         """The formulas of `sample` to a CSV file with the column formula, whole or not at all.
 
         A name that ends in .csv.gz makes a compressed file, which pandas reads as it is; the same
-        seed gives the same bytes. Memory is that of one batch, however large n is.
+        seed gives the same bytes. Memory is that of one batch, however large n is. Parquet would
+        need another package and save little: formulas are short texts, nearly all different.
 
         Raises
         ------
