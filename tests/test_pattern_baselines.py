@@ -1,6 +1,7 @@
 """Baselines: each against what it must say on patterns whose classes are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -110,3 +111,32 @@ def test_figures_say_what_they_show(data):
     bars = diffraction_plots.accuracy_bars(table, "model", "title").axes[0].patches
     heights = sorted(bar.get_height() for bar in bars if bar.get_height() > 0)
     assert heights == pytest.approx(sorted(table["top1"]))
+
+
+def test_latent_maps_show_each_point_in_each_space():
+    points = np.random.default_rng(0).normal(size=(12, 2))
+    names = np.array(["cubic", "trigonal"])[np.arange(12) % 2]
+    figure = diffraction_plots.latent_maps(
+        {"one": points, "two": -points}, names, ("cubic", "trigonal")
+    )
+    for axes, expected in zip(figure.axes, (points, -points), strict=True):
+        for i, drawn in enumerate(axes.collections):
+            assert np.allclose(drawn.get_offsets(), expected[i::2])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["cubic", "trigonal"]
+    figure = diffraction_plots.latent_maps({"one": points}, points[:, 0], "gap (eV)")
+    assert np.allclose(figure.axes[0].collections[0].get_array(), points[:, 0])
+    assert figure.axes[-1].get_ylabel() == "gap (eV)"
+
+
+def test_errors_stand_beside_the_published_ones():
+    table = pd.DataFrame(
+        {"model": ["a", "a", "b"], "property": ["gap", "e", "gap"], "mae": [0.3, 0.1, 0.4]}
+    )
+    figure = diffraction_plots.property_errors(
+        table, {"gap": "band gap (eV)", "e": "energy (eV/atom)"}, {"other": {"gap": 0.2, "e": 0.05}}
+    )
+    gap, energy = figure.axes
+    assert sorted(x for c in gap.collections for x in c.get_offsets()[:, 0]) == [0.3, 0.4]
+    assert [line.get_xdata()[0] for axes in (gap, energy) for line in axes.lines] == [0.2, 0.05]
+    assert energy.get_xlabel() == "mean absolute error of the energy (eV/atom)"
