@@ -163,15 +163,14 @@ def test_the_solutions_run(path, oqmd, mp_compositions, tmp_path):
     if "run_dir" in parameters_of(path):
         parameters["run_dir"] = str(tmp_path)
     environment = {"PYTHONPATH": str(FOLDER.parent), "MATGAN_DEVICE": "cpu"}
+    options = {"kernel_name": "python3", "cwd": path.parent, "progress_bar": False}
     with mock.patch.dict(os.environ, environment):
-        papermill.execute_notebook(
-            path,
-            tmp_path / path.name,
-            parameters,
-            kernel_name="python3",
-            cwd=path.parent,
-            progress_bar=False,
-        )
+        try:
+            papermill.execute_notebook(path, tmp_path / path.name, parameters, **options)
+        except papermill.PapermillExecutionError as error:
+            if error.ename == "SourceUnavailable":
+                pytest.skip(f"not run: {error.evalue}")
+            raise
 
 
 def parameters_of(path):
