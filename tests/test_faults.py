@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from matgan import training, weights
+from matgan.config import LEARNING
 from matgan.runs import PROJECT, read_manifest
 from matgan.training_run import TrainingData, save_training_data
 
@@ -436,8 +437,9 @@ def test_a_pickle_in_place_of_a_checkpoint_is_refused_and_not_run(data, stopped,
 def test_a_checkpoint_of_another_configuration_is_refused(data, stopped, capsys):
     before = contents(stopped)
     assert train(data, stopped, "--iterations", 40, "--critic-lr", 0.5) == 1
-    assert "belongs to another configuration: critic_lr = 0.001 there, 0.5 here" in (
-        capsys.readouterr().err
+    assert (
+        f"belongs to another configuration: critic_lr = {LEARNING.critic_lr} there, 0.5 here"
+        in (capsys.readouterr().err)
     )
     assert contents(stopped) == before
 
