@@ -212,7 +212,8 @@ def test_nothing_is_unpickled_or_given_to_a_shell(name):
 
 
 def test_every_test_in_the_table_of_faults_exists():
-    rows = (ROOT / "tests" / "README.md").read_text(encoding="utf-8").splitlines()
+    text = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    rows = text.partition("## Faults")[2].partition("\n## ")[0].splitlines()
     faults = [row.split("|")[3] for row in rows if row.startswith("| ")][1:]
     assert len(faults) > 25
     for cell in faults:
