@@ -84,10 +84,11 @@ print(os.path.dirname(os.path.dirname(torch.__file__)))' 2>/dev/null
 
 install_packages() { # install_packages LOCK
     if ! has_uv; then
-        "$venv/bin/python" -m pip install --disable-pip-version-check --quiet -r "$1"
+        local pip_install=("$venv/bin/python" -m pip install --disable-pip-version-check -r "$1")
+        if [[ -t 2 ]]; then "${pip_install[@]}" >&2; else "${pip_install[@]}" --quiet; fi
         return
     fi
-    local uv_install=(uv pip install --quiet --python "$venv/bin/python" -r "$1")
+    local uv_install=(uv pip install --python "$venv/bin/python" -r "$1")
     if command -v nvidia-smi >/dev/null; then
         "${uv_install[@]}"
     else # the CPU build of torch is ten times smaller; its index is another, not always in reach

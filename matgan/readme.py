@@ -7,6 +7,7 @@ reads figures/claims_*.csv, which the notebooks make, and rewrites the table in 
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,8 @@ def with_claims(readme: str, table: str) -> str:
 
 def main() -> None:
     """Rewrite the table in README.md."""
+    description = "Rewrite the claims table of README.md from figures/claims_*.csv."
+    argparse.ArgumentParser(prog="python -m matgan.readme", description=description).parse_args()
     path = PROJECT / "README.md"
     text = with_claims(path.read_text(), claims_table(PROJECT / "figures"))
     with replacing(path) as temporary:

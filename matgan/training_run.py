@@ -46,6 +46,10 @@ def save_training_data(path: str | Path, data: TrainingData) -> None:
 
 def load_training_data(path: str | Path) -> TrainingData:
     """Read what `save_training_data` wrote; ValueError if it is something else."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"there is no file {path}; notebook 1 writes runs/PROFILE/data/*.npz"
+        )
     with np.load(path, allow_pickle=False) as file:
         if missing := {"train", "test", "elements"} - set(file.files):
             raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")

@@ -307,6 +307,12 @@ def test_the_command_names_a_bad_option(tmp_path):
     )
 
 
+def test_the_command_says_where_missing_data_come_from(tmp_path):
+    done = command("-m", "matgan.training", "d.npz", "--out", tmp_path)
+    assert done.returncode == 1
+    assert "there is no file d.npz; notebook 1 writes" in done.stderr
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_cuda_gives_the_cpus_first_losses(data, tmp_path, setting):
