@@ -25,6 +25,7 @@ def test_points_and_intervals_stand_where_the_summary_says():
         for seed, value in enumerate(pair)
     ]
     table = pd.DataFrame(rows, columns=["data", "measure", "model", "seed", "value"])
+    table["weights"] = ""  # samples of one model
     figure = by_model(over_seeds(table), {"a": "A", "b": "B"}, ["neutral"], "share")
     left, right = figure.axes
     assert [t.get_text() for t in left.get_yticklabels()] == ["real", "model"]
