@@ -24,7 +24,7 @@ EDITED = int(os.environ.get("MATGAN_FUZZ", 16_000))
 settings.register_profile(
     "fuzz",
     deadline=None,
-    max_examples=100,
+    max_examples=25,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink a whole batch takes minutes
 )
