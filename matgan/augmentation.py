@@ -19,7 +19,6 @@ from matgan.powder import (
     Instrument,
     PatternError,
     broaden,
-    pattern,
     peaks,
     spacing_range,
 )
@@ -186,8 +185,3 @@ def allowed_strains(structures: Structures, symprec: float = 0.1) -> np.ndarray:
         moved = np.einsum("rij,sjk,rlk->sil", rotations, metric, rotations)
         result[i] = moved / len(rotations)
     return result
-
-
-def as_computed(structures: Structures, instrument: Instrument) -> np.ndarray:
-    """(n, points) float32 array of patterns without augmentation."""
-    return np.stack([pattern(*crystal, instrument) for crystal in structures]).astype(np.float32)
