@@ -4,9 +4,11 @@ import pandas as pd
 import pytest
 
 from matgan import readme
+from matgan.diffraction import INSTRUMENT, pattern
 from matgan.runs import PROJECT
 
 README = (PROJECT / "README.md").read_text()
+FACE_CENTRED = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
 
 
 def test_the_claims_in_the_readme_are_those_of_the_published_run():
@@ -31,9 +33,11 @@ def test_a_readme_without_marks_or_a_folder_without_claims_is_named(tmp_path):
         readme.claims_table(tmp_path)
 
 
-def test_the_five_lines_of_the_readme_run():
+def test_the_five_lines_of_the_readme_run(capsys):
     (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    names = {}
+    copper = pattern((3.615, 3.615, 3.615, 90, 90, 90), [29] * 4, FACE_CENTRED, INSTRUMENT)
+    names = {"two_theta": INSTRUMENT.two_theta, "intensity": copper}
     exec(snippet, names)
     assert names["C"].shape == (2, 128)
     assert len(names["new"]) == 1000
+    assert capsys.readouterr().out.startswith("crystal_system: cubic")
