@@ -179,7 +179,8 @@ def allowed_strains(structures: Structures, symprec: float = 0.1) -> np.ndarray:
     result = np.zeros((len(structures), 6, 3, 3), dtype=np.float32)
     for i, (cell, numbers, frac) in enumerate(structures):
         basis = reciprocal_basis(cell)
-        found = spglib.get_symmetry((np.linalg.inv(basis).T, frac, numbers), symprec=symprec)
+        crystal = (np.linalg.inv(basis).T.tolist(), frac.tolist(), numbers.tolist())
+        found = spglib.get_symmetry(crystal, symprec=symprec)
         rotations = np.unique(found["rotations"], axis=0) if found else np.eye(3, dtype=int)[None]
         metric = basis @ unit @ basis.T  # (6, 3, 3)
         moved = np.einsum("rij,sjk,rlk->sil", rotations, metric, rotations)

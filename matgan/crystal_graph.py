@@ -139,6 +139,8 @@ class CrystalGraphNetwork(nn.Module):
     classes : {label: number of outputs}; {"value": 1} for a property
     """
 
+    centres: Tensor
+
     def __init__(
         self,
         classes: dict[str, int],

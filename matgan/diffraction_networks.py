@@ -24,7 +24,17 @@ class Halve(nn.Module):
         return torch.maximum(pairs[..., 0], pairs[..., 1])
 
 
-class FCN(nn.Module):
+class PatternNetwork(nn.Module):
+    """What `Regressor` asks of a network for patterns."""
+
+    width: int
+
+    def features(self, patterns: Tensor) -> Tensor:
+        """(B, width) features of (B, n) patterns."""
+        raise NotImplementedError
+
+
+class FCN(PatternNetwork):
     """Fully convolutional network: blocks of convolution and pooling, no dense layer.
 
     The last convolution spans all places that are left, so that it knows where on the 2θ axis a
@@ -84,7 +94,7 @@ class FCN(nn.Module):
         return {name: head(x)[:, :, 0] for name, head in self.heads.items()}
 
 
-class TEncoder(nn.Module):
+class TEncoder(PatternNetwork):
     """Transformer encoder over patches of the pattern (Vaswani et al. 2017, encoder only).
 
     A patch of neighbouring points is a token; a learned vector says where it lies; the mean over
@@ -140,7 +150,7 @@ class Regressor(nn.Module):
 
     def __init__(
         self,
-        pattern_network: nn.Module | None,
+        pattern_network: PatternNetwork | None,
         n_composition: int,
         n_targets: int = 1,
         hidden: int = 128,

@@ -115,10 +115,11 @@ def classification_loss(labels: tuple[str, ...], smoothing: float = 0.0) -> Loss
     """Sum of the cross-entropies of the heads; the targets are (B, labels) classes."""
 
     def loss(logits: dict[str, Tensor], classes: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
-        return sum(
+        losses = (
             functional.cross_entropy(logits[name], classes[:, i], label_smoothing=smoothing)
             for i, name in enumerate(labels)
         )
+        return sum(losses, start=torch.zeros(()))
 
     return loss
 

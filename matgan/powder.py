@@ -183,10 +183,10 @@ def _deposit(places: np.ndarray, areas: np.ndarray, size: int, pad: int) -> np.n
         -(t + 1) * t * (t - 2) / 2,
         (t + 1) * t * (t - 1) / 6,
     )
-    return sum(
-        np.bincount(whole + shift, weight * areas, minlength=size)
-        for shift, weight in zip((-1, 0, 1, 2), weights, strict=True)
-    )
+    sticks = np.zeros(size)
+    for shift, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        sticks += np.bincount(whole + shift, weight * areas, minlength=size)
+    return sticks
 
 
 def _kernel(size: int, step: float, fwhm: float, eta: float) -> np.ndarray:
@@ -266,9 +266,9 @@ def patterns(
 def _write_patterns(path: Path, structures, instrument, progress) -> None:
     shape = (len(structures), len(instrument.two_theta))
     codes = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    for i, crystal in enumerate(structures):
+    for i, (cell, numbers, frac) in enumerate(structures):
         try:
-            codes[i] = encode(pattern(*crystal, instrument))
+            codes[i] = encode(pattern(cell, numbers, frac, instrument))
         except (StructureError, PatternError) as error:
             raise type(error)(f"structure {structures.table['id'].iloc[i]}: {error}") from error
         if progress:

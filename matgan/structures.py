@@ -12,7 +12,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -109,8 +109,8 @@ class Structures:
     def take(self, rows: np.ndarray) -> Structures:
         """The structures of these rows (indices or a mask), in this order."""
         rows = np.arange(len(self))[rows]
-        atoms = np.concatenate([np.arange(*self.first[i : i + 2]) for i in rows] or [[]])
-        atoms = atoms.astype(int)
+        none = np.arange(0)  # no rows, no atoms
+        atoms = np.concatenate([none, *(np.arange(*self.first[i : i + 2]) for i in rows)])
         first = np.concatenate([[0], np.cumsum(np.diff(self.first)[rows])])
         table = self.table.iloc[rows].reset_index(drop=True)
         return Structures(self.cell[rows], first, self.numbers[atoms], self.frac[atoms], table)
@@ -195,10 +195,10 @@ def load_structures() -> Structures:
     built = cache_dir() / "jarvis_structures.npz"
     if built.is_file():
         return read_arrays(built)
-    paths = [_jarvis(file, folders) for file in JARVIS]
-    structures = read_jarvis(*paths)
+    megnet, split = (_jarvis(file, folders) for file in JARVIS)
+    structures = read_jarvis(megnet, split)
     if len(structures) != JARVIS_ENTRIES:
-        raise SourceCorrupt(f"{paths[0]} holds {len(structures)} entries, not {JARVIS_ENTRIES}")
+        raise SourceCorrupt(f"{megnet} holds {len(structures)} entries, not {JARVIS_ENTRIES}")
     write_arrays(built, structures)
     return structures
 
@@ -308,7 +308,7 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
     return from_pymatgen(structures, pd.DataFrame(rows))
 
 
-def _zipped_json(path: Path) -> list | dict:
+def _zipped_json(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
             return json.load(file)
