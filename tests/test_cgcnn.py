@@ -1,0 +1,44 @@
+"""The long training of the crystal graph network, on a few structures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matgan import cgcnn
+from matgan.diffraction_training import Fit
+from matgan.sources import SourceUnavailable
+from matgan.structures import load_structures
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    try:
+        found = load_structures()
+    except SourceUnavailable as missing:
+        pytest.skip(str(missing))
+    few = [np.flatnonzero(found.table["split"] == part)[:n] for part, n in PARTS.items()]
+    return found.take(np.concatenate(few))
+
+
+PARTS = {"train": 200, "test": 60}
+
+
+def test_it_learns_and_a_seed_fixes_it(crystals):
+    long, short = Fit(12, 16), Fit(1, 16)
+    error = cgcnn.formation_energy(crystals, long)
+    truth = crystals.table.groupby("split")["e_form"]
+    guess = (truth.get_group("test") - truth.get_group("train").median()).abs().mean()
+    assert error["mae"] < 0.7 * guess
+    assert (error["n_train"], error["n_test"]) == (200, 60)
+    assert cgcnn.formation_energy(crystals, short) == cgcnn.formation_energy(crystals, short)
+
+
+def test_the_command_goes_on_and_writes_the_table(crystals, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cgcnn, "load_structures", lambda: crystals)
+    out = tmp_path / "cgcnn.csv"
+    cgcnn.main(["--out", str(out), "--epochs", "2", "--batch-size", "16", "--structures", "100"])
+    table = pd.read_csv(out).set_index("model")
+    assert table.loc["CGCNN (ours)", ["epochs", "n_train", "n_test"]].tolist() == [2, 100, 60]
+    assert table.loc["ALIGNN (published)", "mae"] == 0.024
+    assert "step 12 of 12" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [out]  # and no checkpoint
