@@ -20,7 +20,7 @@ def crystals():
     return found.take(np.concatenate(few))
 
 
-PARTS = {"train": 200, "test": 60}
+PARTS = {"train": 400, "test": 60}
 
 
 def test_it_learns_and_a_seed_fixes_it(crystals):
@@ -29,7 +29,7 @@ def test_it_learns_and_a_seed_fixes_it(crystals):
     truth = crystals.table.groupby("split")["e_form"]
     guess = (truth.get_group("test") - truth.get_group("train").median()).abs().mean()
     assert error["mae"] < 0.7 * guess
-    assert (error["n_train"], error["n_test"]) == (200, 60)
+    assert (error["n_train"], error["n_test"]) == (400, 60)
     assert cgcnn.formation_energy(crystals, short) == cgcnn.formation_energy(crystals, short)
 
 
