@@ -4,8 +4,8 @@ What differs between a computed and a measured pattern, drawn at random each tim
 cells are about 1% large, and solid solutions have others), peak width and its growth with angle
 (small or strained crystallites), profile, Kα2, zero error and displacement of the sample,
 texture, thermal motion, an amorphous hump and a sloping background, a second phase, noise, and
-the measured range. The ranges are what powder diffractometry calls usual; no measured pattern was
-looked at to choose them.
+the measured range. The ranges are what powder diffractometry calls usual; they were not tuned on
+measured patterns.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Augmentation:
     displacement: float = 0.05  # degrees 2θ, standard deviation at 2θ = 0 (falls with cos θ)
     texture: float = 0.3  # standard deviation of log r (March and Dollase)
     thermal: float = 2.0  # Å², up to this overall B factor
-    site: float = 0.2  # standard deviation of log strength, by reflection
+    site: float = 0.2  # standard deviation of log strength, one draw for equivalent reflections
     hump: float = 0.15  # up to this height of an amorphous hump, maximum of the peaks 1
     slope: float = 0.2  # up to this height of a background that falls with the angle
+    floor: float = 0.05  # up to this height of a background that is flat
     second_phase: float = 0.2  # probability of another phase, up to a tenth
     counts: tuple[float, float] = (100.0, 20000.0)  # at the maximum, log-uniform: Poisson noise
     cut: float = 0.3  # probability that the ends were not measured
@@ -61,25 +62,25 @@ class Crystals:
     ----------
     structures : n structures
     instrument : grid; its width sets how fine the computation is
-    strains : (n, 6, 3, 3) array as `allowed_strains` gives, or None for isotropic strain only
     """
 
-    def __init__(self, structures: Structures, instrument: Instrument, strains=None):
+    def __init__(self, structures: Structures, instrument: Instrument):
         self.instrument = instrument
         shortest, longest = spacing_range(instrument)
-        kept, self.metrics = [], []
+        kept, self.metrics, self.strains = [], [], []
         for cell, numbers, frac in structures:
             # strain moves reflections into the range: 6% on both sides
             found = reflections(cell, numbers, frac, shortest * 0.94, longest * 1.06)
             _, areas = peaks(found, Instrument(wavelength=instrument.wavelength))
             strong = areas > _WEAKEST * areas.max(initial=0)
-            kept.append((found.hkl[strong], found.strength[strong].astype(np.float32)))
+            hkl, strength = found.hkl[strong], found.strength[strong].astype(np.float32)
+            rotations = point_group(cell, numbers, frac)
+            kept.append((hkl, strength, families(hkl, rotations)))
             basis = reciprocal_basis(cell)
             self.metrics.append(basis @ basis.T)
-        self.first = np.concatenate([[0], np.cumsum([len(s) for _, s in kept])]).astype(int)
-        self.hkl = np.concatenate([hkl for hkl, _ in kept])
-        self.strength = np.concatenate([strength for _, strength in kept])
-        self.strains = strains
+            self.strains.append(allowed_strains(basis, rotations))
+        self.first = np.concatenate([[0], np.cumsum([len(hkl) for hkl, _, _ in kept])]).astype(int)
+        self.hkl, self.strength, self.family = map(np.concatenate, zip(*kept, strict=True))
 
     def __len__(self) -> int:
         return len(self.first) - 1
@@ -102,11 +103,11 @@ class Crystals:
     def _sticks(self, i, rng, options):
         rows = slice(self.first[i], self.first[i + 1])
         hkl, strength = self.hkl[rows].astype(float), self.strength[rows].astype(float)
+        family = self.family[rows]
         metric = self.metrics[i] * (1 + rng.normal(options.strain_mean, options.strain)) ** -2
-        if self.strains is not None:
-            metric = metric + np.tensordot(rng.normal(0, options.shape, 6), self.strains[i], 1)
+        metric = metric + np.tensordot(rng.normal(0, options.shape, 6), self.strains[i], 1)
         length = np.sqrt(np.maximum(np.einsum("ri,ij,rj->r", hkl, metric, hkl), 1e-8))
-        strength = strength * np.exp(rng.normal(0, options.site, len(strength)))
+        strength *= np.exp(rng.normal(0, options.site, family.max(initial=-1) + 1))[family]
         strength *= np.exp(-rng.uniform(0, options.thermal) * length**2 / 2)  # exp(-2B s²)
         strength *= march_dollase(hkl, metric, length, rng, options.texture)
         instrument = self._instrument(rng, options)
@@ -138,7 +139,7 @@ class Crystals:
             -(((x - centre) / width) ** 2)
         )
         slope = options.slope * rng.random() ** 2
-        intensity += slope * np.exp(-x / rng.uniform(0.05, 0.5)) + 0.05 * rng.random() ** 2
+        intensity += slope * np.exp(-x / rng.uniform(0.05, 0.5)) + options.floor * rng.random() ** 2
         counts = np.exp(rng.uniform(*np.log(options.counts)))
         intensity = rng.poisson(intensity * counts).astype(np.float32)
         if rng.random() < options.cut:
@@ -162,27 +163,48 @@ def march_dollase(hkl, metric, length, rng: np.random.Generator, spread: float) 
     return (r**2 * cosine**2 + (1 - cosine**2) / r) ** -1.5
 
 
-def allowed_strains(structures: Structures, symprec: float = 0.1) -> np.ndarray:
-    """Changes of the reciprocal metric that keep each structure's symmetry.
+def point_group(
+    cell: np.ndarray, numbers: np.ndarray, frac: np.ndarray, symprec: float = 0.1
+) -> np.ndarray:
+    """(m, 3, 3) int array: rotations of the space group that spglib finds within symprec (Å).
 
-    Returns
-    -------
-    (n, 6, 3, 3) float32 array
-        Six unit strains (xx, yy, zz, yz, xz, xy), averaged over the point group: a random mixture
-        of them, added to the reciprocal metric, splits no family of reflections.
+    The identity alone where it finds none.
     """
     import spglib
 
+    lattice = np.linalg.inv(reciprocal_basis(cell)).T
+    crystal = (lattice.tolist(), frac.tolist(), numbers.tolist())
+    found = spglib.get_symmetry(crystal, symprec=symprec)
+    return np.unique(found["rotations"], axis=0) if found else np.eye(3, dtype=int)[None]
+
+
+def families(hkl: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    """(n,) int array: a number for each set of (n, 3) reflections that the symmetry makes equal.
+
+    Friedel's pairs count as equal. Numbers run from 0.
+    """
+    images = np.einsum("ni,rij->rnj", hkl.astype(np.int64), rotations)
+    base = 2 * np.abs(images).max(initial=0) + 1
+    keys = np.abs(images @ np.array([base**2, base, 1]))  # -h -k -l has the negative key
+    return np.unique(keys.min(0), return_inverse=True)[1]
+
+
+def allowed_strains(basis: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    """Changes of the reciprocal metric that keep a structure's symmetry.
+
+    Parameters
+    ----------
+    basis : (3, 3) array, the reciprocal basis vectors as rows, 1/Å
+    rotations : (m, 3, 3) array, the point group as `point_group` gives it
+
+    Returns
+    -------
+    (6, 3, 3) array
+        Six unit strains (xx, yy, zz, yz, xz, xy), averaged over the point group: a random mixture
+        of them, added to the reciprocal metric, splits no family of reflections.
+    """
     unit = np.zeros((6, 3, 3))
     for row, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))):
         unit[row, i, j] = unit[row, j, i] = 2  # of a squared length: twice the strain
-    result = np.zeros((len(structures), 6, 3, 3), dtype=np.float32)
-    for i, (cell, numbers, frac) in enumerate(structures):
-        basis = reciprocal_basis(cell)
-        crystal = (np.linalg.inv(basis).T.tolist(), frac.tolist(), numbers.tolist())
-        found = spglib.get_symmetry(crystal, symprec=symprec)
-        rotations = np.unique(found["rotations"], axis=0) if found else np.eye(3, dtype=int)[None]
-        metric = basis @ unit @ basis.T  # (6, 3, 3)
-        moved = np.einsum("rij,sjk,rlk->sil", rotations, metric, rotations)
-        result[i] = moved / len(rotations)
-    return result
+    metric = basis @ unit @ basis.T
+    return np.einsum("rij,sjk,rlk->sil", rotations, metric, rotations) / len(rotations)

@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 
 from matgan import weights
-from matgan.augmentation import Augmentation, Crystals, allowed_strains
+from matgan.augmentation import Augmentation, Crystals
 from matgan.diffraction_networks import FCN, LABELS
 from matgan.diffraction_training import (
     Drawn,
@@ -278,7 +278,7 @@ def main(words: list[str] | None = None) -> int:
     rows = training_rows(crystals, "train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)
     labels = class_labels(chosen.table["space_group"])
-    drawn = Drawn(Crystals(chosen, INSTRUMENT, allowed_strains(chosen)), Augmentation(), labels)
+    drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), labels)
     fit = Fit(arguments.epochs, learning_rate=arguments.learning_rate, seed=arguments.seed)
     torch.manual_seed(fit.seed)
     # a copy: the loaded one is kept for the next caller

@@ -9,7 +9,7 @@ from test_structures import NACL, QUARTZ, RUTILE, some
 
 from matgan import augmentation as au
 from matgan.powder import Instrument, pattern
-from matgan.reflections import reciprocal_basis
+from matgan.reflections import reciprocal_basis, reflections
 
 SHARP = Instrument(step=0.05, fwhm=0.1)
 NOTHING = au.Augmentation(
@@ -29,6 +29,7 @@ NOTHING = au.Augmentation(
     site=0,
     hump=0,
     slope=0,
+    floor=0,
     second_phase=0,
     counts=(1e9, 1e9),
     cut=0,
@@ -37,8 +38,7 @@ NOTHING = au.Augmentation(
 
 @pytest.fixture(scope="module")
 def crystals():
-    structures = some()
-    return au.Crystals(structures, SHARP, au.allowed_strains(structures))
+    return au.Crystals(some(), SHARP)
 
 
 def draw(crystals, seed=0, i=1, **options):
@@ -81,8 +81,8 @@ def test_allowed_strains_split_no_family():
     """A cubic crystal stays cubic, a tetragonal one keeps a = b, a hexagonal one 120°."""
     for structure, group in ((NACL, "cubic"), (RUTILE, "tetragonal"), (QUARTZ, "trigonal")):
         one = some((structure,), (1,))
-        strains = au.allowed_strains(one)[0]
         basis = reciprocal_basis(one.cell[0])
+        strains = au.allowed_strains(basis, au.point_group(*one[0]))
         for strain in np.random.default_rng(0).normal(0, 0.01, (5, 6)):
             metric = basis @ basis.T + np.tensordot(strain, strains, 1)
             lengths = np.sqrt(np.diag(metric))
@@ -92,8 +92,43 @@ def test_allowed_strains_split_no_family():
             if group == "cubic":
                 assert lengths[2] == pytest.approx(lengths[0], rel=1e-6)
     triclinic = Structure(Lattice.from_parameters(4, 5, 6, 80, 95, 100), ["Na"], [[0, 0, 0]])
-    strains = au.allowed_strains(some((triclinic,), (2,)))[0].reshape(6, 9)
-    assert np.linalg.matrix_rank(strains, tol=1e-6) == 6  # nothing is forbidden
+    one = some((triclinic,), (2,))
+    strains = au.allowed_strains(reciprocal_basis(one.cell[0]), au.point_group(*one[0]))
+    assert np.linalg.matrix_rank(strains.reshape(6, 9), tol=1e-6) == 6  # nothing is forbidden
+
+
+@pytest.mark.parametrize(
+    ("structure", "multiplicities"),
+    [
+        # International Tables A: 4/mmm, m-3m and -3m1 with their special planes
+        (RUTILE, {(1, 1, 0): 4, (1, 0, 1): 8, (2, 0, 0): 4, (1, 1, 1): 8, (2, 1, 1): 16}),
+        (NACL, {(2, 0, 0): 6, (1, 1, 1): 8, (2, 2, 0): 12, (3, 1, 1): 24, (4, 2, 0): 24}),
+        (QUARTZ, {(1, 0, 0): 6, (1, 0, 1): 6, (0, 1, 1): 6, (1, 1, 0): 6, (0, 0, 3): 2}),
+    ],
+    ids=["rutile", "rock salt", "quartz"],
+)
+def test_families_have_the_multiplicities_of_the_point_group(structure, multiplicities):
+    one = some((structure,), (1,))
+    found = reflections(*one[0], 0.1, 1.2)
+    family = au.families(found.hkl, au.point_group(*one[0]))
+    row = {tuple(sign * plane): i for i, plane in enumerate(found.hkl) for sign in (1, -1)}
+    for plane, multiplicity in multiplicities.items():
+        members = family == family[row[plane]]
+        assert 2 * members.sum() == multiplicity, plane  # half of space is listed
+        assert np.ptp(found.length[members]) < 1e-9
+        assert np.ptp(found.strength[members]) < 1e-4 * found.strength[members].max() + 1e-6
+
+
+def test_equivalent_reflections_keep_equal_strengths(crystals):
+    """All of a rock salt line changes by one factor: the line of 24 planes as much as that of 6."""
+    options = dataclasses.replace(NOTHING, site=0.3)
+    _, plain, _, _ = crystals._sticks(0, np.random.default_rng(0), NOTHING)
+    _, drawn, _, _ = crystals._sticks(0, np.random.default_rng(0), options)
+    factor = np.log(drawn / plain)
+    family = crystals.family[crystals.first[0] : crystals.first[1]]
+    each = [factor[family == number] for number in np.unique(family)]
+    assert max(np.ptp(one) for one in each) < 1e-6
+    assert np.std([one[0] for one in each]) > 0.1
 
 
 def test_texture_favours_one_axis_and_nothing_without_spread():
@@ -133,6 +168,7 @@ def test_texture_keeps_the_mean_over_all_directions():
         {"site": 1.0},
         {"hump": 1.0},
         {"slope": 1.0},
+        {"floor": 0.5},
         {"second_phase": 1},
         {"counts": (50, 50)},
         {"cut": 1},
