@@ -99,6 +99,8 @@ def _neighbours(structure, wanted: int) -> tuple[np.ndarray, np.ndarray]:
         radius *= 1.5
     order = np.lexsort((distance, centre))
     centre, neighbour, distance = centre[order], neighbour[order], distance[order]
+    if not len(distance):  # an atom that stands alone
+        return np.empty((2, 0), dtype=np.int64), distance
     counts = np.bincount(centre, minlength=n)
     starts = np.cumsum(counts) - counts
     last = np.minimum(starts + wanted, starts + counts) - 1  # the last one that is wanted

@@ -17,6 +17,7 @@ import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ __all__ = [
 INSTRUMENT = Instrument(step=0.05, fwhm=0.25)
 PRETRAINED = Path(__file__).parent / "pretrained" / "xrd-fcn.safetensors"
 _LEAST_COVERED = 30.0  # degrees 2θ between 5 and 90 that a pattern must cover
+_WIDEST_GAP = 0.5  # degrees 2θ: points farther apart miss whole reflections
 
 
 @cache
@@ -94,17 +96,22 @@ def classify(
     ----------
     two_theta : (n,) array, degrees, increasing; what lies outside 5 to 90° is not used
     intensity : (n,) array, any unit, background included
-    top : how many classes of each label
+    top : how many classes of each label, 1 at least
     wavelength : Å; another than copper's is converted through the spacing of the planes
     weights_file : a classifier of `python -m matgan.diffraction --out DIR`
 
     Raises
     ------
     PatternError
-        The arrays do not fit, are not finite or not in order, cover too little, or are flat.
+        The arrays do not fit, are not finite or not in order, cover too little, or are flat; the
+        wavelength is no length.
+    ValueError
+        `top` is no whole number above 0.
     FileNotFoundError
         There is no such classifier.
     """
+    if not (isinstance(top, Integral) and top > 0):
+        raise ValueError(f"top = {top!r}: how many classes to list, a whole number above 0")
     prepared = prepare(two_theta, intensity, wavelength)
     network = load_classifier(Path(weights_file))
     with torch.no_grad():
@@ -149,16 +156,20 @@ def prepare(two_theta: np.ndarray, intensity: np.ndarray, wavelength: float = CU
         raise PatternError(f"two_theta must increase; point {row} is {angle[row]}°")
     if not (angle[0] >= 0 and angle[-1] < 180):
         raise PatternError(f"two_theta from {angle[0]} to {angle[-1]} lies not within 0 to 180°")
+    if not (isinstance(wavelength, Real) and 0 < wavelength < np.inf):
+        raise PatternError(f"the wavelength is {wavelength!r}; a length in Å is needed")
     sine = np.sin(np.radians(angle / 2)) * CU_KA1 / wavelength
     known = sine < 1
     angle, counts = 2 * np.degrees(np.arcsin(sine[known])), counts[known]
     grid = INSTRUMENT.two_theta
     inside = (angle >= grid[0] - INSTRUMENT.step) & (angle <= grid[-1] + INSTRUMENT.step)
-    covered = np.ptp(angle[inside]) if inside.any() else 0.0
+    steps = np.diff(angle[inside])
+    covered = steps[steps < _WIDEST_GAP].sum()
     if covered < _LEAST_COVERED:
         raise PatternError(
             f"the pattern covers {covered:.0f}° of the range from {INSTRUMENT.start:g} to "
-            f"{INSTRUMENT.stop:g}° (Cu Kα); {_LEAST_COVERED:g}° at least are needed"
+            f"{INSTRUMENT.stop:g}° (Cu Kα) with points less than {_WIDEST_GAP:g}° apart; "
+            f"{_LEAST_COVERED:g}° at least are needed"
         )
     bins = np.rint((angle[inside] - grid[0]) / INSTRUMENT.step).astype(int)
     good = (bins >= 0) & (bins < len(grid))
@@ -270,6 +281,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, help="classifier to go on from, with a new cycle")
     parser.add_argument("--learning-rate", type=float, default=Fit.learning_rate)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args(words)
     crystals = load_structures()
     if arguments.evaluate:
@@ -299,7 +311,8 @@ def main(words: list[str] | None = None) -> int:
             fit,
             arguments.out / "checkpoint.safetensors",
             show,
-            last_step=arguments.steps,
+            arguments.device,
+            arguments.steps,
         )
     facts = {
         "fit": dataclasses.asdict(fit),
@@ -308,7 +321,7 @@ def main(words: list[str] | None = None) -> int:
         "command": " ".join(words or sys.argv[1:]),
         "losses": losses,
     }
-    save_classifier(arguments.out / PRETRAINED.name, network, facts)
+    save_classifier(arguments.out / PRETRAINED.name, network.cpu(), facts)
     print(json.dumps(facts))
     return 0
 

@@ -27,11 +27,27 @@ class Halve(nn.Module):
 class PatternNetwork(nn.Module):
     """What `Regressor` asks of a network for patterns."""
 
+    n_points: int
     width: int
 
     def features(self, patterns: Tensor) -> Tensor:
-        """(B, width) features of (B, n) patterns."""
+        """(B, width) features of (B, n_points) patterns."""
         raise NotImplementedError
+
+    def roots(self, patterns: Tensor) -> Tensor:
+        """Square roots of patterns, which bring weak reflections up.
+
+        Raises
+        ------
+        ValueError
+            The patterns are on another grid.
+        """
+        if patterns.shape[1:] != (self.n_points,):
+            raise ValueError(
+                f"patterns of shape {tuple(patterns.shape)} for a network that reads "
+                f"(B, {self.n_points}): they are on another grid"
+            )
+        return patterns.clamp_min(0).sqrt()
 
 
 class FCN(PatternNetwork):
@@ -81,11 +97,11 @@ class FCN(PatternNetwork):
             nn.Conv1d(before, last, length), nn.BatchNorm1d(last), nn.ReLU(), nn.Dropout(dropout)
         )
         self.heads = nn.ModuleDict({name: nn.Conv1d(last, n, 1) for name, n in classes.items()})
-        self.width = last
+        self.n_points, self.width = n_points, last
 
     def features(self, patterns: Tensor) -> Tensor:
         """(B, last) what the heads read."""
-        x = patterns.clamp_min(0).sqrt()[:, None]  # (B, 1, n)
+        x = self.roots(patterns)[:, None]  # (B, 1, n)
         return self.span(self.blocks(x))[:, :, 0]  # (B, channels, length) -> (B, last)
 
     def forward(self, patterns: Tensor) -> dict[str, Tensor]:
@@ -123,11 +139,11 @@ class TEncoder(PatternNetwork):
             layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
         self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in classes.items()})
-        self.width = width
+        self.n_points, self.width = n_points, width
 
     def features(self, patterns: Tensor) -> Tensor:
         """(B, width) mean of the encoded tokens."""
-        x = patterns.clamp_min(0).sqrt()
+        x = self.roots(patterns)
         x = functional.pad(x, (0, len(self.place) * self.patch - x.shape[1]))
         tokens = x.unflatten(1, (-1, self.patch))  # (B, tokens, patch)
         return self.encoder(self.embed(tokens) + self.place).mean(1)  # (B, width)

@@ -7,6 +7,7 @@ gives the same weights as one that was not.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -44,6 +45,8 @@ Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network takes, and the tar
 class Source(Protocol):
     """Where batches come from: stored arrays, graphs, or patterns drawn anew each time."""
 
+    @property
+    def targets(self) -> np.ndarray: ...
     def __len__(self) -> int: ...
     def batch(self, rows: np.ndarray, seed: list[int]) -> Batch: ...
 
@@ -96,6 +99,10 @@ class Subset:
 
     def __init__(self, source: Source, rows: np.ndarray):
         self.source, self.rows = source, np.asarray(rows)
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.source.targets[self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -156,7 +163,7 @@ def train(
     Diverged
         The loss is no number any more.
     WeightsError
-        The checkpoint is damaged or belongs to another network or other options.
+        The checkpoint is damaged or belongs to another network, other options or other data.
     """
     network.to(device).train()
     per_epoch = max(1, len(source) // fit.batch_size)
@@ -170,7 +177,9 @@ def train(
     optimizer.add_param_group(
         {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0}
     )
-    step, losses = _resume(checkpoint, network, optimizer, fit)
+    digest = hashlib.sha256(np.ascontiguousarray(source.targets).tobytes()).hexdigest()
+    belongs = {"fit": json.dumps(dataclasses.asdict(fit)), "targets": digest}
+    step, losses = _resume(checkpoint, network, optimizer, belongs)
     saved = time.monotonic()
     while step < (last_step or n_steps):
         epoch, place = divmod(step, per_epoch)
@@ -193,7 +202,7 @@ def train(
         if progress:
             progress(step, n_steps, losses[-1])
         if checkpoint and time.monotonic() - saved > 60:
-            _save(checkpoint, network, optimizer, fit, step, losses)
+            _save(checkpoint, network, optimizer, belongs, step, losses)
             saved = time.monotonic()
     if checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
@@ -209,24 +218,24 @@ def cycle(done: float) -> float:
     return 0.5 * (1 + float(np.cos(np.pi * (done - 0.2) / 0.8))) + 1e-3
 
 
-def _save(path, network, optimizer, fit, step, losses) -> None:
+def _save(path, network, optimizer, belongs, step, losses) -> None:
     tensors = {f"network.{k}": v.cpu().numpy() for k, v in network.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v.cpu().numpy() for k, v in state.items()}
     tensors["losses"] = np.array(losses)
-    facts = {"fit": json.dumps(dataclasses.asdict(fit)), "step": str(step)}
-    weights.save(path, tensors, facts)
+    weights.save(path, tensors, belongs | {"step": str(step)})
 
 
-def _resume(path, network, optimizer, fit) -> tuple[int, list[float]]:
+def _resume(path, network, optimizer, belongs) -> tuple[int, list[float]]:
     if not path or not Path(path).is_file():
         return 0, []
     tensors, facts = weights.load(path)
     shapes = {f"network.{k}": tuple(v.shape) for k, v in network.state_dict().items()}
     found = {k: v.shape for k, v in tensors.items() if k.startswith("network.")}
-    if facts.get("fit") != json.dumps(dataclasses.asdict(fit)) or shapes != found:
+    if {name: facts.get(name) for name in belongs} != belongs or shapes != found:
         raise weights.WeightsError(
-            f"{path} belongs to another network or other options: remove it to start anew"
+            f"{path} belongs to another network, other options or other data: remove it to start "
+            "anew"
         )
     load_tensors(network, tensors, "network.")
     state: dict[int, dict[str, Tensor]] = {}

@@ -57,7 +57,13 @@ def extinct(space_group: int, hkl: np.ndarray) -> np.ndarray:
     Returns
     -------
     (m,) bool array
+
+    Raises
+    ------
+    ValueError
+        There is no such space group.
     """
+    crystal_system(space_group)  # names what is no space group
     hkl = np.asarray(hkl)
     total = np.zeros(len(hkl), dtype=complex)
     for rotation, translation in zip(*operations(space_group), strict=True):

@@ -112,18 +112,21 @@ def spacing_range(instrument: Instrument) -> tuple[float, float]:
 def peaks(found: Reflections, instrument: Instrument) -> tuple[np.ndarray, np.ndarray]:
     """Angles (2θ, degrees) and areas of the reflections, those of Kα2 at the end.
 
-    The area is |F|² times (1 + cos² 2θ) / (sin² θ cos θ), Lorentz and polarisation factor.
+    The area is |F|² times (1 + cos² 2θ) / (sin² θ cos θ), Lorentz and polarisation factor. A plane
+    that is too narrow for a line has no angle there, and its area is 0.
     """
     lines = [(instrument.wavelength, 1.0)]
     if instrument.ka2:
         lines.append((instrument.wavelength * CU_KA2 / CU_KA1, KA2_RATIO))
     angles, areas = [], []
     for wavelength, weight in lines:
-        sine = np.minimum(found.length * wavelength / 2, 1)
+        sine = found.length * wavelength / 2
+        reached = sine < 1
+        sine = np.minimum(sine, 1)
         cosine = np.sqrt(np.maximum(1 - sine**2, 1e-12))
         lorentz = (1 + (1 - 2 * sine**2) ** 2) / (sine**2 * cosine)
         angles.append(np.degrees(2 * np.arcsin(sine)))
-        areas.append(weight * found.strength * lorentz)
+        areas.append(weight * found.strength * np.where(reached, lorentz, 0))
     return np.concatenate(angles), np.concatenate(areas)
 
 

@@ -55,7 +55,7 @@ def reciprocal_basis(cell: np.ndarray) -> np.ndarray:
     sin_g = np.sin(np.radians(cell[5]))
     height = (cos_a - cos_b * cos_g) / sin_g
     volume_squared = 1 - cos_b**2 - height**2
-    if volume_squared <= 1e-12 or cell[5] >= 180:
+    if volume_squared <= 1e-12 or (cell[3:] >= 180).any():
         raise StructureError(f"the angles {cell[3:].tolist()} span no cell")
     direct = [
         [a, 0, 0],
@@ -88,6 +88,8 @@ def reflections(
             f"{numbers.shape} atomic numbers and {frac.shape} positions: (m,) and (m, 3) finite "
             "numbers with m > 0 are needed"
         )
+    if numbers.dtype.kind not in "iu":
+        raise StructureError(f"the atomic numbers are {numbers.dtype}, not whole numbers")
     basis = reciprocal_basis(cell)
     # the longest axis, with the most indices, comes last: only two axes enter the phase matrix
     axes = np.argsort(np.asarray(cell)[:3], kind="stable")

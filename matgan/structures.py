@@ -147,7 +147,8 @@ def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = 
     Raises
     ------
     StructureError
-        A site is shared by several elements or partly empty; names the structure and the site.
+        A site is shared by several elements, partly empty or holds no element up to 103; names the
+        structure and the site.
     """
     structures = list(structures)
     if table is None:
@@ -159,6 +160,12 @@ def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = 
                 f"structure {name}: the site {site.species_string} at {site.frac_coords} is "
                 "partly occupied; only ordered structures can be used"
             )
+        for site in structure:
+            if not 1 <= site.specie.Z <= MAX_Z:
+                raise StructureError(
+                    f"structure {name}: {site.species_string} at {site.frac_coords} is no element "
+                    f"up to atomic number {MAX_Z}"
+                )
     cells = [[*s.lattice.abc, *s.lattice.angles] for s in structures]
     sizes = [len(s) for s in structures]
     numbers = [site.specie.Z for s in structures for site in s]
@@ -232,7 +239,10 @@ def read_arrays(path: Path, sha256: str | None = None) -> Structures:
             arrays = {name: file[name] for name in _ARRAYS}
         table = pd.DataFrame(
             {
-                "id": [f"mp-{i}" for i in arrays["mp_id"]],
+                "id": [
+                    f"mp-{i}" if np.issubdtype(type(i), np.integer) else str(i)
+                    for i in arrays["mp_id"]
+                ],
                 "space_group": arrays["sg"].astype(int),
                 "split": np.array(SPLITS, dtype=object)[arrays["split"]],
                 "e_form": arrays["e_form"].astype(float),
@@ -247,12 +257,12 @@ def read_arrays(path: Path, sha256: str | None = None) -> Structures:
 
 
 def write_arrays(path: Path, structures: Structures) -> None:
-    """Write structures to an .npz file that `read_arrays` reads; ids must be "mp-NUMBER"."""
+    """Write structures to an .npz file that `read_arrays` reads."""
     table = structures.table
     with atomic_file(path) as file:
         np.savez_compressed(
             file,
-            mp_id=table["id"].str.removeprefix("mp-").astype(np.int32).to_numpy(),
+            mp_id=table["id"].to_numpy(str),
             cell=structures.cell.astype(np.float32),
             natoms=np.diff(structures.first).astype(np.uint16),
             Z=structures.numbers,
@@ -282,6 +292,8 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
     from pymatgen.core import Lattice, Structure
 
     entries, parts = _zipped_json(megnet), _zipped_json(split)
+    if not entries:
+        raise SourceCorrupt(f"{megnet} holds no structures")
     structures, rows = [], []
     try:
         part_of = {name: part for part in SPLITS for name in parts[part]}

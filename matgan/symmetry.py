@@ -27,7 +27,7 @@ def crystal_system(space_group: ArrayLike) -> np.ndarray:
         A number that is no space group; names its place.
     """
     groups = np.atleast_1d(np.asarray(space_group))
-    bad = (groups < 1) | (groups > 230)
+    bad = ~((groups >= 1) & (groups <= 230) & (groups == np.floor(groups)))
     if bad.any():
         where = int(bad.argmax())
         raise ValueError(f"space group {groups[where]} in place {where} is not in 1 to 230")
@@ -54,13 +54,18 @@ def prototypes(structures) -> np.ndarray:
     return np.array(keys)
 
 
-def grouped_split(keys: np.ndarray, fractions=(0.8, 0.1, 0.1), seed: int = 0) -> np.ndarray:
+def grouped_split(
+    keys: np.ndarray, fractions=(0.8, 0.1, 0.1), seed: int = 0, largest: float = 1.0
+) -> np.ndarray:
     """(n,) array of "train", "val" and "test" in which equal keys stay together.
 
-    Whole groups in random order fill the parts up to their share of the rows.
+    Whole groups in random order fill the parts up to their share of the rows. Groups that hold
+    more than the share `largest` of all rows come first, into "train": one of them could make up
+    most of a small part.
     """
     _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(sizes[order] <= largest * len(keys), kind="stable")]
     middle = np.cumsum(sizes[order]) - sizes[order] / 2
     limits = np.cumsum(fractions)[:-1] / sum(fractions) * len(keys)
     part = np.empty(len(sizes), dtype=int)

@@ -104,6 +104,12 @@ def test_two_atoms_on_one_place_are_named():
         crystal_graphs(from_pymatgen([double]))
 
 
+def test_an_atom_that_stands_alone_has_no_edges():
+    alone = Structure(Lattice.cubic(100), ["He"], [[0, 0, 0]])
+    graphs = crystal_graphs(from_pymatgen([alone]))
+    assert len(graphs) == 1 and graphs.edges.shape == (2, 0)
+
+
 def test_an_atom_far_from_all_others_still_has_neighbours():
     lonely = Structure(Lattice.cubic(15), ["He"], [[0, 0, 0]])
     graphs = crystal_graphs(from_pymatgen([lonely]))

@@ -138,6 +138,24 @@ def test_patterns_that_cannot_be_used_are_named(angle, counts, message):
         di.classify(angle, counts)
 
 
+@pytest.mark.parametrize("wavelength", [0, -1.5, float("nan"), float("inf"), "Mo"])
+def test_a_wavelength_that_is_no_length_is_named(wavelength):
+    with pytest.raises(PatternError, match="the wavelength is"):
+        di.prepare(X, pattern_of(NACL, FINE), wavelength)
+
+
+@pytest.mark.parametrize("top", [0, -1, 2.5])
+def test_a_ranking_lists_one_class_at_least(top, untrained):
+    with pytest.raises(ValueError, match="top = "):
+        di.classify(X, pattern_of(NACL, FINE), top, weights_file=untrained)
+
+
+def test_two_ends_are_no_pattern():
+    ends = (X < 6) | (X > 89)
+    with pytest.raises(PatternError, match=r"covers 2° .* less than 0\.5° apart"):
+        di.prepare(X[ends], pattern_of(NACL, FINE)[ends])
+
+
 def test_other_weights_are_refused(tmp_path):
     save(tmp_path / "w.safetensors", {"T": np.zeros((85, 4), dtype=np.float32)}, {})
     with pytest.raises(WeightsError, match="no classifier of powder patterns"):

@@ -64,6 +64,14 @@ def test_the_scale_of_root_intensities_is_what_enters():
     assert torch.equal(network(negative)["space_group"], network(x * (x >= 0.3))["space_group"])
 
 
+@pytest.mark.parametrize("make", [FCN, TEncoder])
+@pytest.mark.parametrize("other", [400, 1700])
+def test_patterns_on_another_grid_are_refused(make, other):
+    network = make(850, {"system": 7})
+    with pytest.raises(ValueError, match=rf"\(2, {other}\) for a network that reads \(B, 850\)"):
+        network(torch.rand(2, other))
+
+
 def test_too_few_points_are_refused():
     with pytest.raises(ValueError, match="20 points are too few"):
         FCN(20, CLASSES)

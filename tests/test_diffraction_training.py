@@ -98,12 +98,14 @@ def test_a_checkpoint_of_another_run_is_refused(peaks, tmp_path, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         dt.train(classifier(), dt.Stored(*peaks), LOSS, FIT, path, stop)
-    for network, fit in (
-        (classifier(), dataclasses.replace(FIT, epochs=5)),
-        (FCN(N_POINTS, {"place": 4}, channels=(4, 8, 8), last=16), FIT),
+    patterns, classes = peaks
+    for network, fit, targets in (
+        (classifier(), dataclasses.replace(FIT, epochs=5), classes),
+        (FCN(N_POINTS, {"place": 4}, channels=(4, 8, 8), last=16), FIT, classes),
+        (classifier(), FIT, classes[::-1].copy()),
     ):
-        with pytest.raises(WeightsError, match="another network or other options"):
-            dt.train(network, dt.Stored(*peaks), LOSS, fit, path)
+        with pytest.raises(WeightsError, match="another network, other options or other data"):
+            dt.train(network, dt.Stored(patterns, targets), LOSS, fit, path)
 
 
 def test_a_loss_that_is_no_number_stops_with_its_step(peaks):

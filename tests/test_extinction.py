@@ -84,6 +84,10 @@ def test_an_atom_in_general_position_misses_the_same_reflections(number):
 def test_what_is_no_space_group_is_named():
     with pytest.raises(ValueError, match="231 in place 1"):
         extinction.extinction_group([1, 231])
+    with pytest.raises(ValueError, match="231 in place 0"):
+        extinction.extinct(231, [[1, 0, 0]])
+    with pytest.raises(ValueError, match="nan in place 0"):
+        extinction.extinction_group([np.nan])
 
 
 def test_a_group_is_described_by_its_members():

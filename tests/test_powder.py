@@ -108,6 +108,12 @@ def test_ka2_adds_a_half_as_strong_line_at_a_larger_angle():
         assert found == pytest.approx(height, abs=0.01)
 
 
+def test_ka2_has_no_line_where_its_wavelength_is_too_long():
+    polonium = np.array([4.5, 4.5, 4.5, 90, 90, 90.0]), np.array([84]), np.zeros((1, 3))
+    one, two = (powder.pattern(*polonium, Instrument(stop=175, ka2=both)) for both in (False, True))
+    assert two[-100:].max() < one[-100:].max() + 0.01
+
+
 def test_the_pattern_does_not_depend_on_the_choice_of_cell():
     small, large = RUTILE, RUTILE.copy()
     large.make_supercell([[2, 0, 0], [1, 1, 0], [0, 0, 1]])
@@ -181,6 +187,9 @@ def test_a_wrong_grid_or_profile_is_named(options, message):
         ([5, 5, 5, 90, 90, 90], [0], "atomic number 0"),
         ([5, 5, 5, 90, 90, 90], [150], "atomic number 150"),
         ([5, 5, 5, 90, 90, 90], [], r"m > 0"),
+        ([5, 5, 5, 90, 200, 90], [11], "span no cell"),
+        ([5, 5, 5, 90, 90, 90], [11.7], "not whole numbers"),
+        ([5, 5, 5, 90, 90, 90], ["Na"], "not whole numbers"),
         ([2000, 2000, 2000, 90, 90, 90], [11], "too large"),
     ],
 )

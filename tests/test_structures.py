@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, DummySpecies, Lattice, Structure
 
 from matgan import structures as st_
 from matgan import symmetry
@@ -79,11 +79,11 @@ def test_arrays_on_disk_come_back(tmp_path):
         st_.read_arrays(tmp_path / "s.npz", "0" * 64)
 
 
-def write_jarvis(folder, cartesian=False, split=None):
+def write_jarvis(folder, cartesian=False, split=None, ids=("mp-1", "mp-2", "mp-3")):
     """JARVIS's two files, in the format of its downloads, from the known structures."""
     entries = [
         {
-            "id": f"mp-{i + 1}",
+            "id": ids[i],
             "atoms": {
                 "lattice_mat": structure.lattice.matrix.tolist(),
                 "coords": (structure.cart_coords if cartesian else structure.frac_coords).tolist(),
@@ -95,7 +95,8 @@ def write_jarvis(folder, cartesian=False, split=None):
         }
         for i, (structure, _) in enumerate(KNOWN.values())
     ]
-    split = split or {"train": {"mp-1": -1.0}, "val": {"mp-2": -2.0}, "test": {"mp-3": -3.0}}
+    parts = zip(("train", "val", "test"), ids, strict=True)
+    split = split or {part: {name: -1.0} for part, name in parts}
     paths = [folder / name for name in st_.JARVIS]
     for path, content in zip(paths, (entries, split), strict=True):
         with zipfile.ZipFile(path, "w") as archive:
@@ -122,7 +123,7 @@ def test_a_jarvis_entry_without_its_split_is_named(tmp_path):
 def test_loading_builds_from_jarvis_once(tmp_path, monkeypatch):
     monkeypatch.setenv("MATGAN_DATA", str(tmp_path))
     monkeypatch.setenv("MATGAN_CACHE", str(tmp_path / "cache"))
-    paths = write_jarvis(tmp_path)
+    paths = write_jarvis(tmp_path, ids=("mp-1", "mvc-2", "mp-3"))
     with pytest.raises(SourceCorrupt, match="3 entries, not 69239"):
         st_.load_structures()
     monkeypatch.setattr(st_, "JARVIS_ENTRIES", 3)
@@ -131,6 +132,15 @@ def test_loading_builds_from_jarvis_once(tmp_path, monkeypatch):
         path.unlink()
     again = st_.load_structures()
     pd.testing.assert_frame_equal(first.table, again.table, rtol=1e-6)
+    assert list(again.table["id"]) == ["mp-1", "mvc-2", "mp-3"]
+
+
+def test_a_jarvis_file_without_structures_is_named(tmp_path):
+    paths = write_jarvis(tmp_path)
+    with zipfile.ZipFile(paths[0], "w") as archive:
+        archive.writestr("empty.json", "[]")
+    with pytest.raises(SourceCorrupt, match="holds no structures"):
+        st_.read_jarvis(*paths)
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
@@ -145,7 +155,7 @@ def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_the_real_structures_are_as_described(crystals):
-    """Numbers of shared/data/README.md, found again here."""
+    """The numbers that come with the data, found again here."""
     assert len(crystals) == 51_538
     assert len(crystals.numbers) == 1_467_962
     assert dict(crystals.table["split"].value_counts()) == {
@@ -185,6 +195,12 @@ def test_a_partly_occupied_site_is_named():
     alloy = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
     with pytest.raises(StructureError, match=r"structure 1: the site .*Cu.* is partly occupied"):
         st_.from_pymatgen([NACL, alloy])
+
+
+def test_a_site_without_an_element_is_named():
+    odd = Structure(Lattice.cubic(4), ["Na", DummySpecies("X")], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.raises(StructureError, match=r"structure 0: X0?\+? at .* is no element"):
+        st_.from_pymatgen([odd])
 
 
 def test_files_that_hold_no_structures_are_refused(tmp_path):

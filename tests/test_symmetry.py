@@ -43,6 +43,14 @@ def test_a_grouped_split_keeps_groups_together(keys, seed):
         assert len(set(parts[np.array(keys) == key])) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_large_group_is_trained_on(seed):
+    keys = np.concatenate([np.zeros(300, int), np.arange(1, 701)])
+    parts = symmetry.grouped_split(keys, (0.8, 0, 0.2), seed, largest=0.01)
+    assert (parts[:300] == "train").all()
+    assert np.mean(parts == "test") == pytest.approx(0.2, abs=0.005)
+
+
 def test_a_grouped_split_has_the_asked_for_sizes():
     keys = np.repeat(np.arange(1000), 3)
     parts = pd.Series(symmetry.grouped_split(keys)).value_counts(normalize=True)
