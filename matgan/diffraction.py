@@ -318,7 +318,7 @@ def main(words: list[str] | None = None) -> int:
         "fit": dataclasses.asdict(fit),
         "augmentation": dataclasses.asdict(Augmentation()),
         "structures": len(rows),
-        "command": " ".join(words or sys.argv[1:]),
+        "start": arguments.start.name if arguments.start else None,
         "losses": losses,
     }
     save_classifier(arguments.out / PRETRAINED.name, network.cpu(), facts)
