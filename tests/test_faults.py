@@ -243,7 +243,7 @@ def wait_for(path, process):
 
 def test_two_runs_at_once_on_one_run_directory(tmp_path, project):
     results = project / "runs" / "smoke"
-    first = start(project, "-p", "wait", "60.0")
+    first = start(project, "-p", "wait", "600.0")
     wait_for(results / "pid", first)
     second = run(sys.executable, "-c", RUN, project, "--profile", "smoke")
     assert second.returncode == 2
@@ -251,14 +251,14 @@ def test_two_runs_at_once_on_one_run_directory(tmp_path, project):
         f"Another run is using {results}: wait for it or choose another --run-dir.\n"
     )
     (results / "go").touch()
-    output = first.communicate(timeout=60)[0]
+    output = first.communicate(timeout=600)[0]
     assert first.returncode == 0, output
     assert half_written(results) == []
 
 
 def test_a_run_killed_in_a_notebook_goes_on_and_leaves_no_kernel(project):
     results = project / "runs" / "smoke"
-    killed = start(project, "-p", "wait", "60.0")
+    killed = start(project, "-p", "wait", "600.0")
     wait_for(results / "pid", killed)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
