@@ -237,12 +237,10 @@ def read_arrays(path: Path, sha256: str | None = None) -> Structures:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
+        prefix = "mp-" if arrays["mp_id"].dtype.kind in "iu" else ""  # numbers, or whole ids
         table = pd.DataFrame(
             {
-                "id": [
-                    f"mp-{i}" if np.issubdtype(type(i), np.integer) else str(i)
-                    for i in arrays["mp_id"]
-                ],
+                "id": [f"{prefix}{i}" for i in arrays["mp_id"]],
                 "space_group": arrays["sg"].astype(int),
                 "split": np.array(SPLITS, dtype=object)[arrays["split"]],
                 "e_form": arrays["e_form"].astype(float),
