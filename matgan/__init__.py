@@ -5,7 +5,7 @@ Materials from Generative Adversarial Networks', Symmetry 2020, 12, 1889. Import
 package loads no heavy dependency; each module imports what it needs.
 """
 
-from matgan.elements import ELEMENTS
+from matgan.chemistry.elements import ELEMENTS
 
 __all__ = ["ELEMENTS"]
 __version__ = "0.1.0"

@@ -12,7 +12,8 @@ import signal
 import pytest
 from hypothesis import settings
 
-from matgan import datasets, sources, structures
+from matgan.crystals import structures
+from matgan.data import compounds, sources
 
 # a job in the background of a shell ignores Ctrl-C, and so would what the tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -33,31 +34,31 @@ def _or_skip(load, *args, **options):
 @pytest.fixture(scope="session")
 def oqmd_raw():
     """OQMD as published: formula, target, part."""
-    return _or_skip(datasets.read_oqmd)
+    return _or_skip(compounds.read_oqmd)
 
 
 @pytest.fixture(scope="session")
 def oqmd():
     """Curated OQMD compounds, random split of seed 0."""
-    return _or_skip(datasets.load_oqmd)
+    return _or_skip(compounds.load_oqmd)
 
 
 @pytest.fixture(scope="session")
 def mp_compositions():
     """Distinct Materials Project compositions."""
-    return _or_skip(datasets.load_mp_compositions)
+    return _or_skip(compounds.load_mp_compositions)
 
 
 @pytest.fixture(scope="session")
 def mp_gap():
     """Materials Project band gaps of non-metals."""
-    return _or_skip(datasets.load_mp_gap)
+    return _or_skip(compounds.load_mp_gap)
 
 
 @pytest.fixture(scope="session")
 def supercon():
     """SuperCon, the default subset."""
-    return _or_skip(datasets.load_supercon)
+    return _or_skip(compounds.load_supercon)
 
 
 @pytest.fixture(scope="session")

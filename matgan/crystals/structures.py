@@ -1,0 +1,326 @@
+"""Crystal structures of the Materials Project: arrays, labels, the published split.
+
+51,538 relaxed structures with space group, formation energy and PBE band gap, on the split that
+MEGNet's benchmark uses (60,000 / 5,000 / 4,239 entries, of which these are kept: those whose
+structure is at hand). Geometries are relaxed: cells are about 1% larger than measured ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pooch
+
+from matgan.crystals.symmetry import SYMPREC, find_space_group
+from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable, cache_dir
+from matgan.files import atomic_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pymatgen.core import Structure
+
+SPLITS = ("train", "val", "test")
+MAX_Z = 103  # the heaviest element of any scattering-factor table
+
+FILE, SHA256 = SOURCES["mp_structures"].file, SOURCES["mp_structures"].sha256
+_ARRAYS = ("mp_id", "cell", "natoms", "Z", "frac", "sg", "split", "e_form", "gap")
+# The same entries, structures of 2018 (Chen et al. 2019), and the benchmark's split: no hash of
+# them is published, so what they hold is checked instead.
+JARVIS = {
+    "megnet.json.zip": "https://ndownloader.figshare.com/files/26724977",
+    "megnet_e_form.json.zip": "https://github.com/usnistgov/jarvis_leaderboard/raw/"
+    "57afc55f94c8a6f4562f73a3173968cd4b2f83b1/jarvis_leaderboard/benchmarks/AI/"
+    "SinglePropertyPrediction/megnet_e_form.json.zip",
+}
+JARVIS_ENTRIES = 69_239
+
+
+class StructureError(ValueError):
+    """A structure that cannot be used; names it and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Structures:
+    """Crystal structures, all atoms end to end, and a table with one row for each.
+
+    Attributes
+    ----------
+    cell : (n, 6) float64 array, a, b, c in Å and α, β, γ in degrees
+    first : (n + 1,) int array; the atoms of structure i are first[i] to first[i + 1]
+    numbers : (N,) uint8 array, atomic numbers
+    frac : (N, 3) float64 array, fractional coordinates
+    table : DataFrame of n rows: id, space_group (1 to 230; 0: not found), split, e_form (eV/atom),
+        gap (eV)
+    """
+
+    cell: np.ndarray
+    first: np.ndarray
+    numbers: np.ndarray
+    frac: np.ndarray
+    table: pd.DataFrame
+
+    def __post_init__(self):
+        first, ids = self.first, self.table["id"]
+        if not len(self.cell) == len(first) - 1 == len(self.table):
+            raise StructureError(
+                f"{len(self.cell)} cells, {len(first) - 1} numbers of atoms and "
+                f"{len(self.table)} rows of labels do not fit together"
+            )
+        if not len(self.numbers) == len(self.frac) == first[-1]:
+            raise StructureError(
+                f"{first[-1]} atoms are announced, {len(self.numbers)} atomic numbers and "
+                f"{len(self.frac)} positions are there"
+            )
+        for bad, what in (
+            (~(np.isfinite(self.cell) & (self.cell > 0)).all(1), "a cell that is not positive"),
+            (np.diff(first) < 1, "no atoms"),
+        ):
+            if bad.any():
+                raise StructureError(f"structure {ids.iloc[bad.argmax()]} has {what}")
+        bad = (self.numbers < 1) | (self.numbers > MAX_Z) | ~np.isfinite(self.frac).all(1)
+        if bad.any():
+            atom = int(bad.argmax())
+            row = int(np.searchsorted(first, atom, side="right")) - 1
+            raise StructureError(
+                f"structure {ids.iloc[row]}, atom {atom - first[row]}: atomic number "
+                f"{self.numbers[atom]}, position {self.frac[atom]}; numbers from 1 to {MAX_Z} "
+                "and finite positions are needed"
+            )
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Structure i as (cell (6,), atomic numbers (m,), fractional coordinates (m, 3))."""
+        atoms = slice(self.first[i], self.first[i + 1])
+        return self.cell[i], self.numbers[atoms], self.frac[atoms]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return (self[i] for i in range(len(self)))
+
+    def take(self, rows: np.ndarray) -> Structures:
+        """The structures of these rows (indices or a mask), in this order."""
+        rows = np.arange(len(self))[rows]
+        none = np.arange(0)  # no rows, no atoms
+        atoms = np.concatenate([none, *(np.arange(*self.first[i : i + 2]) for i in rows)])
+        first = np.concatenate([[0], np.cumsum(np.diff(self.first)[rows])])
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return Structures(self.cell[rows], first, self.numbers[atoms], self.frac[atoms], table)
+
+    def structure(self, i: int) -> Structure:
+        """Structure i for pymatgen."""
+        from pymatgen.core import Lattice, Structure
+
+        cell, numbers, frac = self[i]
+        return Structure(Lattice.from_parameters(*cell), numbers.tolist(), frac)
+
+    def fractions(self) -> np.ndarray:
+        """(n, 103) float32 array: share of each element among the atoms, column Z - 1."""
+        rows = np.repeat(np.arange(len(self)), np.diff(self.first))
+        counts = np.zeros((len(self), MAX_Z), dtype=np.float32)
+        np.add.at(counts, (rows, self.numbers.astype(int) - 1), 1)
+        return counts / counts.sum(1, keepdims=True)
+
+    def formulas(self) -> list[str]:
+        """Formula of each cell, such as "Na4Cl4", elements by atomic number."""
+        from pymatgen.core import Element
+
+        symbols = [Element.from_Z(z).symbol for z in range(1, MAX_Z + 1)]
+        found = []
+        for _, numbers, _ in self:
+            counted = zip(*np.unique(numbers, return_counts=True), strict=True)
+            found.append("".join(f"{symbols[z - 1]}{n}" for z, n in counted))
+        return found
+
+
+def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = None) -> Structures:
+    """Structures from pymatgen's, with an optional table of labels (`id` and more).
+
+    Raises
+    ------
+    StructureError
+        A site is shared by several elements, partly empty or holds no element up to 103; names the
+        structure and the site.
+    """
+    structures = list(structures)
+    if table is None:
+        table = pd.DataFrame({"id": [str(i) for i in range(len(structures))]})
+    for name, structure in zip(table["id"], structures, strict=True):
+        if not structure.is_ordered:
+            site = next(s for s in structure if not s.is_ordered)
+            raise StructureError(
+                f"structure {name}: the site {site.species_string} at {site.frac_coords} is "
+                "partly occupied; only ordered structures can be used"
+            )
+        for site in structure:
+            if not 1 <= site.specie.Z <= MAX_Z:
+                raise StructureError(
+                    f"structure {name}: {site.species_string} at {site.frac_coords} is no element "
+                    f"up to atomic number {MAX_Z}"
+                )
+    cells = [[*s.lattice.abc, *s.lattice.angles] for s in structures]
+    sizes = [len(s) for s in structures]
+    numbers = [site.specie.Z for s in structures for site in s]
+    frac = [site.frac_coords for s in structures for site in s]
+    return Structures(
+        np.array(cells, dtype=float).reshape(-1, 6),
+        np.concatenate([[0], np.cumsum(sizes)]).astype(int),
+        np.array(numbers, dtype=np.uint8),
+        np.array(frac, dtype=float).reshape(-1, 3),
+        table.reset_index(drop=True),
+    )
+
+
+# --- where they come from -----------------------------------------------------------------------
+
+
+def load_structures() -> Structures:
+    """The Materials Project structures with labels and the MEGNet split.
+
+    Looked for in the folder `MATGAN_DATA` (mp_structures.npz, else JARVIS's two files), then in
+    the cache; else JARVIS's files are downloaded and their space groups found, once.
+
+    Raises
+    ------
+    SourceUnavailable
+        None of these can be had; says what was tried.
+    SourceCorrupt
+        A file is not what it should be.
+    """
+    folders = [Path(f) for f in (os.environ.get("MATGAN_DATA"), cache_dir()) if f]
+    for folder in folders:
+        if (folder / FILE).is_file():
+            return read_arrays(folder / FILE, SHA256)
+    built = cache_dir() / "jarvis_structures.npz"
+    if built.is_file():
+        return read_arrays(built)
+    megnet, split = (_jarvis(file, folders) for file in JARVIS)
+    structures = read_jarvis(megnet, split)
+    if len(structures) != JARVIS_ENTRIES:
+        raise SourceCorrupt(f"{megnet} holds {len(structures)} entries, not {JARVIS_ENTRIES}")
+    write_arrays(built, structures)
+    return structures
+
+
+def _jarvis(file: str, folders: list[Path]) -> Path:
+    for folder in folders:
+        if (folder / file).is_file():
+            return folder / file
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        return Path(pooch.retrieve(JARVIS[file], known_hash=None, fname=file, path=cache_dir()))
+    except OSError as error:
+        raise SourceUnavailable(
+            f"crystal structures: neither {FILE} is in the folder that MATGAN_DATA names, nor "
+            f"could {file} be had from {JARVIS[file]} ({type(error).__name__})"
+        ) from error
+
+
+def read_arrays(path: Path, sha256: str | None = None) -> Structures:
+    """Structures of an .npz file as `write_arrays` writes it.
+
+    Raises
+    ------
+    SourceCorrupt
+        The hash differs, an array is missing, or the arrays do not fit together.
+    """
+    if sha256 and (found := pooch.file_hash(str(path))) != sha256:
+        raise SourceCorrupt(f"{path} has SHA-256 {found}, expected {sha256}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
+        prefix = "mp-" if arrays["mp_id"].dtype.kind in "iu" else ""  # numbers, or whole ids
+        table = pd.DataFrame(
+            {
+                "id": [f"{prefix}{i}" for i in arrays["mp_id"]],
+                "space_group": arrays["sg"].astype(int),
+                "split": np.array(SPLITS, dtype=object)[arrays["split"]],
+                "e_form": arrays["e_form"].astype(float),
+                "gap": arrays["gap"].astype(float),
+            }
+        )
+        first = np.concatenate([[0], np.cumsum(arrays["natoms"], dtype=int)])
+        cell, frac = arrays["cell"].astype(float), arrays["frac"].astype(float)
+        return Structures(cell, first, arrays["Z"], frac, table)
+    except (KeyError, ValueError, IndexError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceCorrupt(f"{path} holds no structures: {error}") from error
+
+
+def write_arrays(path: Path, structures: Structures) -> None:
+    """Write structures to an .npz file that `read_arrays` reads."""
+    table = structures.table
+    with atomic_file(path) as file:
+        np.savez_compressed(
+            file,
+            mp_id=table["id"].to_numpy(str),
+            cell=structures.cell.astype(np.float32),
+            natoms=np.diff(structures.first).astype(np.uint16),
+            Z=structures.numbers,
+            frac=structures.frac.astype(np.float32),
+            sg=table["space_group"].to_numpy(np.uint8),
+            split=table["split"].map(SPLITS.index).to_numpy(np.uint8),
+            e_form=table["e_form"].to_numpy(np.float32),
+            gap=table["gap"].to_numpy(np.float32),
+        )
+
+
+def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structures:
+    """Structures of JARVIS's "megnet" download and its benchmark's split, space groups found.
+
+    Parameters
+    ----------
+    megnet : zip archive of a JSON list; each entry has id, atoms (lattice_mat in Å, coords,
+        elements, cartesian), e_form (eV/atom) and "gap pbe" (eV)
+    split : zip archive of a JSON object; train, val and test map ids to targets
+    symprec : tolerance of the space groups, Å
+
+    Raises
+    ------
+    SourceCorrupt
+        Not such a file, or an entry without its split; names it.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    entries, parts = _zipped_json(megnet), _zipped_json(split)
+    if not entries:
+        raise SourceCorrupt(f"{megnet} holds no structures")
+    structures, rows = [], []
+    try:
+        part_of = {name: part for part in SPLITS for name in parts[part]}
+        for entry in entries:
+            atoms = entry["atoms"]
+            structure = Structure(
+                Lattice(atoms["lattice_mat"]),
+                atoms["elements"],
+                atoms["coords"],
+                coords_are_cartesian=bool(atoms["cartesian"]),
+            )
+            structures.append(structure)
+            rows.append(
+                {
+                    "id": entry["id"],
+                    "space_group": find_space_group(structure, symprec),
+                    "split": part_of[entry["id"]],
+                    "e_form": float(entry["e_form"]),
+                    "gap": float(entry["gap pbe"]),
+                }
+            )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceCorrupt(f"{megnet}, entry {len(rows)}: {error!r}") from error
+    return from_pymatgen(structures, pd.DataFrame(rows))
+
+
+def _zipped_json(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+            return json.load(file)
+    except (zipfile.BadZipFile, IndexError, ValueError) as error:
+        raise SourceCorrupt(f"{path} is no zipped JSON file: {error}") from error

@@ -1,0 +1,327 @@
+"""The study's data sets: curated, reduced, split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from matgan.chemistry.composition import MAX_COUNT, amounts_matrix, formulas, reduced
+from matgan.chemistry.elements import ELEMENT_INDEX
+from matgan.data.sources import SourceCorrupt, SourceUnavailable, read_csv, sources, wheel_table
+
+__all__ = [
+    "SUPERCON_SUBSETS",
+    "SourceCorrupt",
+    "SourceUnavailable",
+    "curate_oqmd",
+    "load_matbench_gap_folds",
+    "load_mp_compositions",
+    "load_mp_gap",
+    "load_oqmd",
+    "load_supercon",
+    "one_element_apart",
+    "random_split",
+    "read_oqmd",
+    "sources",
+    "superconductor_family",
+]
+
+# --- OQMD ---------------------------------------------------------------------------------------
+
+
+def read_oqmd() -> pd.DataFrame:
+    """The OQMD formation energies as published, not curated.
+
+    Returns
+    -------
+    DataFrame of 341,700 rows: formula, target (formation energy, eV/atom), part (the published
+    split: "train", "val" or "test").
+    """
+    parts = ("train", "val", "test")
+    tables = [wheel_table(f"benchmark_data/OQMD_Formation_Enthalpy/{p}") for p in parts]
+    return pd.concat(
+        [table.assign(part=part) for table, part in zip(tables, parts, strict=True)],
+        ignore_index=True,
+    )
+
+
+def curate_oqmd(
+    raw: pd.DataFrame, max_count: int = MAX_COUNT, n_sigma: float = 5.0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Curation of the OQMD compounds (Hu et al. 2020).
+
+    Parameters
+    ----------
+    raw : DataFrame with formula, target (eV/atom) and any further columns
+    max_count : largest amount of an element in the reduced formula
+    n_sigma : formation energies further than this many standard deviations from the mean go
+
+    Returns
+    -------
+    compounds : DataFrame, formulas reduced, one row each, in the order of `raw`
+    funnel : DataFrame with a row for each step: step, removed, left
+    """
+    steps = [("as published", 0, len(raw))]
+
+    def keep(table: pd.DataFrame, mask: np.ndarray, step: str) -> pd.DataFrame:
+        kept = table[mask]
+        steps.append((step, len(table) - len(kept), len(kept)))
+        return kept
+
+    amounts, bad = amounts_matrix(raw["formula"], on_error="report")
+    good = np.ones(len(raw), dtype=bool)
+    good[bad["row"].to_numpy(dtype=int)] = False
+    table = keep(raw.reset_index(drop=True), good, "not a composition of the 85 elements")
+    counts = reduced(amounts)
+    table = table.assign(formula=formulas(counts), at=np.arange(len(table)))
+    best = table.sort_values("target", kind="stable").drop_duplicates("formula").index
+    table = keep(table, table.index.isin(best), "not the lowest energy of its formula")
+    table = keep(table, (counts[table["at"]] > 0).sum(1) > 1, "a single element")
+    deviation = (table["target"] - table["target"].mean()).abs()
+    within = deviation <= n_sigma * table["target"].std()
+    table = keep(table, within, f"formation energy beyond {n_sigma:g} σ")
+    small = counts[table["at"]].max(1) <= max_count
+    table = keep(table, small, f"an amount above {max_count} in the reduced formula")
+    funnel = pd.DataFrame(steps, columns=["step", "removed", "left"])
+    return table.drop(columns="at").reset_index(drop=True), funnel
+
+
+def load_oqmd(split: str = "random", seed: int = 0, test_fraction: float = 0.1) -> pd.DataFrame:
+    """Curated OQMD compounds with formation energies.
+
+    Parameters
+    ----------
+    split : {"random", "crabnet"}
+        A random split by seed, as in the paper, or the published fixed one (train, val, test).
+    seed : of the random split
+    test_fraction : share of the random test part (the paper: 10%)
+
+    Returns
+    -------
+    DataFrame of 335,833 rows: formula (reduced), target (formation energy, eV/atom), split.
+
+    Raises
+    ------
+    ValueError
+        Unknown split, or a test_fraction that is no share.
+    """
+    if split not in ("random", "crabnet"):
+        raise ValueError(f"split must be 'random' or 'crabnet', not {split!r}")
+    table, _ = curate_oqmd(read_oqmd())
+    parts = table["part"] if split == "crabnet" else random_split(len(table), test_fraction, seed)
+    return table[["formula", "target"]].assign(split=parts)
+
+
+def random_split(n: int, test_fraction: float = 0.1, seed: int = 0) -> np.ndarray:
+    """(n,) array of "train" and "test", the test part drawn at random by seed."""
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must lie between 0 and 1, not {test_fraction}")
+    parts = np.full(n, "train", dtype=object)
+    order = np.random.default_rng(seed).permutation(n)
+    parts[order[: round(n * test_fraction)]] = "test"
+    return parts
+
+
+def one_element_apart(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which compositions become one of the others when a single element is replaced.
+
+    Parameters
+    ----------
+    counts : (n, 85) uint8 array
+    others : (m, 85) uint8 array
+
+    Returns
+    -------
+    (n,) bool array
+        True where some other composition has the same amounts of all elements but one, and a
+        different element with the amount of that one.
+    """
+    known: dict[bytes, set[int]] = {}  # a composition without one element -> the elements there
+    for rest, element in _without_each_element(others):
+        known.setdefault(rest, set()).add(element)
+    found = np.zeros(len(counts), dtype=bool)
+    rows = np.repeat(np.arange(len(counts)), np.count_nonzero(counts, axis=1))
+    for row, (rest, element) in zip(rows, _without_each_element(counts), strict=True):
+        found[row] |= not known.get(rest, {element}) <= {element}
+    return found
+
+
+def _without_each_element(counts: np.ndarray):
+    """(key of the other elements and the amount of this one, this element), row by row."""
+    rows, elements = np.nonzero(counts)
+    left = counts[rows]
+    amounts = left[np.arange(len(rows)), elements]
+    left[np.arange(len(rows)), elements] = 0
+    keys = np.column_stack([left, amounts])
+    return ((key.tobytes(), element) for key, element in zip(keys, elements.tolist(), strict=True))
+
+
+# --- Materials Project --------------------------------------------------------------------------
+
+
+def load_mp_gap(
+    duplicates: str = "median", seed: int = 0, test_fraction: float = 0.1
+) -> pd.DataFrame:
+    """Materials Project band gaps (PBE) of non-metals, one row per formula.
+
+    The table has no energies, so the stable polymorph of a formula cannot be picked.
+
+    Parameters
+    ----------
+    duplicates : {"median", "mean", "min", "max", "drop"}
+        The gap of a formula that several non-metallic entries share; "drop" leaves it out.
+    seed, test_fraction : of the random split
+
+    Returns
+    -------
+    DataFrame: formula (reduced), target (band gap in eV, above 0), split.
+
+    Raises
+    ------
+    ValueError
+        Unknown rule for duplicates.
+    """
+    how = ("median", "mean", "min", "max", "drop")
+    if duplicates not in how:
+        raise ValueError(f"duplicates must be one of {', '.join(how)}, not {duplicates!r}")
+    raw = wheel_table("matbench/mp_gap")
+    raw = raw[raw["target"] > 0]
+    table = raw.assign(formula=formulas(amounts_matrix(raw["formula"]))).groupby(
+        "formula", sort=False
+    )
+    if duplicates == "drop":
+        out = table["target"].mean()[table.size() == 1].reset_index()
+    else:
+        out = table["target"].agg(duplicates).reset_index()
+    return out.assign(split=random_split(len(out), test_fraction, seed))
+
+
+def load_matbench_gap_folds() -> list[pd.DataFrame]:
+    """The five folds of Matbench's Materials Project band gaps, metals included.
+
+    One row for each formula of a fold, so that no formula is in two parts of it, as packed for
+    CrabNet (Wang et al., npj Comput. Mater. 7, 77, 2021).
+
+    Returns
+    -------
+    list of five DataFrames: formula (as published), target (gap in eV, 0 for metals), split
+    ("train", "val" or "test").
+    """
+    parts = ("train", "val", "test")
+    return [
+        pd.concat(
+            [wheel_table(f"matbench_cv/mp_gap/{p}{fold}").assign(split=p) for p in parts],
+            ignore_index=True,
+        )
+        for fold in range(5)
+    ]
+
+
+def load_mp_compositions(seed: int = 0, test_fraction: float = 0.1) -> pd.DataFrame:
+    """Distinct Materials Project compounds for training a second generator.
+
+    At least two elements, amounts up to 8 in the reduced formula, as for OQMD.
+
+    Returns
+    -------
+    DataFrame: formula (reduced), target (lowest formation energy of the formula, eV/atom), split.
+    """
+    table, _ = curate_oqmd(wheel_table("matbench/mp_e_form"), n_sigma=np.inf)
+    return table.assign(split=random_split(len(table), test_fraction, seed))
+
+
+# --- SuperCon -----------------------------------------------------------------------------------
+
+SUPERCON_SUBSETS = {"all": -np.inf, "tc>0": 0.0, "tc>10": 10.0}
+
+_PNICTOGENS_CHALCOGENS = [ELEMENT_INDEX[s] for s in ("P", "As", "Sb", "Bi", "S", "Se", "Te")]
+
+
+def load_supercon(
+    subset: str = "tc>0",
+    split: str = "random",
+    seed: int = 0,
+    test_fraction: float = 0.1,
+) -> pd.DataFrame:
+    """Superconductors with their critical temperature and class.
+
+    Rows whose formula cannot be read (as "Y2C2Br0.5!1.5") or holds an element outside the 85 are
+    left out and listed in `.attrs["dropped"]` as (row, formula, reason).
+
+    Parameters
+    ----------
+    subset : {"tc>0", "tc>10", "all"}
+        "all" includes the rows with Tc = 0, which means that none was reported.
+    split : {"random", "published"}
+        By seed, or the fixed split of the JARVIS leaderboard.
+    seed, test_fraction : of the random split
+
+    Returns
+    -------
+    DataFrame: formula (as published), target (Tc in K), family ("cuprate", "iron-based" or
+    "other"), row (0-based in the source), split. A formula may come several times with different
+    Tc; the random split keeps all its rows on one side.
+
+    Raises
+    ------
+    ValueError
+        Unknown subset or split.
+    SourceUnavailable, SourceCorrupt
+        As `read_csv`; the published split lacks or repeats a row, or names another part.
+    """
+    if subset not in SUPERCON_SUBSETS:
+        raise ValueError(f"subset must be one of {', '.join(SUPERCON_SUBSETS)}, not {subset!r}")
+    if split not in ("random", "published"):
+        raise ValueError(f"split must be 'random' or 'published', not {split!r}")
+    raw = read_csv("supercon", None, {"name": "str", "Tc": "float"})
+    amounts, bad = amounts_matrix(raw["name"], on_error="report")
+    table = raw.drop(index=bad["row"]).rename(columns={"name": "formula", "Tc": "target"})
+    table = table.assign(family=superconductor_family(amounts), row=table.index)
+    fractions = np.round(amounts / amounts.sum(1, keepdims=True), 6)
+    composition = pd.factorize(pd.Series([row.tobytes() for row in fractions]))[0]
+    wanted = (table["target"] > SUPERCON_SUBSETS[subset]).to_numpy()
+    table, composition = table[wanted], pd.factorize(composition[wanted])[0]
+    if split == "published":
+        table = table.assign(split=_published_parts(len(raw))[table["row"]])
+    else:
+        groups = random_split(composition.max() + 1, test_fraction, seed)
+        table = table.assign(split=groups[composition])
+    table = table.reset_index(drop=True)
+    table.attrs["dropped"] = list(bad.itertuples(index=False, name=None))
+    return table
+
+
+def _published_parts(n: int) -> np.ndarray:
+    """(n,) array of "train" and "test", checked: every row of SuperCon stands in the file once."""
+    file = "supercon_split.csv"
+    split = read_csv("supercon_split", None, {"row": "float", "part": "str"})
+    rows = split["row"]
+    if len(repeated := rows[rows.duplicated()]):
+        raise SourceCorrupt(f"{file}: row {repeated.iloc[0]:g} stands there more than once")
+    if lost := set(range(n)) ^ set(rows):
+        raise SourceCorrupt(f"{file}: row {min(lost):g} is missing, or none of the {n}")
+    if not (known := split["part"].isin(("train", "test"))).all():
+        raise SourceCorrupt(f"{file}: part is {split['part'][~known].iloc[0]!r}, not train or test")
+    return split.sort_values("row")["part"].to_numpy()
+
+
+def superconductor_family(amounts: np.ndarray) -> np.ndarray:
+    """Family of each superconductor, by its elements.
+
+    "iron-based": iron with a pnictogen (P, As, Sb, Bi) or a chalcogen other than oxygen (S, Se,
+    Te); "cuprate": copper and oxygen; "other". Where both rules hold (iron pnictides doped with
+    copper, cuprates doped with iron) the more plentiful of iron and copper decides.
+
+    Parameters
+    ----------
+    amounts : (n, 85) array
+
+    Returns
+    -------
+    (n,) array of str
+    """
+    iron, copper, oxygen = (amounts[:, ELEMENT_INDEX[s]] for s in ("Fe", "Cu", "O"))
+    iron_based = (iron > 0) & (amounts[:, _PNICTOGENS_CHALCOGENS] > 0).any(1)
+    cuprate = (copper > 0) & (oxygen > 0)
+    iron_based &= ~cuprate | (iron > copper)
+    return np.select([iron_based, cuprate], ["iron-based", "cuprate"], "other")

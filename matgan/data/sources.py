@@ -1,0 +1,281 @@
+"""Source files of the data: where each comes from, fetched once, verified by SHA-256.
+
+Every file is looked for in the folder `MATGAN_DATA`, then in the cache (`MATGAN_CACHE`, by
+default the user's cache folder), and else downloaded into the cache. Its hash is checked each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import platformdirs
+import pooch
+from filelock import FileLock
+
+log = logging.getLogger(__name__)
+
+
+class SourceUnavailable(RuntimeError):
+    """A source that is neither in MATGAN_DATA nor in the cache and cannot be downloaded now."""
+
+
+class SourceCorrupt(RuntimeError):
+    """A source whose content is not what its SHA-256 or its columns promise."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published file: what it is, where it comes from, how to cite it."""
+
+    name: str
+    file: str
+    sha256: str
+    address: str  # an https address, or "pip:package==version" for a file of the package index
+    licence: str
+    citation: str
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            "crabnet",
+            "crabnet-2.0.8-py3-none-any.whl",
+            "4901565abaa5b4cd1a7841b9de647a3906df21676b226a7abf972d113f92054a",
+            "pip:crabnet==2.0.8",
+            "wheel MIT; OQMD and Materials Project data CC BY 4.0",
+            "OQMD: Saal et al., JOM 65, 1501 (2013), Kirklin et al., npj Comput. Mater. 1, 15010 "
+            "(2015); Materials Project: Jain et al., APL Mater. 1, 011002 (2013); tables as packed "
+            "by Wang et al., npj Comput. Mater. 7, 77 (2021) and Dunn et al., ibid. 6, 138 (2020)",
+        ),
+        Source(
+            "supercon",
+            "supercon.csv",
+            "b34a955cc59f7a1556bc92c4b9db559bfd634c03227b7e95337a2e5d69227dd6",
+            "https://raw.githubusercontent.com/vstanev1/Supercon/"
+            "6e56e577b2239ebb6bebdcaeefc9ba470a3d5ce5/Supercon_data.csv",
+            "NIMS SuperCon, CC BY 4.0",
+            "Stanev et al., npj Comput. Mater. 4, 29 (2018), from NIMS SuperCon",
+        ),
+        Source(
+            "supercon_split",
+            "supercon_split.csv",
+            "703a252389c925e509c222e43eb9b2b420c98dd671ab961aeabacd16c3bcef99",
+            "",  # derived from jarvis_leaderboard's supercon_chem_Tc at 57afc55f: MATGAN_DATA only
+            "NIST, free use",
+            "Choudhary et al., npj Comput. Mater. 10, 93 (2024) (JARVIS-Leaderboard)",
+        ),
+        Source(
+            "mp_structures",
+            "mp_structures.npz",
+            "3444ce3a80255669bcccf9ce4b7fba20b2770d4934302be1df7da367b7b9f933",
+            "",  # derived from two: `crystals.structures` builds the like from JARVIS's downloads
+            "Materials Project, CC BY 4.0; labels and split NIST, free use",
+            "Materials Project: Jain et al., APL Mater. 1, 011002 (2013); structures as packed by "
+            "Coudert (github.com/fxcoudert/topology_databases, commit 9fd8ac74); energies, gaps "
+            "and split: Chen et al., Chem. Mater. 31, 3564 (2019), as in JARVIS-Leaderboard",
+        ),
+        Source(
+            "rruff_measured",
+            "rruff_measured.npz",
+            "dd6eb01901942e1bbe48fec544b7cdc31ffb5f42c0e919b892a753be01a285c0",
+            "",  # derived: MATGAN_DATA only
+            "RRUFF, cite it",
+            "Lafuente et al., in: Highlights in Mineralogical Crystallography (2015); patterns as "
+            "packed in github.com/AGI-init/XRDs, commit 94ab7847",
+        ),
+    )
+}
+
+
+WHEEL_DATA = "crabnet/data/"  # where the crabnet wheel keeps its tables
+
+
+def sources() -> pd.DataFrame:
+    """Provenance of every source: name, file, SHA-256, address, licence, citation."""
+    return pd.DataFrame([asdict(source) for source in SOURCES.values()])
+
+
+def cache_dir() -> Path:
+    """Folder of the downloaded files: `MATGAN_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("MATGAN_CACHE") or platformdirs.user_cache_dir("matgan"))
+
+
+def fetch(name: str) -> Path:
+    """Path of a verified source file, downloaded into the cache where it is not to hand.
+
+    A damaged file in the cache is named in the log and fetched again. A file is downloaded under
+    a temporary name, verified, then renamed; of two processes one downloads and the other waits.
+
+    Raises
+    ------
+    SourceUnavailable
+        The file is nowhere and cannot be downloaded, or the cache folder cannot be written; says
+        why and where to put the file.
+    SourceCorrupt
+        The file in MATGAN_DATA, or a fresh download, has the wrong hash.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"unknown source {name!r}; the sources are {', '.join(SOURCES)}")
+    source = SOURCES[name]
+    folder = os.environ.get("MATGAN_DATA")
+    if folder and (local := Path(folder) / source.file).is_file():
+        found = pooch.file_hash(str(local))
+        if found != source.sha256:
+            raise SourceCorrupt(f"{local} has SHA-256 {found}, expected {source.sha256}")
+        return local
+    cached = cache_dir() / source.file
+    if cached.is_file():
+        if pooch.file_hash(str(cached)) == source.sha256:
+            return cached
+        log.warning("%s is damaged (wrong SHA-256): fetching it again", cached)
+    elif not source.address:
+        raise SourceUnavailable(
+            f"{source.file} has no public address: put it into the folder MATGAN_DATA names"
+        )
+    if not source.address:
+        raise SourceCorrupt(f"{cached} has the wrong SHA-256 and no public address: replace it")
+    _check_writable(cached.parent, source.file)
+    # one process downloads, the others wait for its file; a killed one gives the lock back
+    with FileLock(cached.with_name(f".{source.file}.lock")):
+        if not (cached.is_file() and pooch.file_hash(str(cached)) == source.sha256):
+            _fetch_into(cached, source)
+    return cached
+
+
+def _fetch_into(cached: Path, source: Source) -> None:
+    """Download under a fixed name: what a killed download has left is overwritten, not kept."""
+    part = cached.with_name(f".{source.file}.part")
+    tries = 1 if source.address.startswith("pip:") else 3  # pip tries again by itself
+    try:
+        for left in reversed(range(tries)):
+            try:
+                _download(source.address, part)
+                break
+            except OSError:  # requests' errors are OSErrors too
+                if not left:
+                    raise
+                time.sleep(tries - left)
+        found = pooch.file_hash(str(part))
+        if found != source.sha256:
+            raise SourceCorrupt(
+                f"{source.address} sent a wrong file: {source.file} has SHA-256 {found}, "
+                f"expected {source.sha256}"
+            )
+        os.replace(part, cached)
+    except OSError as error:
+        raise SourceUnavailable(
+            f"{source.file} could not be had from {source.address} ({_reason(error)}); "
+            f"save it as {cached} or in the folder that MATGAN_DATA names"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_writable(folder: Path, file: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"0")  # a full disk still makes empty files
+    except OSError as error:
+        raise SourceUnavailable(
+            f"{file} cannot be stored: the cache folder {folder} cannot be written "
+            f"({_reason(error)}); let MATGAN_CACHE name another folder"
+        ) from error
+
+
+def _download(address: str, target: Path) -> None:
+    if not address.startswith("pip:"):
+        download = pooch.HTTPDownloader(timeout=60, progressbar=sys.stderr.isatty())
+        download(address, str(target), None)
+        return
+    # pip knows the user's index, mirror and proxy; the wheel's Python range is for its code,
+    # which is never run.
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", address.removeprefix("pip:")]
+        command += ["--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
+        command += ["--retries", "2", "--disable-pip-version-check", "--quiet", "--dest", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            # pip repeats the fault of the network many times and ends with a line that hides it
+            fault = re.search(r"\[Errno -?\d+\][^'\")]*", done.stderr)
+            last = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise OSError(f"pip download failed: {fault[0] if fault else last}")
+        target.write_bytes(wheels[0].read_bytes())
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause of an error in one line: requests and urllib3 wrap it several times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return " ".join(str(error).split())[:300]
+
+
+def read_csv(source: str, member: str | None, columns: dict[str, str]) -> pd.DataFrame:
+    """A CSV file with the given columns and types ("str" or "float"), checked row by row.
+
+    Raises
+    ------
+    SourceUnavailable
+        As `fetch`.
+    SourceCorrupt
+        As `fetch`; the member or a column is missing, a row has too many cells or a cell that is
+        empty or no finite number: names the file, the row (0-based) and the column.
+    """
+    path = fetch(source)
+    where = f"{path.name}: {member}" if member else path.name
+    keep = {"keep_default_na": False, "dtype": str}  # "NaN" and "Na" are formulas, not gaps
+    try:
+        if member:  # read in memory, by its own name: nothing of a wheel is ever unpacked
+            with zipfile.ZipFile(path) as wheel, wheel.open(member) as file:
+                table = pd.read_csv(file, **keep)
+        else:
+            table = pd.read_csv(path, **keep)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for labels
+            raise ValueError("rows have more cells than there are column names")
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise SourceCorrupt(f"{where} is no readable table ({_reason(error)})") from error
+    missing = set(columns) - set(table.columns)
+    if missing:
+        raise SourceCorrupt(f"{where} lacks the column(s) {', '.join(sorted(missing))}")
+    table = table[list(columns)]
+    for column, kind in columns.items():
+        cells = table[column]
+        if kind == "float":
+            table = table.assign(**{column: pd.to_numeric(cells, errors="coerce")})
+            bad = ~np.isfinite(table[column])
+        else:
+            bad = cells == ""
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            wanted = "a finite number" if kind == "float" else "a text"
+            raise SourceCorrupt(
+                f"{where}, row {row}: {column} is {cells.iloc[row]!r}, not {wanted}"
+            )
+    return table
+
+
+def wheel_table(member: str) -> pd.DataFrame:
+    """A table of formulas and targets of the crabnet wheel, for example "matbench/mp_gap"."""
+    return read_csv("crabnet", f"{WHEEL_DATA}{member}.csv", {"formula": "str", "target": "float"})
+
+
+def element_table_members() -> list[str]:
+    """Names of the element tables that the crabnet wheel carries (mat2vec, magpie, …)."""
+    folder = re.escape(f"{WHEEL_DATA}element_properties/")
+    with zipfile.ZipFile(fetch("crabnet")) as wheel:
+        return sorted(
+            found[1] for n in wheel.namelist() if (found := re.fullmatch(rf"{folder}(\w+)\.csv", n))
+        )

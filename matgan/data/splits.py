@@ -1,0 +1,153 @@
+"""Splits into training, validation and test rows, and the groups that should stay together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from matgan.chemistry.elements import ELEMENTS
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of one split, each part in random order."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def limited(self, n: int) -> Split:
+        """The same test rows, n of the others; smaller n are subsets of larger ones.
+
+        For learning curves: training and validation rows keep their ratio.
+        """
+        total = len(self.train) + len(self.validation)
+        if not 2 <= n <= total:
+            raise ValueError(f"n must be from 2 to {total}, not {n}")
+        n_validation = min(max(1, round(n * len(self.validation) / total)), n - 1)
+        n_train = min(n - n_validation, len(self.train))
+        return replace(self, train=self.train[:n_train], validation=self.validation[: n - n_train])
+
+
+def random_splits(
+    n: int, repeats: int, seed: int = 0, test: float = 0.1, validation: float = 0.1
+) -> list[Split]:
+    """Random splits of n rows, as in the paper (Hu et al. 2020: 10% to test).
+
+    Parameters
+    ----------
+    n, repeats : int
+    seed : repeat r depends on seed and r only
+    test : share of all rows
+    validation : share of the rows that are not for testing
+
+    Notes
+    -----
+    Rows with one formula may fall on both sides: for such data use `grouped_splits` with
+    `compositions`.
+    """
+    return grouped_splits(np.arange(n), repeats, seed, test, validation)
+
+
+def grouped_splits(
+    groups: ArrayLike, repeats: int, seed: int = 0, test: float = 0.1, validation: float = 0.1
+) -> list[Split]:
+    """Splits that keep groups whole: no group has rows in more than one part.
+
+    Parameters
+    ----------
+    groups : (n,) labels of any kind, such as `chemical_systems`
+    repeats, seed, test, validation : as `random_splits`
+
+    Notes
+    -----
+    Groups in random order go to the test part until it holds its share of the rows, then to the
+    validation part, so that either may exceed its share by less than one group.
+
+    Raises
+    ------
+    ValueError
+        The groups are too few or too unequal: a part would stay empty.
+    """
+    for name, share in (("test", test), ("validation", validation)):
+        if not 0 < share < 1:
+            raise ValueError(f"{name} must lie between 0 and 1, not {share}")
+    codes = pd.factorize(np.asarray(groups))[0]
+    sizes = np.bincount(codes)
+    splits = []
+    for repeat in range(repeats):
+        random = np.random.default_rng([seed, repeat])
+        order = random.permutation(len(sizes))
+        before = np.cumsum(sizes[order]) - sizes[order]  # rows in the groups drawn earlier
+        n_test = round(test * len(codes))
+        n_held = n_test + round(validation * (len(codes) - n_test))
+        part_of_group = np.empty(len(sizes), dtype=int)
+        part_of_group[order] = np.where(before < n_test, 2, np.where(before < n_held, 1, 0))
+        rows = random.permutation(len(codes))
+        part = part_of_group[codes[rows]]
+        split = Split(*(rows[part == p] for p in (0, 1, 2)))
+        if not (len(split.train) and len(split.validation) and len(split.test)):
+            raise ValueError(
+                f"repeat {repeat} leaves a part empty: {len(sizes)} groups, "
+                f"the largest of {sizes.max()} of {len(codes)} rows"
+            )
+        splits.append(split)
+    return splits
+
+
+def published_split(parts: Sequence[str], seed: int = 0, validation: float = 0.1) -> Split:
+    """A split given row by row as "train", "val" and "test".
+
+    Without "val" rows, that share of the training rows is drawn at random for validation.
+    """
+    parts = np.asarray(parts)
+    if unknown := set(parts.tolist()) - {"train", "val", "test"}:
+        raise ValueError(f"parts must be 'train', 'val' or 'test', not {sorted(unknown)[0]!r}")
+    random = np.random.default_rng(seed)
+    train, held, test = (
+        random.permutation(np.flatnonzero(parts == p)) for p in ("train", "val", "test")
+    )
+    if not len(held):
+        n = max(1, round(len(train) * validation))
+        held, train = train[:n], train[n:]
+    return Split(train, held, test)
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def chemical_systems(amounts: np.ndarray) -> np.ndarray:
+    """Chemical system of each composition: (n, 85) amounts to (n,) str such as "As-Fe-K"."""
+    symbols = np.array(ELEMENTS)
+    return np.array(["-".join(sorted(symbols[row])) for row in amounts > 0], dtype=object)
+
+
+def compositions(amounts: np.ndarray, digits: int = 6) -> np.ndarray:
+    """Number of each composition, (n, 85) amounts to (n,) int: equal where all fractions are.
+
+    FeO, Fe2O2 and Fe0.5O0.5 get the same number. Fractions are rounded to `digits`.
+    """
+    fractions = np.round(amounts / amounts.sum(axis=1, keepdims=True), digits)
+    return pd.factorize(pd.Series([row.tobytes() for row in fractions]))[0]
+
+
+def near_duplicate_families(amounts: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
+    """Family of near-duplicates of each composition: (n, 85) amounts to (n,) int.
+
+    Two compositions are near-duplicates where no element's atomic fraction differs by more than
+    `tolerance`, be the element in both or in one of them: YBa2Cu3O7 and YBa2Cu2.9Zn0.1O7 are
+    (0.1 of 13 atoms), La2CuO4 and La1.85Sr0.15CuO4 are not (0.15 of 7). A family is what a chain
+    of near-duplicates connects (single linkage), so that a doping series in small steps is one
+    family however far its ends are apart.
+    """
+    fractions = amounts / amounts.sum(axis=1, keepdims=True)
+    pairs = cKDTree(fractions).query_pairs(tolerance + 1e-9, p=np.inf, output_type="ndarray")
+    edges = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(amounts),) * 2)
+    return connected_components(edges, directed=False)[1]

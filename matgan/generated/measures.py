@@ -1,0 +1,368 @@
+"""How good generated compositions are: the measures of the field, on counts (n, 85).
+
+A divergence or an AUC is no grade by itself: real compositions that were held out have one too,
+and it depends on how many there are. Compare with theirs, and with those of `generated.controls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.sparse import csr_array
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from matgan.chemistry.composition import reduced, whole_counts
+from matgan.chemistry.elements import N_ELEMENTS
+from matgan.chemistry.metallicity import all_metal
+from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
+from matgan.learning.statistics import holm
+
+# what the trees of the two-sample test see -> argument of `two_sample_auc`
+AUC_SEEN = {"counts": False, "counts and stoichiometry": True}
+
+_LARGEST_COUNT = 255  # of what is compared; generators and curated data stay at 8 and below
+
+
+def keys(counts: np.ndarray) -> np.ndarray:
+    """One value for each composition, equal where the reduced counts are: (n,) array of bytes.
+
+    Keys are returned as they are: whoever compares with many known compositions again and again
+    computes theirs once and hands them to `novelty`, `recovery` or `evaluate`.
+
+    Raises
+    ------
+    CompositionError
+        Wrong width, NaN, or an amount that is no whole number from 0 to 255; names the row.
+    """
+    counts = np.asarray(counts)
+    if counts.dtype.kind == "S":
+        return counts
+    whole = reduced(whole_counts(counts, _LARGEST_COUNT))
+    return np.ascontiguousarray(whole).view(f"S{N_ELEMENTS}").ravel()
+
+
+def among(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which compositions are among the known ones: (n,) bool. Both are counts or `keys`."""
+    distinct, place = np.unique(keys(counts), return_inverse=True)
+    known = keys(known)
+    found = np.zeros(len(distinct), dtype=bool)
+    if len(distinct):
+        # np.isin would sort the known ones, which are many
+        at = np.searchsorted(distinct, known).clip(max=len(distinct) - 1)
+        found[at[distinct[at] == known]] = True
+    return found[place]
+
+
+def uniqueness(counts: np.ndarray) -> float:
+    """Share of distinct compositions (Dan et al., npj Comput. Mater. 2020, 6, 84). Falls with n."""
+    return len(np.unique(keys(counts))) / len(counts)
+
+
+def novelty(counts: np.ndarray, known: np.ndarray) -> float:
+    """Share of the distinct compositions that are not among the known ones (Dan et al. 2020)."""
+    distinct = np.unique(keys(counts))
+    return float((~among(distinct, known)).mean())
+
+
+def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> list[float]:
+    """Share of held-out compounds found among the first samples (Dan et al. 2020).
+
+    Parameters
+    ----------
+    counts : (n, 85), samples in the order in which they were drawn
+    held_out : (m, 85), compounds that were not trained on
+    sizes : numbers of samples, at most n
+
+    Returns
+    -------
+    list of float, one for each size
+
+    Raises
+    ------
+    ValueError
+        A size above n.
+    """
+    if max(sizes) > len(counts):
+        raise ValueError(f"there are {len(counts)} samples, but sizes go to {max(sizes)}")
+    wanted = np.unique(keys(held_out))
+    drawn, first = np.unique(keys(counts), return_index=True)
+    found = first[among(drawn, wanted)]
+    return [float((found < size).sum() / len(wanted)) for size in sizes]
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """Jensen-Shannon divergence of two histograms in bits: 0 (equal) to 1 (disjoint).
+
+    Lin, IEEE Trans. Inf. Theory 1991, 37, 145. The histograms need not be normalised.
+    """
+    p, q = p / p.sum(), q / q.sum()
+    mean = (p + q) / 2
+    return float(stats.entropy(p, mean, base=2) + stats.entropy(q, mean, base=2)) / 2
+
+
+def element_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+    """Jensen-Shannon divergence of how often each element occurs, in bits."""
+    return jensen_shannon((counts > 0).sum(axis=0), (real > 0).sum(axis=0))
+
+
+def stoichiometry_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+    """Jensen-Shannon divergence of how often each stoichiometry (A, AB, AB2, AB2C, …) occurs."""
+    patterns = [keys(np.sort(part, axis=1)) for part in (counts, real)]
+    _, pattern = np.unique(np.concatenate(patterns), return_inverse=True)
+    ours, theirs = pattern[: len(counts)], pattern[len(counts) :]
+    n = pattern.max() + 1
+    return jensen_shannon(np.bincount(ours, minlength=n), np.bincount(theirs, minlength=n))
+
+
+def element_pairs(counts: np.ndarray) -> np.ndarray:
+    """How many compositions hold both elements of a pair: (85, 85) int, the diagonal zero."""
+    present = csr_array(np.asarray(counts) > 0, dtype=np.int64)
+    together = (present.T @ present).toarray()
+    np.fill_diagonal(together, 0)
+    return together
+
+
+def pair_enrichment(
+    counts: np.ndarray, groups: Sequence[np.ndarray], least: float = 5.0
+) -> np.ndarray:
+    """How much more often than by chance elements of two groups occur together: log2, (g, g).
+
+    By chance every element keeps the number of its pairs and meets the others in proportion to
+    theirs. One pair is added to the observed and to the expected number.
+
+    Parameters
+    ----------
+    counts : (n, 85)
+    groups : g arrays of element indices
+    least : NaN where fewer pairs than this are expected, as in a group of one element with itself
+    """
+    together = element_pairs(counts).astype(float)
+    partners = together.sum(axis=1)
+    expected = np.outer(partners, partners)
+    np.fill_diagonal(expected, 0)
+    expected *= together.sum() / max(expected.sum(), 1)
+    member = np.zeros((N_ELEMENTS, len(groups)))
+    for column, group in enumerate(groups):
+        member[group, column] = 1
+    together, expected = member.T @ together @ member, member.T @ expected @ member
+    return np.where(expected < least, np.nan, np.log2((together + 1) / (expected + 1)))
+
+
+def pair_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+    """Jensen-Shannon divergence of how often each pair of elements occurs together, in bits."""
+    upper = np.triu_indices(N_ELEMENTS, 1)
+    return jensen_shannon(element_pairs(counts)[upper], element_pairs(real)[upper])
+
+
+def two_sample_auc(
+    counts: np.ndarray,
+    real: np.ndarray,
+    seed: int = 0,
+    n: int = 8000,
+    folds: int = 5,
+    stoichiometry: bool = True,
+) -> float:
+    """How well a classifier tells generated from real compositions: 0.5 not at all, 1 always.
+
+    Classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017), with the area under the ROC curve
+    in place of the accuracy. Gradient-boosted trees, scored by cross-validation.
+
+    Parameters
+    ----------
+    counts, real : (·, 85)
+    seed : of the choice of compositions, the folds and the trees
+    n : compositions taken of each, less where there are less
+    folds : of the cross-validation
+    stoichiometry : the trees see more than the counts of the 85 elements: the number of elements
+        and of atoms, and the counts in falling order. A stoichiometry that real compounds do not
+        have (A5B7C) is hard to notice one element at a time, so this test is the stricter one.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two compositions of each kind for a fold.
+    """
+    rng = np.random.default_rng(seed)
+    n = min(n, len(counts), len(real))
+    if n < 2 * folds:
+        raise ValueError(f"a two-sample test needs {2 * folds} compositions of each kind, not {n}")
+    parts = [np.asarray(part)[rng.choice(len(part), n, replace=False)] for part in (counts, real)]
+    X, y = whole_counts(np.concatenate(parts), _LARGEST_COUNT), np.repeat([0, 1], n)
+    if stoichiometry:
+        falling = -np.sort(-X.astype(int), axis=1)[:, :8]
+        X = np.column_stack([X, (X > 0).sum(axis=1), X.sum(axis=1), falling])
+    score = np.empty(2 * n)
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(X, y):
+        # counts have few values: 64 bins hold them all, and save a quarter of the time of 255
+        trees = HistGradientBoostingClassifier(max_bins=64, random_state=seed)
+        trees.fit(X[train], y[train])
+        score[test] = trees.predict_proba(X[test])[:, 1]
+    return float(roc_auc_score(y, score))
+
+
+def energy_distance(generated: np.ndarray, real: np.ndarray) -> float:
+    """Wasserstein distance between two samples of predicted formation energies, in their unit.
+
+    The measure 'd_E' of Xie et al. (CDVAE, ICLR 2022), with energies of compositions in place of
+    densities or energies of structures; both must come from the same model.
+    """
+    return float(stats.wasserstein_distance(generated, real))
+
+
+def validity_rates(counts: np.ndarray, oxidation_states: object = "smact14") -> dict[str, float]:
+    """Shares of neutral and of balanced compositions, of all and of those that hold a non-metal.
+
+    "balanced" means neutral and balanced. No exception is made for alloys (see
+    `matgan.chemistry.validity.charge_neutral`). A share of nothing is NaN.
+    """
+    neutral = charge_neutral(counts, oxidation_states)
+    balanced = electronegativity_balanced(counts, oxidation_states)
+    mixed = ~all_metal(counts)
+    return {
+        "neutral": _mean(neutral),
+        "balanced": _mean(balanced),
+        "not all metal": _mean(mixed),
+        "neutral, not all metal": _mean(neutral[mixed]),
+        "balanced, not all metal": _mean(balanced[mixed]),
+    }
+
+
+def _mean(flags: np.ndarray) -> float:
+    return float(flags.mean()) if len(flags) else float("nan")
+
+
+def evaluate(
+    counts: np.ndarray,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    seed: int = 0,
+    known: np.ndarray | None = None,
+    n_raw: int | None = None,
+    sizes: Sequence[int] = (1_000, 10_000, 100_000),
+    oxidation_states: object = "smact14",
+    auc_samples: int = 8000,
+    auc_folds: int = 5,
+) -> dict[str, float]:
+    """All measures of one sample.
+
+    Parameters
+    ----------
+    counts : (n, 85), generated compositions, each with at least two elements, as drawn
+    train : (m, 85), what the generator was trained on; or its `keys`
+    held_out : (l, 85), real compositions that it was not trained on
+    seed : of the two-sample test
+    known : (k, 85), all compounds that are known, or their `keys`; novelty against them too
+    n_raw : how many samples were drawn to get these n, if some decoded to nothing
+    sizes : numbers of samples at which the recovery is taken; those above n are left out
+    oxidation_states : as in `matgan.chemistry.validity.charge_neutral`
+    auc_samples, auc_folds : n and folds of `two_sample_auc`
+
+    Returns
+    -------
+    dict from measure to value, NaN where a sample is too small for it
+    """
+    n = len(counts)
+    out = {"decodable": n / (n if n_raw is None else n_raw) if n or n_raw else float("nan")}
+    out |= validity_rates(counts, oxidation_states)
+    nothing = float("nan")
+    out["unique"] = uniqueness(counts) if n else nothing
+    out["novel"] = novelty(counts, train) if n else nothing
+    if known is not None:
+        out["novel, all known"] = novelty(counts, known) if n else nothing
+    if enough := [size for size in sizes if size <= n]:
+        shares = recovery(counts, held_out, enough)
+        out |= {f"recovered in {s:,}": share for s, share in zip(enough, shares, strict=True)}
+    for name, divergence in {
+        "element divergence (bits)": element_divergence,
+        "stoichiometry divergence (bits)": stoichiometry_divergence,
+        "element-pair divergence (bits)": pair_divergence,
+    }.items():
+        out[name] = divergence(counts, held_out) if n else nothing
+    for seen, stoichiometry in AUC_SEEN.items():
+        test = (seed, auc_samples, auc_folds, stoichiometry)
+        auc = two_sample_auc(counts, held_out, *test) if n >= 100 else nothing
+        out[f"two-sample AUC ({seen})"] = auc
+    return out
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and Student's t confidence interval of a measure over seeds: (mean, low, high).
+
+    One value has no interval: low and high are NaN then.
+    """
+    values = np.asarray(values, dtype=float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return mean, mean - half, mean + half
+
+
+def over_seeds(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Mean and interval of each data set, measure and model, in the order of the table.
+
+    Where a model was trained several times, the samples of one network are averaged first, and the
+    interval is that over the networks: samples of one network say nothing about another training.
+
+    Parameters
+    ----------
+    table : columns data, measure, model, weights, seed, value; rows without a value are left out.
+        "weights" names the network that drew a sample, "" where there is none.
+    level : of the interval, see `interval`
+
+    Returns
+    -------
+    DataFrame with the columns data, measure, model, mean, low, high, interval over ("networks" or
+    "samples") and n, how many of these there are
+    """
+    groups = table.dropna(subset="value").groupby(["data", "measure", "model"], sort=False)
+    rows = []
+    for names, part in groups:
+        values, over = _independent(part)
+        rows.append((*names, *interval(values, level), over, len(values)))
+    columns = ["data", "measure", "model", "mean", "low", "high", "interval over", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _independent(part: pd.DataFrame) -> tuple[pd.Series, str]:
+    """Values of one model that count as independent, and over what: networks or samples."""
+    networks = part.groupby("weights", dropna=False)["value"].mean()
+    return (networks, "networks") if len(networks) > 1 else (part["value"], "samples")
+
+
+def differences(table: pd.DataFrame, model: str, others: Sequence[str]) -> pd.DataFrame:
+    """Is one model better or worse than others, or only by chance? Welch's t-test over seeds.
+
+    Biometrika 1947, 34, 28: the two sets of values may vary unequally. p values by Holm over the
+    others of one data set and measure.
+
+    Parameters
+    ----------
+    table : as for `over_seeds`
+    model, others : models of the table; left out are those that are not in it, or only once
+
+    Returns
+    -------
+    DataFrame: data, measure, other, difference (mean of the model minus that of the other), p_holm
+    """
+    rows = []
+    for names, part in table.dropna(subset="value").groupby(["data", "measure"], sort=False):
+        values = {name: _independent(of)[0] for name, of in part.groupby("model")}
+        values = {name: some for name, some in values.items() if len(some) > 1}
+        found = [other for other in others if other in values] if model in values else []
+        p = [_welch(values[model], values[other]) for other in found]
+        for other, adjusted in zip(found, holm(p), strict=True):
+            rows.append((*names, other, values[model].mean() - values[other].mean(), adjusted))
+    return pd.DataFrame(rows, columns=["data", "measure", "other", "difference", "p_holm"])
+
+
+def _welch(a: pd.Series, b: pd.Series) -> float:
+    if np.ptp(a) == 0 and np.ptp(b) == 0:  # no spread, where the t-test divides by zero
+        return float(a.iloc[0] == b.iloc[0])
+    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)

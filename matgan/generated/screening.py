@@ -1,0 +1,255 @@
+"""Screening of generated compositions: predict a property with its uncertainty, and rank.
+
+The paper proposes this as the use of its generator. What it can't tell: a composition with a low
+formation energy need not be stable, since its competitors may lie lower still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.base import RegressorMixin, TransformerMixin, clone
+from sklearn.ensemble import RandomForestRegressor
+
+from matgan.chemistry.composition import amounts_matrix, formulas
+from matgan.chemistry.validity import electronegativity_balanced
+from matgan.generated.measures import among, keys
+from matgan.learning.regressor import FullyConnectedRegressor
+from matgan.representation.benchmark import feature_sets
+
+FOREST = "Magpie, random forest"  # a row of notebook 4 that is no feature set of the network
+WITHOUT_NOTEBOOK_4 = "one-hot fractions"  # features where nothing says which are best
+
+_TREES, _TREE_ROWS = 30, 5000  # of each forest, and what each tree sees; as in notebook 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Features and an unfitted regressor, and why these."""
+
+    features: str
+    transformer: TransformerMixin
+    model: RegressorMixin
+    reason: str
+
+
+def best_regressor(
+    scores: pd.DataFrame | None,
+    searches: pd.DataFrame | None,
+    dataset: str,
+    model: FullyConnectedRegressor,
+    split: str = "by chemical system",
+) -> Choice:
+    """The features and the regressor with the lowest mean absolute error in notebook 4.
+
+    Counted are those that can be fitted anew: the feature sets of the network, and the random
+    forest. The look-up of the nearest compositions is not among them, since an ensemble of it would
+    have no spread.
+
+    Parameters
+    ----------
+    scores, searches : tables table4 and table4_search of notebook 4; None where it has not run
+    dataset : as in these tables
+    model : unfitted; its epochs, batch size and random state are kept, its scaling and learning
+        rate replaced by those that notebook 4 chose
+    split : whose errors decide. Most new compositions are of new chemical systems.
+    """
+    makers = feature_sets(model.random_state)
+    if scores is not None:
+        part = scores[(scores["dataset"] == dataset) & (scores["split"] == split)]
+        mae = part.groupby("features", sort=False)["mae"].mean().dropna()
+        mae = mae[[name in makers or name == FOREST for name in mae.index]]
+    if scores is None or mae.empty:
+        reason = f"not chosen: notebook 4 has not run here on {dataset}"
+        transformer = makers[WITHOUT_NOTEBOOK_4]()
+        return Choice(WITHOUT_NOTEBOOK_4, transformer, clone(model), reason)
+    best = str(mae.idxmin())
+    reason = f"lowest error of {len(mae)} in notebook 4, {mae.min():.3g} ({dataset}, {split})"
+    if best == FOREST:
+        forest = RandomForestRegressor(_TREES, max_features=1 / 3, random_state=model.random_state)
+        return Choice(best, makers["Magpie"](), forest, reason)
+    fitted = clone(model)
+    if searches is not None:
+        rows = searches[(searches["dataset"] == dataset) & (searches["features"] == best)]
+        for row in rows[rows["chosen"]].to_dict("records")[:1]:
+            scaling = row["input_scaling"] if isinstance(row["input_scaling"], str) else None
+            fitted.set_params(input_scaling=scaling, learning_rate=row["learning_rate"])
+    return Choice(best, makers[best](), fitted, reason)
+
+
+@dataclass
+class Ensemble:
+    """Regressors that differ in their random state and in the compounds they learned from.
+
+    Their spread tells where they disagree (Lakshminarayanan et al., NeurIPS 2017), in no unit that
+    could be read as an error until `calibrate` sets one.
+
+    Attributes
+    ----------
+    members : regressors fitted to features (n, d)
+    transformer : makes the features of n formulas
+    factor : half width of an interval over the spread; NaN until calibrated
+    floor : added to the spread, so that members that agree by chance promise no certainty; the
+        median spread, once calibrated
+    """
+
+    members: Sequence[RegressorMixin]
+    transformer: TransformerMixin
+    factor: float = float("nan")
+    floor: float = 0.0
+
+    def predict(self, compounds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and half width of the interval for each of n formulas: (n,), (n,)."""
+        mean, spread = self._mean_and_spread(compounds)
+        return mean, self.factor * (spread + self.floor)
+
+    def calibrate(self, compounds: Sequence[str], targets: np.ndarray, level: float = 0.9) -> None:
+        """Set `factor`, so that a share `level` of these intervals hold the target.
+
+        Locally weighted split conformal prediction (Lei et al., J. Am. Stat. Assoc. 2018, 113,
+        1094): the share holds for other compositions drawn like these, and for no others.
+
+        Parameters
+        ----------
+        compounds, targets : n formulas and (n,), not trained on
+        level : of the intervals
+
+        Raises
+        ------
+        ValueError
+            Too few compositions for the level.
+        """
+        mean, spread = self._mean_and_spread(compounds)
+        self.floor = float(np.median(spread))
+        rank = int(np.ceil((len(targets) + 1) * level))
+        if rank > len(targets):
+            raise ValueError(f"{len(targets)} compositions are too few for the level {level}")
+        ratio = np.sort(np.abs(targets - mean) / (spread + self.floor))
+        self.factor = float(ratio[rank - 1])
+
+    def _mean_and_spread(self, compounds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        if not len(compounds):  # which regressors refuse
+            return np.zeros(0), np.zeros(0)
+        X = self.transformer.transform(compounds)
+        predicted = np.stack([member.predict(X) for member in self.members])
+        return predicted.mean(axis=0), predicted.std(axis=0)
+
+
+def fit_ensemble(
+    choice: Choice,
+    compounds: Sequence[str],
+    targets: np.ndarray,
+    n_members: int = 4,
+    n_rows: int = 0,
+) -> Ensemble:
+    """Fit copies of a regressor with the random states s, s + 1, …
+
+    Parameters
+    ----------
+    choice : its regressor has an integer random_state s
+    compounds, targets : n formulas and (n,)
+    n_members : at least two
+    n_rows : compounds that each member learns from, its own choice of them; 0: two thirds
+
+    Raises
+    ------
+    ValueError
+        Fewer than two members.
+    """
+    if n_members < 2:
+        raise ValueError(f"an ensemble has two members or more, not {n_members}")
+    compounds, targets = np.asarray(compounds, dtype=object), np.asarray(targets, dtype=float)
+    transformer, members = choice.transformer.fit(compounds), []
+    first, n_rows = choice.model.random_state, n_rows or max(1, 2 * len(targets) // 3)
+    for seed in range(first, first + n_members):
+        rows = np.random.default_rng(seed).permutation(len(targets))[:n_rows]
+        member = clone(choice.model).set_params(random_state=seed)
+        if isinstance(member, RandomForestRegressor):
+            member.set_params(max_samples=min(len(rows), _TREE_ROWS))
+        members.append(member.fit(transformer.transform(compounds[rows]), targets[rows]))
+    return Ensemble(members, transformer)
+
+
+def new_compositions(counts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct compositions that are not among the known ones, those drawn most often first.
+
+    Parameters
+    ----------
+    counts : (n, 85), generated compositions as drawn
+    known : (k, 85), or their `matgan.generated.measures.keys`
+
+    Returns
+    -------
+    distinct : (m, 85)
+    drawn : (m,) int, how often
+    """
+    _, first, drawn = np.unique(keys(counts), return_index=True, return_counts=True)
+    new = ~among(counts[first], known)
+    first, drawn = first[new], drawn[new]
+    order = np.lexsort([first, -drawn])
+    return counts[first[order]], drawn[order]
+
+
+def screen(
+    counts: np.ndarray, known: np.ndarray, ensemble: Ensemble, highest: bool = False
+) -> pd.DataFrame:
+    """The new compositions that are neutral and balanced, those sure to be low (or high) first.
+
+    Parameters
+    ----------
+    counts, known : as in `new_compositions`
+    ensemble : calibrated
+    highest : high values are wanted, not low ones
+
+    Returns
+    -------
+    DataFrame: formula, times drawn, predicted, low and high end of the interval; sorted by the
+    end on the unwanted side, so that a good prediction counts for little where the ensemble is
+    unsure
+    """
+    distinct, drawn = new_compositions(counts, known)
+    valid = electronegativity_balanced(distinct)
+    names = formulas(distinct[valid])
+    mean, half = ensemble.predict(names)
+    table = pd.DataFrame(
+        {
+            "formula": names,
+            "times drawn": drawn[valid],
+            "predicted": mean,
+            "low": mean - half,
+            "high": mean + half,
+        }
+    )
+    if highest:
+        return table.sort_values(["low", "formula"], ascending=[False, True], ignore_index=True)
+    return table.sort_values(["high", "formula"], ignore_index=True)
+
+
+def nearest_known(compounds: Sequence[str], known: pd.DataFrame) -> pd.DataFrame:
+    """The known compound whose composition is nearest to each of some others.
+
+    Parameters
+    ----------
+    compounds : n formulas
+    known : formula, target
+
+    Returns
+    -------
+    DataFrame: nearest (formula), its target, distance Σ|x_e - x'_e| of the atomic fractions x,
+    from 0 to 2; n rows
+    """
+    theirs, at, distance = _fractions(known["formula"]), [], []
+    for ours in _fractions(compounds):
+        apart = np.abs(theirs - ours).sum(axis=1)
+        at.append(int(apart.argmin()))
+        distance.append(apart[at[-1]])
+    table = known.iloc[at][["formula", "target"]].reset_index(drop=True)
+    return table.rename(columns={"formula": "nearest"}).assign(distance=distance)
+
+
+def _fractions(compounds: Sequence[str]) -> np.ndarray:
+    amounts = amounts_matrix(list(compounds))
+    return amounts / amounts.sum(axis=1, keepdims=True)

@@ -1,0 +1,134 @@
+"""Equal care for every feature set: the same splits, the same small search, the same scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from sklearn.base import RegressorMixin, clone
+
+from matgan.data.splits import Split
+from matgan.learning.metrics import scores
+from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
+from matgan.learning.statistics import METRICS
+
+# The settings that `search` tries for each feature set, on validation rows only.
+GRID: dict[str, Sequence] = {
+    "input_scaling": (None, "standard", "max-abs", "common"),
+    "learning_rate": (3e-4, 1e-3, 3e-3),
+    "epochs": (100,),
+}
+
+
+def evaluate(
+    X: np.ndarray,
+    y: np.ndarray,
+    splits: Sequence[Split],
+    model: RegressorMixin,
+    *,
+    dataset: str,
+    features: str,
+    split: str,
+    watch_test: bool = False,
+) -> pd.DataFrame:
+    """Scores of one feature set on repeated splits.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n,) array
+    splits : one for each repeat
+    model : unfitted regressor
+        A `FullyConnectedRegressor` trains on the training rows and chooses its epoch on the
+        validation rows; any other regressor of scikit-learn trains on both.
+    dataset, features, split : names for the table; `split` says what kept rows apart
+    watch_test : bool
+        Also report the best test scores that any epoch reached (best_mae, best_rmse, best_r2):
+        what a study would print that chooses its epoch by the test part. Nothing depends on them.
+
+    Returns
+    -------
+    DataFrame, a row for each repeat: dataset, features, split, repeat, n_train (rows that are not
+    for testing), n_test, mae, rmse, r2.
+    """
+    rows = [
+        {
+            "dataset": dataset,
+            "features": features,
+            "split": split,
+            "repeat": repeat,
+            "n_train": len(part.train) + len(part.validation),
+            "n_test": len(part.test),
+        }
+        for repeat, part in enumerate(splits)
+    ]
+    models = fit_splits(X, y, splits, model, watch_test)
+    for row, part, fitted in zip(rows, splits, models, strict=True):
+        row |= scores(y[part.test], fitted.predict(X[part.test]))
+        if watch_test:
+            for metric in METRICS:
+                seen = fitted.history_[f"watched_{metric}"]
+                row[f"best_{metric}"] = seen.max() if metric == "r2" else seen.min()
+    return pd.DataFrame(rows)
+
+
+def fit_splits(
+    X: np.ndarray,
+    y: np.ndarray,
+    splits: Sequence[Split],
+    model: RegressorMixin,
+    watch_test: bool = False,
+) -> list[RegressorMixin]:
+    """The fitted regressors behind `evaluate`, one for each split: for parity plots, residuals."""
+    if isinstance(model, FullyConnectedRegressor):
+        train, validation, test = zip(
+            *((s.train, s.validation, s.test) for s in splits), strict=True
+        )
+        return fit_repeats(model, X, y, train, validation, test if watch_test else None)
+    if watch_test:
+        raise ValueError(f"{type(model).__name__} has no epochs to watch")
+    known = [np.concatenate([s.train, s.validation]) for s in splits]
+    return [clone(model).fit(X[rows], y[rows]) for rows in known]
+
+
+def search(
+    X: np.ndarray,
+    y: np.ndarray,
+    splits: Sequence[Split],
+    model: FullyConnectedRegressor,
+    grid: dict[str, Sequence] = GRID,
+) -> tuple[FullyConnectedRegressor, pd.DataFrame]:
+    """Best of a grid of settings by the mean absolute error on validation rows.
+
+    Test rows are not looked at. (Where other repeats draw other test rows, some of those are
+    training or validation rows here: the choice of a dozen settings is shared by all repeats.)
+
+    Parameters
+    ----------
+    X, y : (n, d) and (n,) arrays
+    splits : the splits to search on; one or two of those that are evaluated later suffice
+    model : the settings that the grid leaves alone
+    grid : parameter name to values; every combination is tried
+
+    Returns
+    -------
+    best : unfitted regressor with the settings chosen
+    table : DataFrame
+        A row for each combination: the settings, validation_mae (in the unit of y, mean over the
+        splits), epoch (the best one, mean over the splits) and chosen (True in one row).
+    """
+    rows = []
+    for values in product(*grid.values()):
+        settings = dict(zip(grid, values, strict=True))
+        fitted = fit_splits(X, y, splits, clone(model).set_params(**settings))
+        errors = [
+            scores(y[s.validation], m.predict(X[s.validation]))["mae"]
+            for s, m in zip(splits, fitted, strict=True)
+        ]
+        epoch = np.mean([m.n_iter_ for m in fitted])
+        rows.append(settings | {"validation_mae": np.mean(errors), "epoch": epoch})
+    best = int(np.argmin([row["validation_mae"] for row in rows]))
+    table = pd.DataFrame(rows).assign(chosen=np.arange(len(rows)) == best)
+    return clone(model).set_params(**{name: rows[best][name] for name in grid}), table

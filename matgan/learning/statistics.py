@@ -1,0 +1,167 @@
+"""Is one feature set better than another? Intervals and tests for repeated random splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+METRICS = ("mae", "rmse", "r2")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval, and the two-sided p value for a mean of 0."""
+
+    mean: float
+    low: float
+    high: float
+    t: float
+    p: float
+
+
+def corrected_resampled_ttest(
+    differences: Sequence[float], test_train_ratio: float, level: float = 0.95
+) -> Interval:
+    """Corrected resampled t-test (Nadeau and Bengio, Machine Learning 52, 239, 2003).
+
+    The training parts of repeated random splits overlap, so that J differences between two
+    methods are not independent and the plain paired t-test finds too much. Their variance of the
+    mean, s²/J, is replaced by (1/J + n_test/n_train) s²; J - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    differences : J >= 2 numbers, one for each split, both methods on the same splits
+    test_train_ratio : n_test / n_train; 0 gives the plain paired t-test
+    level : of the confidence interval
+
+    Returns
+    -------
+    Interval
+        With differences that are all equal, p is 0, or 1 where all are 0.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two differences, one that is not finite, or a negative ratio.
+    """
+    d = np.asarray(differences, dtype=float)
+    if d.ndim != 1 or len(d) < 2 or not np.isfinite(d).all():
+        raise ValueError(f"differences must be two or more finite numbers, not {differences!r}")
+    if not test_train_ratio >= 0:
+        raise ValueError(f"test_train_ratio must not be negative: {test_train_ratio}")
+    mean, degrees = d.mean(), len(d) - 1
+    error = np.sqrt((1 / len(d) + test_train_ratio) * d.var(ddof=1))
+    t = mean / error if error > 0 else np.copysign(np.inf, mean) if mean else 0.0
+    half = stats.t.ppf((1 + level) / 2, degrees) * error
+    return Interval(
+        *map(float, (mean, mean - half, mean + half, t, 2 * stats.t.sf(abs(t), degrees)))
+    )
+
+
+def mean_interval(
+    values: Sequence[float], test_train_ratio: float = 0.0, level: float = 0.95
+) -> Interval:
+    """Mean of J results with its confidence interval by Student's t.
+
+    With `test_train_ratio` 0 for independent results; with n_test / n_train for the results of
+    repeated random splits of the same data, as in `corrected_resampled_ttest`.
+    """
+    return corrected_resampled_ttest(values, test_train_ratio, level)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's adjusted p values (Scand. J. Statist. 6, 65, 1979), in the order given.
+
+    Of m sorted values the k-th smallest is multiplied by m - k + 1; none may be smaller than the
+    one before it, or exceed 1. Values below α are significant at a family-wise error of α.
+    """
+    p = np.asarray(p, dtype=float)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p must be a list of numbers from 0 to 1, not {p}")
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1)
+    return adjusted
+
+
+def summarise(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Mean and interval of every score over the repeats.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `evaluation.evaluate` gives them: dataset, features, split, repeat, n_train,
+        n_test, mae, rmse, r2.
+    level : of the intervals
+
+    Returns
+    -------
+    DataFrame, a row for each dataset, split and features: repeats, and for each score m the columns
+    m, m_low and m_high. With a single repeat the interval is missing (NaN).
+    """
+    out = []
+    for (dataset, split, features), part in rows.groupby(
+        ["dataset", "split", "features"], sort=False
+    ):
+        row = {"dataset": dataset, "split": split, "features": features, "repeats": len(part)}
+        for metric in METRICS:
+            row |= {metric: part[metric].mean(), f"{metric}_low": np.nan, f"{metric}_high": np.nan}
+            if len(part) > 1:
+                interval = mean_interval(part[metric], _ratio(part), level)
+                row |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        out.append(row)
+    return pd.DataFrame(out)
+
+
+def compare(rows: pd.DataFrame, metric: str = "mae", level: float = 0.95) -> pd.DataFrame:
+    """Every pair of feature sets on the same splits: corrected t-test, Holm's correction.
+
+    Parameters
+    ----------
+    rows : as for `summarise`
+    metric : {"mae", "rmse", "r2"}
+    level : of the confidence intervals
+
+    Returns
+    -------
+    DataFrame, a row for each dataset, split and pair of feature sets a, b: metric, difference
+    (mean of a minus b), low, high, t, p, and p_holm, corrected over the pairs of one dataset and
+    split.
+
+    Raises
+    ------
+    ValueError
+        Another metric, or two feature sets that were not evaluated on the same repeats.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
+    out = []
+    for (dataset, split), part in rows.groupby(["dataset", "split"], sort=False):
+        by_repeat = part.set_index("repeat").groupby("features", sort=False)[metric]
+        table = pd.DataFrame(dict(list(by_repeat)))  # a row for each repeat
+        if table.isna().any(axis=None):
+            lacking = table.columns[table.isna().any()][0]
+            raise ValueError(f"{dataset}, {split}: {lacking!r} lacks some of the repeats")
+        pairs = []
+        for a, b in combinations(table.columns, 2):
+            test = corrected_resampled_ttest(table[a] - table[b], _ratio(part), level)
+            pairs.append(
+                {"dataset": dataset, "split": split, "metric": metric, "a": a, "b": b}
+                | {"difference": test.mean, "low": test.low, "high": test.high}
+                | {"t": test.t, "p": test.p}
+            )
+        for pair, adjusted in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
+            out.append(pair | {"p_holm": adjusted})
+    return pd.DataFrame(out)
+
+
+def _ratio(rows: pd.DataFrame) -> float:
+    # Where training rows are a small part of those there are (`Split.limited`), they overlap less
+    # than this ratio stands for: intervals are then too wide rather than too narrow.
+    return float((rows["n_test"] / rows["n_train"]).mean())

@@ -1,0 +1,108 @@
+"""What a network of patterns must beat: the most frequent class, the nearest pattern, a forest.
+
+Every baseline takes stored patterns (n, points) uint8 and classes (n, labels), and gives scores as
+the networks do: {label: (m, classes)}, larger for what is likelier.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from sklearn.ensemble import RandomForestClassifier
+
+from matgan.learning.fit import top_k
+from matgan.powder.patterns import decode
+
+Scores = dict[str, np.ndarray]
+
+
+def majority(classes: np.ndarray, counts: dict[str, int], n: int) -> Scores:
+    """The frequency of each class in training, n times."""
+    return {
+        label: np.tile(np.bincount(classes[:, i], minlength=size) / len(classes), (n, 1))
+        for i, (label, size) in enumerate(counts.items())
+    }
+
+
+def coarse(codes: np.ndarray, points: int) -> np.ndarray:
+    """Square roots of the intensities, averaged over `points` neighbours: (n, ⌊…⌋) float32."""
+    roots = np.sqrt(decode(np.asarray(codes)))
+    n_bins = roots.shape[1] // points
+    return roots[:, : n_bins * points].reshape(len(roots), n_bins, points).mean(2)
+
+
+def nearest(
+    train: np.ndarray,
+    classes: np.ndarray,
+    counts: dict[str, int],
+    test: np.ndarray,
+    neighbours: int = 10,
+) -> Scores:
+    """Classes of the most similar training patterns (cosine), each weighted by half its forerunner.
+
+    The class of the nearest pattern always wins; the others say which come next.
+    """
+    train, test = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test))
+    neighbours = min(neighbours, len(train))
+    order = np.argsort(-(test @ train.T), axis=1, kind="stable")[:, :neighbours]
+    weights = 0.49 ** np.arange(neighbours)  # below a half: all later ones together weigh less
+    scores = {}
+    for i, (label, size) in enumerate(counts.items()):
+        scores[label] = np.zeros((len(test), size))
+        np.add.at(scores[label], (np.arange(len(test))[:, None], classes[order, i]), weights)
+    return scores
+
+
+def forest(
+    train: np.ndarray,
+    classes: np.ndarray,
+    counts: dict[str, int],
+    test: np.ndarray,
+    trees: int = 100,
+    seed: int = 0,
+) -> Scores:
+    """A random forest for all labels at once (scikit-learn's defaults), one tree at a time.
+
+    A tree keeps the shares of all classes at each node: a whole forest would take gigabytes.
+    """
+    random = np.random.RandomState(seed)  # as inside of scikit-learn's forest
+    scores = {label: np.zeros((len(test), size)) for label, size in counts.items()}
+    for _ in range(trees):
+        model = RandomForestClassifier(1, random_state=random, n_jobs=1).fit(train, classes)
+        shares = zip(scores.values(), model.classes_, model.predict_proba(test), strict=True)
+        for score, known, share in shares:
+            score[:, known.astype(int)] += share / trees
+    return scores
+
+
+def accuracies(name: str, scores: Scores, classes: np.ndarray, **facts: object) -> pd.DataFrame:
+    """A row for each label: model, label, top1, top5 and the facts."""
+    return pd.DataFrame(
+        {
+            "model": name,
+            **facts,
+            "label": list(scores),
+            "top1": [top_k(s, classes[:, i], 1) for i, s in enumerate(scores.values())],
+            "top5": [top_k(s, classes[:, i], 5) for i, s in enumerate(scores.values())],
+        }
+    )
+
+
+def right(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(n,) bool array: where the likeliest class is the true one."""
+    return scores.argmax(1) == classes
+
+
+def interval(correct: np.ndarray) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927)."""
+    found = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def paired_p(one: np.ndarray, other: np.ndarray) -> float:
+    """Two-sided exact p that two classifiers are right equally often on the same rows (McNemar)."""
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    if not only_one + only_other:
+        return 1.0
+    return float(binomtest(only_one, only_one + only_other).pvalue)

@@ -1,0 +1,286 @@
+"""Powder diffraction patterns of crystal structures, simulated.
+
+Equal to pymatgen's XRDCalculator, broadened by the same profile, at many times its speed
+(benchmarks/bench_diffraction.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+from matgan.crystals.structures import StructureError, Structures, from_pymatgen
+from matgan.data.sources import cache_dir
+from matgan.powder.reflections import Reflections, reflections
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+CU_KA1, CU_KA2 = 1.54056, 1.54439  # Å, the values of pymatgen's table
+KA2_RATIO = 0.5  # intensity of Kα2 over that of Kα1
+_MARGIN = 1.0  # degrees beyond both ends in which reflections still count
+_REACH = 20.0  # degrees; the profile's tail beyond is cut (below 1e-5 of a peak of 0.1° width)
+_WIDTHS = 0.02 * 1.15 ** np.arange(40)  # degrees; profiles of differing widths are mixed of these
+_VERSION = 1  # of the cached files: raise it when the simulation changes
+
+
+class PatternError(ValueError):
+    """A pattern or grid that cannot be used; says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """How a pattern is taken: the grid of 2θ and the shape of a reflection."""
+
+    start: float = 5.0  # degrees 2θ, the first point
+    stop: float = 90.0  # degrees 2θ, one step beyond the last point
+    step: float = 0.02  # degrees 2θ
+    wavelength: float = CU_KA1  # Å
+    ka2: bool = False  # add copper's Kα2 line beside Kα1
+    fwhm: float = 0.1  # degrees 2θ, full width at half maximum
+    eta: float = 0.5  # share of the Lorentzian in the pseudo-Voigt profile
+
+    def __post_init__(self):
+        if not 0 <= self.start < self.stop <= 175:
+            raise PatternError(f"2θ from {self.start} to {self.stop}° lies not within 0 to 175°")
+        if not 0 < self.step <= (self.stop - self.start) / 10:
+            raise PatternError(f"a step of {self.step}° does not fit {self.start} to {self.stop}°")
+        if not (0.01 <= self.fwhm <= 5 and 0 <= self.eta <= 1 and self.wavelength > 0):
+            raise PatternError(
+                f"fwhm {self.fwhm}° must be 0.01 to 5, eta {self.eta} 0 to 1, "
+                f"wavelength {self.wavelength} Å positive"
+            )
+
+    @property
+    def two_theta(self) -> np.ndarray:
+        """(n,) array, degrees."""
+        return self.start + self.step * np.arange(round((self.stop - self.start) / self.step))
+
+    @property
+    def fineness(self) -> int:
+        """Points of the computation in one step: at least ten in the width of a reflection."""
+        return int(np.ceil(10 * self.step / self.fwhm - 1e-9))
+
+
+def pattern(
+    cell: np.ndarray, numbers: np.ndarray, frac: np.ndarray, instrument: Instrument = Instrument()
+) -> np.ndarray:
+    """Powder pattern of one structure, its maximum 1.
+
+    Parameters
+    ----------
+    cell : (6,) array, a, b, c in Å and α, β, γ in degrees
+    numbers : (m,) array, atomic numbers
+    frac : (m, 3) array, fractional coordinates
+    instrument : grid and profile
+
+    Returns
+    -------
+    (n,) float64 array, at the angles `instrument.two_theta`
+
+    Raises
+    ------
+    StructureError
+        A cell or an element that cannot be used (see `reflections`).
+    PatternError
+        No reflection lies in the range.
+    """
+    found = reflections(cell, numbers, frac, *spacing_range(instrument))
+    angles, areas = peaks(found, instrument)
+    return broaden(angles, areas, instrument)
+
+
+def pattern_of(structure: Structure, instrument: Instrument = Instrument()) -> np.ndarray:
+    """`pattern` of a pymatgen Structure, which must be ordered."""
+    return pattern(*from_pymatgen([structure])[0], instrument)
+
+
+def spacing_range(instrument: Instrument) -> tuple[float, float]:
+    """Least and largest 1/d (1/Å) that fall into the instrument's range of 2θ."""
+    ends = np.array([max(instrument.start - _MARGIN, 0), instrument.stop + _MARGIN])
+    shortest, longest = 2 * np.sin(np.radians(ends / 2)) / instrument.wavelength
+    return shortest, longest
+
+
+def peaks(found: Reflections, instrument: Instrument) -> tuple[np.ndarray, np.ndarray]:
+    """Angles (2θ, degrees) and areas of the reflections, those of Kα2 at the end.
+
+    The area is |F|² times (1 + cos² 2θ) / (sin² θ cos θ), Lorentz and polarisation factor. A plane
+    that is too narrow for a line has no angle there, and its area is 0.
+    """
+    lines = [(instrument.wavelength, 1.0)]
+    if instrument.ka2:
+        lines.append((instrument.wavelength * CU_KA2 / CU_KA1, KA2_RATIO))
+    angles, areas = [], []
+    for wavelength, weight in lines:
+        sine = found.length * wavelength / 2
+        reached = sine < 1
+        sine = np.minimum(sine, 1)
+        cosine = np.sqrt(np.maximum(1 - sine**2, 1e-12))
+        lorentz = (1 + (1 - 2 * sine**2) ** 2) / (sine**2 * cosine)
+        angles.append(np.degrees(2 * np.arcsin(sine)))
+        areas.append(weight * found.strength * np.where(reached, lorentz, 0))
+    return np.concatenate(angles), np.concatenate(areas)
+
+
+def broaden(
+    angles: np.ndarray,
+    areas: np.ndarray,
+    instrument: Instrument,
+    fwhm: np.ndarray | None = None,
+) -> np.ndarray:
+    """Sum of pseudo-Voigt profiles on the instrument's grid, its maximum 1.
+
+    Parameters
+    ----------
+    angles : (m,) array, 2θ in degrees
+    areas : (m,) array
+    fwhm : (m,) array, the width of each in degrees; by default all have the instrument's
+
+    Raises
+    ------
+    PatternError
+        Nothing lies in the range.
+    """
+    step = instrument.step / instrument.fineness
+    n_points = len(instrument.two_theta) * instrument.fineness
+    pad = round(_MARGIN / step)
+    size = next_fast_len(n_points + 2 * pad + round(_REACH / step), real=True)
+    if fwhm is None:
+        widths, shares = np.array([instrument.fwhm]), areas[None]
+    else:
+        widths, shares = _mixed_widths(np.broadcast_to(fwhm, angles.shape), areas)
+    spectrum = 0
+    for width, share in zip(widths, shares, strict=True):
+        used = share > 0
+        sticks = _deposit((angles[used] - instrument.start) / step + pad, share[used], size, pad)
+        spectrum = spectrum + rfft(sticks) * _kernel(size, step, float(width), instrument.eta)
+    intensity = irfft(spectrum, size)[pad : pad + n_points : instrument.fineness]
+    highest = intensity.max()
+    # rounding leaves about 1e-16 of what lies outside the range
+    if not highest > 1e-9 * areas.sum(initial=0):
+        raise PatternError(
+            f"no reflection between {instrument.start} and {instrument.stop}° 2θ: nothing to see"
+        )
+    return np.maximum(intensity, 0) / highest
+
+
+def _deposit(places: np.ndarray, areas: np.ndarray, size: int, pad: int) -> np.ndarray:
+    """Sticks on a grid: each is spread over four points, so that its first three moments stay.
+
+    Without it a stick would jump to the nearest point: an error of percents in narrow peaks.
+    """
+    whole = np.floor(places).astype(int)
+    inside = (whole >= 1) & (whole < size - 2)
+    whole, t, areas = whole[inside], (places - whole)[inside], areas[inside]
+    weights = (
+        -t * (t - 1) * (t - 2) / 6,
+        (t + 1) * (t - 1) * (t - 2) / 2,
+        -(t + 1) * t * (t - 2) / 2,
+        (t + 1) * t * (t - 1) / 6,
+    )
+    sticks = np.zeros(size)
+    for shift, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        sticks += np.bincount(whole + shift, weight * areas, minlength=size)
+    return sticks
+
+
+def _kernel(size: int, step: float, fwhm: float, eta: float) -> np.ndarray:
+    """Fourier transform of the profile of area 1 (Wertheim et al. 1974), kept for the last ones."""
+    key = (size, step, fwhm, eta)
+    if key not in _KERNELS:
+        if len(_KERNELS) > 1000:
+            _KERNELS.clear()
+        reach = np.minimum(np.arange(size), size - np.arange(size)) * step
+        reach = np.where(reach > _REACH, np.inf, reach)
+        _KERNELS[key] = rfft(pseudo_voigt(reach, fwhm, eta))
+    return _KERNELS[key]
+
+
+_KERNELS: dict[tuple, np.ndarray] = {}
+
+
+def pseudo_voigt(x: np.ndarray, fwhm: float, eta: float) -> np.ndarray:
+    """Profile of area 1 at the distance x from its centre (same unit as fwhm)."""
+    lorentz = 2 / (np.pi * fwhm) / (1 + 4 * (x / fwhm) ** 2)
+    gauss = 2 * np.sqrt(np.log(2) / np.pi) / fwhm * np.exp(-4 * np.log(2) * (x / fwhm) ** 2)
+    return eta * lorentz + (1 - eta) * gauss
+
+
+def _mixed_widths(fwhm: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A few standard widths, and the area each gets: a peak is a mixture of the two nearest."""
+    upper = np.clip(np.searchsorted(_WIDTHS, fwhm), 1, len(_WIDTHS) - 1)
+    share = np.clip((fwhm - _WIDTHS[upper - 1]) / (_WIDTHS[upper] - _WIDTHS[upper - 1]), 0, 1)
+    shares = np.zeros((len(_WIDTHS), len(fwhm)))
+    peak = np.arange(len(fwhm))
+    shares[upper, peak] = share * areas
+    shares[upper - 1, peak] = (1 - share) * areas
+    used = shares.any(1)
+    return _WIDTHS[used], shares[used]
+
+
+# --- many patterns ------------------------------------------------------------------------------
+
+
+def encode(intensity: np.ndarray) -> np.ndarray:
+    """Intensities from 0 to 1 as uint8: 255 times the square root, which keeps weak peaks."""
+    return np.rint(255 * np.sqrt(intensity)).astype(np.uint8)
+
+
+def decode(codes: np.ndarray) -> np.ndarray:
+    """Intensities (float32, 0 to 1) of what `encode` made."""
+    return (codes.astype(np.float32) / 255) ** 2
+
+
+def patterns(
+    structures: Structures,
+    instrument: Instrument = Instrument(),
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """(n, points) uint8 array: the encoded pattern of each structure, computed once.
+
+    Kept in the cache under a name that follows from the structures and the instrument, and
+    read from there by memory map. `progress` is called with the number of patterns done.
+
+    Raises
+    ------
+    StructureError, PatternError
+        As `pattern`, with the id of the structure.
+    """
+    path = cache_dir() / "patterns" / f"{_fingerprint(structures, instrument)}.npy"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            _write_patterns(temporary, structures, instrument, progress)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r")
+
+
+def _write_patterns(path: Path, structures, instrument, progress) -> None:
+    shape = (len(structures), len(instrument.two_theta))
+    codes = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    for i, (cell, numbers, frac) in enumerate(structures):
+        try:
+            codes[i] = encode(pattern(cell, numbers, frac, instrument))
+        except (StructureError, PatternError) as error:
+            raise type(error)(f"structure {structures.table['id'].iloc[i]}: {error}") from error
+        if progress:
+            progress(i + 1)
+    codes.flush()
+
+
+def _fingerprint(structures: Structures, instrument: Instrument) -> str:
+    digest = hashlib.sha256(repr((_VERSION, astuple(instrument))).encode())
+    for array in (structures.cell, structures.first, structures.numbers, structures.frac):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

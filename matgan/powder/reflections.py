@@ -1,0 +1,163 @@
+"""Reflections of a crystal: which lattice planes diffract, at which spacing, how strongly.
+
+The structure factor F(hkl) = Σ_j f_j(s) exp(2πi (h x_j + k y_j + l z_j)) of all planes at once:
+exp(2πi h x) exp(2πi k y) is one matrix, exp(2πi l z) another, and their product sums over the
+atoms of an element. Scattering factors are pymatgen's (De Graef and McHenry, Structure of
+Materials): f = Z - 41.78214 s² Σ a_i exp(-b_i s²) with s = sin θ / λ. No anomalous scattering and
+no thermal motion, so |F(-h)| = |F(h)| and half of reciprocal space is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from matgan.crystals.structures import StructureError
+
+_MOST_AT_ONCE = 4_000_000  # complex numbers of the phase matrix held in memory
+MAX_BOX = 30_000_000  # planes looked at; a cell that needs more is too long to mean anything
+
+
+@dataclass(frozen=True)
+class Reflections:
+    """Planes of one half of reciprocal space.
+
+    Attributes
+    ----------
+    hkl : (m, 3) int16 array, Miller indices
+    length : (m,) float64 array, 1/d in 1/Å
+    strength : (m,) float64 array, |F|² for the plane and its opposite together
+    """
+
+    hkl: np.ndarray
+    length: np.ndarray
+    strength: np.ndarray
+
+
+def reciprocal_basis(cell: np.ndarray) -> np.ndarray:
+    """(3, 3) array: rows a*, b*, c* in 1/Å (without 2π) of a cell (a, b, c, α, β, γ).
+
+    Raises
+    ------
+    StructureError
+        A length or angle that is not positive, or angles that span no volume.
+    """
+    cell = np.asarray(cell, dtype=float)
+    if cell.shape != (6,) or not (np.isfinite(cell) & (cell > 0)).all():
+        raise StructureError(
+            f"the cell is {cell.tolist()}; it needs three lengths (Å) and three angles (degrees), "
+            "all positive"
+        )
+    a, b, c = cell[:3]
+    cos_a, cos_b, cos_g = np.cos(np.radians(cell[3:]))
+    sin_g = np.sin(np.radians(cell[5]))
+    height = (cos_a - cos_b * cos_g) / sin_g
+    volume_squared = 1 - cos_b**2 - height**2
+    if volume_squared <= 1e-12 or (cell[3:] >= 180).any():
+        raise StructureError(f"the angles {cell[3:].tolist()} span no cell")
+    direct = [
+        [a, 0, 0],
+        [b * cos_g, b * sin_g, 0],
+        [c * cos_b, c * height, c * np.sqrt(volume_squared)],
+    ]
+    return np.linalg.inv(np.array(direct)).T
+
+
+def reflections(
+    cell: np.ndarray, numbers: np.ndarray, frac: np.ndarray, shortest: float, longest: float
+) -> Reflections:
+    """All reflections with shortest <= 1/d <= longest (1/Å).
+
+    Parameters
+    ----------
+    cell : (6,) array, a, b, c in Å and α, β, γ in degrees
+    numbers : (m,) array, atomic numbers
+    frac : (m, 3) array, fractional coordinates
+
+    Raises
+    ------
+    StructureError
+        No such cell; an element without a scattering factor; arrays that do not fit; a cell so
+        large that its reflections cannot be told apart.
+    """
+    numbers, frac = np.asarray(numbers), np.asarray(frac, dtype=float)
+    if len(numbers) == 0 or frac.shape != (len(numbers), 3) or not np.isfinite(frac).all():
+        raise StructureError(
+            f"{numbers.shape} atomic numbers and {frac.shape} positions: (m,) and (m, 3) finite "
+            "numbers with m > 0 are needed"
+        )
+    if numbers.dtype.kind not in "iu":
+        raise StructureError(f"the atomic numbers are {numbers.dtype}, not whole numbers")
+    basis = reciprocal_basis(cell)
+    # the longest axis, with the most indices, comes last: only two axes enter the phase matrix
+    axes = np.argsort(np.asarray(cell)[:3], kind="stable")
+    basis, frac = basis[axes], frac[:, axes]
+    limits = np.floor(np.asarray(cell, dtype=float)[:3][axes] * longest + 1e-9).astype(int)
+    if (2 * limits + 1).prod() > 2 * MAX_BOX:
+        raise StructureError(f"the cell {np.asarray(cell).tolist()} is too large for a pattern")
+    h, k, l = np.arange(limits[0] + 1), *(np.arange(-n, n + 1) for n in limits[1:])  # noqa: E741
+    metric = basis @ basis.T
+    squares = (
+        (metric[0, 0] * h**2)[:, None, None]
+        + (metric[1, 1] * k**2)[:, None]
+        + metric[2, 2] * l**2
+        + 2 * metric[0, 1] * (h[:, None] * k)[:, :, None]
+        + 2 * metric[0, 2] * (h[:, None] * l)[:, None, :]
+        + 2 * metric[1, 2] * (k[:, None] * l)
+    )  # (H + 1, 2K + 1, 2L + 1), 1/d² of the box
+    wanted = (squares >= max(shortest, 1e-6) ** 2) & (squares <= longest**2)
+    wanted[0, : limits[1]] = False  # of the plane h = 0, one half
+    wanted[0, limits[1], : limits[2]] = False
+    chosen = np.flatnonzero(wanted)
+    squares = squares.ravel()[chosen]
+    amplitude = np.zeros(len(chosen), dtype=complex)
+    for element in np.unique(numbers):
+        sums = _phase_sums(frac[numbers == element], h, k, l)
+        amplitude += scattering_factor(int(element), squares / 4) * sums.ravel()[chosen]
+    indices = np.stack(np.unravel_index(chosen, wanted.shape), axis=1) - [0, *limits[1:]]
+    hkl = np.empty_like(indices, dtype=np.int16)
+    hkl[:, axes] = indices
+    return Reflections(hkl, np.sqrt(squares), 2 * np.abs(amplitude) ** 2)
+
+
+def _phase_sums(frac: np.ndarray, h: np.ndarray, k: np.ndarray, l: np.ndarray) -> np.ndarray:  # noqa: E741
+    """Σ_j exp(2πi (h x_j + k y_j + l z_j)) for all h, k, l: (H + 1, 2K + 1, 2L + 1) array."""
+    x, y, z = frac.T
+    # angles in double, sums in single precision: an extinct reflection is 1e-6 of a strong one
+    first, second, third = (
+        np.exp(2j * np.pi * np.outer(index, place)).astype(np.complex64)
+        for index, place in ((h, x), (k, y), (l, z))
+    )
+    rows = max(1, _MOST_AT_ONCE // max(1, len(k) * len(frac)))
+    parts = [
+        (first[i : i + rows, None, :] * second).reshape(-1, len(frac)) @ third.T
+        for i in range(0, len(h), rows)
+    ]
+    return np.concatenate(parts).reshape(len(h), len(k), len(l))
+
+
+def scattering_factor(number: int, s_squared: np.ndarray) -> np.ndarray:
+    """Atomic scattering factor in electrons at s² = (sin θ / λ)² in 1/Å².
+
+    Raises
+    ------
+    StructureError
+        No scattering factor is tabulated for this atomic number.
+    """
+    a, b = _coefficients(number)
+    falling = np.exp(-np.multiply.outer(b, s_squared)).T @ a
+    return number - 41.78214 * s_squared * falling
+
+
+@cache
+def _coefficients(number: int) -> tuple[np.ndarray, np.ndarray]:
+    from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS
+    from pymatgen.core import Element
+
+    try:
+        a, b = np.array(ATOMIC_SCATTERING_PARAMS[Element.from_Z(number).symbol]).T
+    except (KeyError, ValueError) as error:
+        raise StructureError(f"no scattering factor for atomic number {number}") from error
+    return a, b

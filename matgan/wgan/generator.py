@@ -1,0 +1,290 @@
+"""New compositions from a trained generator."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from matgan import files
+from matgan.chemistry.composition import formulas, reduced
+from matgan.chemistry.elements import N_ELEMENTS
+from matgan.wgan.checkpoint import load_networks
+from matgan.wgan.config import Config
+from matgan.wgan.decoding import RULES, decode
+from matgan.wgan.wanted import Wanted
+
+PRETRAINED = Path(__file__).parent.parent / "pretrained"
+
+_BATCH = 1024  # samples that one pass of the generator draws; the formulas of a seed depend on it
+
+
+class TooFewSamples(RuntimeError):
+    """A generator gives too few compositions of the kind that was asked for."""
+
+
+@dataclass
+class Outcomes:
+    """What became of the samples of a generator.
+
+    Attributes
+    ----------
+    empty : no element at all
+    single : one element only
+    undecodable : see `matgan.wgan.decoding.decode`
+    unwanted : compositions that were not of the kind asked for
+    kept : the rest
+    """
+
+    empty: int = 0
+    single: int = 0
+    undecodable: int = 0
+    unwanted: int = 0
+    kept: int = 0
+
+    @property
+    def drawn(self) -> int:
+        """Samples drawn, whatever became of them."""
+        return self.empty + self.single + self.undecodable + self.unwanted + self.kept
+
+    @property
+    def accepted(self) -> float:
+        """Share of the compositions that were of the kind asked for; NaN where there were none."""
+        compositions = self.kept + self.unwanted
+        return self.kept / compositions if compositions else float("nan")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each outcome: samples and share of all."""
+        names = ("kept", "unwanted", "single", "empty", "undecodable")
+        numbers = [getattr(self, name) for name in names]
+        shares = [number / self.drawn if self.drawn else float("nan") for number in numbers]
+        return pd.DataFrame({"outcome": names, "samples": numbers, "share": shares})
+
+    def __add__(self, other: Outcomes) -> Outcomes:
+        return Outcomes(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Formulas(list):
+    """A list of formulas that also says what became of the samples behind it (`outcomes`)."""
+
+    def __init__(self, formulas: Iterable[str] = (), outcomes: Outcomes | None = None):
+        super().__init__(formulas)
+        self.outcomes = outcomes or Outcomes()
+
+
+@dataclass
+class CompositionGenerator:
+    """A trained generator that writes formulas.
+
+    Attributes
+    ----------
+    network : a generator of `matgan.wgan.networks`, trained
+    latent_dim : components of its noise
+    rule, threshold : how soft outputs are read, see `matgan.wgan.decoding.decode`
+    device : "cpu" or "cuda". The same seed gives the same formulas on the same kind of device.
+    """
+
+    network: nn.Module
+    latent_dim: int
+    rule: str = "threshold"
+    threshold: float = 0.5
+    device: str = "cpu"
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, not {self.rule!r}")
+        self.network = self.network.to(self.device).eval()
+
+    def matrices(self, seed: int = 0) -> Iterator[np.ndarray]:
+        """Outputs of the network, batch after batch without end: (1024, 85, 8) float32."""
+        rng = torch.Generator(self.device).manual_seed(seed)
+        while True:
+            noise = torch.randn(_BATCH, self.latent_dim, generator=rng, device=self.device)
+            with torch.inference_mode():
+                matrix = self.network(noise, rng).cpu().numpy()
+            yield matrix
+
+    def sample(self, n: int, seed: int = 0, max_draws: int | None = None, **wanted) -> Formulas:
+        """n reduced formulas of two elements or more, in the order in which they were drawn.
+
+        Samples that are empty, hold one element or cannot be decoded are left out and counted;
+        repeated formulas stay. The first formulas of a seed do not depend on n.
+
+        Parameters
+        ----------
+        n : how many
+        seed : the same seed gives the same formulas
+        max_draws : give up after so many samples; by default after 100 n + 1,000,000
+        **wanted : the fields of `Wanted`: only, contain, n_elements, neutral, balanced
+
+        Returns
+        -------
+        list of str
+            Its attribute `outcomes` counts what became of all samples drawn, those of the last
+            batch after the n-th formula included; `.outcomes.table` shows it.
+
+        Raises
+        ------
+        TooFewSamples
+            The generator does not give n such formulas; says how many it gave.
+        """
+        out = Formulas()
+        for counts, became in self._strictly(n, seed, max_draws, wanted):
+            out.extend(formulas(counts))
+            out.outcomes = became
+        return out
+
+    def iter_samples(
+        self, n: int, seed: int = 0, max_draws: int | None = None, **wanted
+    ) -> Iterator[str]:
+        """The formulas of `sample` one by one, however many, in the memory of one batch."""
+        for counts, _ in self._strictly(n, seed, max_draws, wanted):
+            yield from formulas(counts)
+
+    def write_samples(
+        self,
+        path: str | Path,
+        n: int,
+        seed: int = 0,
+        max_draws: int | None = None,
+        progress: bool = True,
+        **wanted,
+    ) -> Outcomes:
+        """The formulas of `sample` to a CSV file with the column formula, whole or not at all.
+
+        A name that ends in .csv.gz makes a compressed file, which pandas reads as it is; the same
+        seed gives the same bytes. Memory is that of one batch, however large n is. Parquet would
+        need another package and save little: formulas are short texts, nearly all different.
+
+        Raises
+        ------
+        ValueError
+            The name ends neither in .csv nor in .csv.gz.
+        TooFewSamples
+            As `sample`; no file is left behind.
+        """
+        name = Path(path).name
+        if not name.endswith((".csv", ".csv.gz")):
+            raise ValueError(f"samples are written as .csv or .csv.gz, not as {name!r}")
+        outcomes = Outcomes()
+        with (
+            files.atomic_file(path) as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+            if name.endswith(".gz")
+            else nullcontext(file) as text,
+            tqdm(total=n, unit="formulas", disable=not progress) as bar,
+        ):
+            text.write(b"formula\n")
+            for counts, became in self._strictly(n, seed, max_draws, wanted):
+                text.write("".join(f"{line}\n" for line in formulas(counts)).encode())
+                outcomes = became
+                bar.set_postfix_str(f"{became.kept / became.drawn:.1%} of samples kept")
+                bar.update(len(counts))
+        return outcomes
+
+    def draw(
+        self, n: int, seed: int = 0, max_draws: int | None = None, **wanted
+    ) -> tuple[np.ndarray, Outcomes]:
+        """As `sample`, but as counts (m, 85) uint8, and as many as there are: m <= n."""
+        parts, outcomes = [np.zeros((0, N_ELEMENTS), dtype=np.uint8)], Outcomes()
+        for counts, became in self._until(n, seed, max_draws, Wanted(**wanted)):
+            parts.append(counts)
+            outcomes = became
+        return np.concatenate(parts), outcomes
+
+    def _until(self, n: int, seed: int, max_draws: int | None, wanted: Wanted):
+        """Batches of counts that are kept until there are n, each with the outcomes so far."""
+        if n < 0:
+            raise ValueError(f"n must not be negative: {n}")
+        limit = 100 * n + 1_000_000 if max_draws is None else max_draws
+        found, outcomes = 0, Outcomes()
+        matrices = self.matrices(seed)
+        while found < n and outcomes.drawn < limit:
+            counts, became = self._kept(next(matrices), wanted)
+            outcomes += became
+            part = counts[: n - found]
+            found += len(part)
+            yield part, outcomes
+
+    def _kept(self, matrix: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, Outcomes]:
+        """Reduced counts (m, 85) of the wanted compositions in a batch, and what became of all."""
+        counts, undecodable = decode(matrix, self.rule, self.threshold)
+        n_elements = (counts > 0).sum(axis=1)
+        good = reduced(counts[n_elements > 1])
+        kept = good[wanted.kept(good)]
+        return kept, Outcomes(
+            empty=int((n_elements == 0).sum() - undecodable.sum()),
+            single=int((n_elements == 1).sum()),
+            undecodable=int(undecodable.sum()),
+            unwanted=len(good) - len(kept),
+            kept=len(kept),
+        )
+
+    def _strictly(self, n: int, seed: int, max_draws: int | None, wanted: dict):
+        """As `_until`, but TooFewSamples if there are less than n in the end."""
+        found, outcomes = 0, Outcomes()
+        for counts, outcomes in self._until(n, seed, max_draws, Wanted(**wanted)):
+            found += len(counts)
+            yield counts, outcomes
+        if found < n:
+            raise TooFewSamples(
+                f"{found:,} of {n:,} formulas in {outcomes.drawn:,} samples: "
+                f"{outcomes.empty:,} were empty, {outcomes.single:,} held a single element, "
+                f"{outcomes.undecodable:,} were undecodable, {outcomes.unwanted:,} unwanted"
+            )
+
+
+def list_generators() -> list[str]:
+    """Names of the generators that come with the package."""
+    return sorted(f.stem.removeprefix("wgan-") for f in PRETRAINED.glob("wgan-*.safetensors"))
+
+
+def load_generator(
+    name_or_path: str | Path,
+    rule: str = "threshold",
+    threshold: float = 0.5,
+    device: str = "cpu",
+) -> CompositionGenerator:
+    """A trained generator by name, or from a file of weights or the folder of a training run.
+
+    Parameters
+    ----------
+    name_or_path : a name that `list_generators` gives, as "oqmd", or a path
+    rule, threshold : how soft outputs are read, see `matgan.wgan.decoding.decode`
+    device : "cpu" or "cuda"
+
+    Returns
+    -------
+    CompositionGenerator
+        `load_generator("oqmd").sample(5, seed=0)` gives five formulas.
+
+    Raises
+    ------
+    FileNotFoundError
+        Neither a known name nor a file; lists the names.
+    matgan.files.WeightsError
+        The file is damaged or holds no generator.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in list_generators():
+        path = PRETRAINED / f"wgan-{name_or_path}.safetensors"
+    elif path.is_dir():
+        path = path / "weights.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no generator {str(name_or_path)!r}: no such file, and no name; "
+            f"the names are {', '.join(list_generators()) or '(none yet)'}"
+        )
+    network, _ = load_networks(path)
+    _, metadata = files.load(path)
+    latent_dim = Config.from_json(metadata["config"]).latent_dim
+    return CompositionGenerator(network, latent_dim, rule, threshold, device)

@@ -1,0 +1,52 @@
+"""Losses of the critic and of the generator: Equations 3 and 4, and what ours add to them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from matgan.wgan.config import Config
+from matgan.wgan.networks import ConvolutionalCritic, Critic, SlotGenerator
+
+
+def critic_loss(
+    critic: Critic | ConvolutionalCritic, config: Config, real: Tensor, fake: Tensor, mix: Tensor
+) -> Tensor:
+    """Loss of the critic: Equation 4, with the gradient penalty where the configuration has it.
+
+    real, fake : what the critic takes, for B compositions each
+    mix : (B, 1) uniform numbers, the places between real and fake where the penalty of Gulrajani
+        et al. 2017 takes the gradient (with respect to the matrix X)
+    """
+    of_fake, of_real = critic(torch.cat([fake, real])).split(len(real))  # one pass for both
+    loss = of_fake.mean() - of_real.mean()
+    if config.lipschitz == "gradient-penalty":
+        mix = mix.view(-1, *[1] * (real.dim() - 1))
+        between = torch.lerp(real, fake, mix).requires_grad_()
+        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        norm = (slope.flatten(1).square().sum(1) + 1e-8).sqrt() * critic.slope_scale
+        loss = loss + config.penalty * (norm - 1).square().mean()
+    return loss
+
+
+def generator_loss(
+    generator: nn.Module,
+    critic: Critic | ConvolutionalCritic,
+    config: Config,
+    z: Tensor,
+    rng: torch.Generator,
+    temperature: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What the generator's update minimises, and its value of Equation 3.
+
+    The two are the same but for the score-function estimator (Williams 1992), which has the same
+    gradient on average: log-probabilities weighted by how much better than the mean of the batch
+    the critic finds each composition.
+    """
+    if config.generator_gradient == "score-function" and isinstance(generator, SlotGenerator):
+        matrix, log_p = generator.draw(z, rng)
+        with torch.no_grad():
+            scores = critic(critic.of_matrix(matrix))
+        return -((scores - scores.mean()) * log_p).mean(), -scores.mean()
+    loss = -critic(critic.of_matrix(generator(z, rng, temperature))).mean()
+    return loss, loss.detach()

@@ -1,0 +1,370 @@
+"""Training of the WGAN: resumable, watched, and the same on a bare CUDA machine as here.
+
+    python -m matgan.wgan.training curated.npz --out DIR [--preset learning] [--iterations 2000 ...]
+
+needs Python, torch and NumPy only. `curated.npz` is what `save_training_data` writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from matgan import files
+from matgan.chemistry.elements import ELEMENTS
+from matgan.learning.compute import deferred_interrupt, progress_bar
+from matgan.wgan.checkpoint import (
+    TrainedRun,
+    TrainingData,
+    check,
+    load_run,
+    load_training_data,
+    write_history,
+)
+from matgan.wgan.config import PRESETS, Config, ConfigError
+from matgan.wgan.cuda_graph import Graphed
+from matgan.wgan.losses import critic_loss, generator_loss
+from matgan.wgan.networks import effective_rank, to_amounts
+from matgan.wgan.training_state import LOG_EVERY, State, batch_statistics
+
+_EARLY = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # looks at the test set while losses fall fast
+_CHECKPOINT_SECONDS = 60
+_N_WATCHED = 64  # generated compositions that are kept at each look
+_MANY_STEPS = 100  # of the critic, in the "reference" schedule
+
+
+class Diverged(RuntimeError):
+    """A loss became NaN or infinite; names the iteration and the last good checkpoint."""
+
+
+def train(
+    config: Config,
+    data: TrainingData,
+    out: str | Path,
+    device: str | None = None,
+    progress: Callable[[dict], None] | None = None,
+) -> TrainedRun:
+    """Train a WGAN, or go on with a run that was stopped, and return it.
+
+    Each iteration updates the critic `critic_steps` times (Equation 4), on samples that one pass
+    of the generator draws without gradient, and the generator once (Equation 3); on CUDA as two
+    graphs. The same
+    configuration and data give the same weights on the CPU, bit for bit, however often the run
+    was stopped in between.
+
+    Parameters
+    ----------
+    config : all choices
+    data : training and test compositions
+    out : folder; gets weights.safetensors (what the run keeps), history.csv, and while the run
+        is not finished checkpoint.safetensors
+    device : "cuda" or "cpu"; by default CUDA where there is one
+    progress : called with a dict (iteration, critic_loss, generator_loss,
+        images_per_second: real ones that the critic saw) now and then
+
+    Raises
+    ------
+    Mismatch
+        `out` holds a run of another configuration or other data.
+    Diverged
+        A loss became NaN or infinite.
+    KeyboardInterrupt
+        After Ctrl-C, once the checkpoint is written.
+    """
+    out = Path(out)
+    data_hash = data.hash
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if (out / "snapshots.safetensors").is_file():  # written last
+        return load_run(out, config, data_hash)
+    state = State(config, place)
+    if (out / "checkpoint.safetensors").is_file():
+        path = out / "checkpoint.safetensors"
+        tensors, metadata = files.load(path)
+        check(path, metadata, config, data_hash)
+        state.restore(tensors, metadata)
+    loop = Loop(config, data, data_hash, out, place, state, progress)
+    with deferred_interrupt() as interrupted:
+        loop.run(interrupted)
+    loop.finish()
+    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    return load_run(out, config, data_hash)
+
+
+class Loop:
+    """One training run in progress: steps, looks at the test set, checkpoints."""
+
+    def __init__(self, config, data, data_hash, out, device, state, progress):
+        self.config, self.data_hash, self.out, self.device = config, data_hash, out, device
+        self.state, self.progress = state, progress
+        self.images = 0  # real compositions that the critic saw
+        if device.type == "cuda":
+            self.update_critic = Graphed(self.update_critic, state.rng)
+            self.update_generator = Graphed(self.update_generator, state.rng)
+        self.train = torch.from_numpy(data.train).to(device)  # uint8: 29 MB for all of OQMD
+        self.test = torch.from_numpy(data.test).to(device)
+        if min(len(self.train), len(self.test)) < config.batch_size:
+            raise ConfigError(
+                f"batch_size is {config.batch_size}, but there are {len(self.train)} training "
+                f"and {len(self.test)} test compositions"
+            )
+
+    def run(self, interrupted: Callable[[], bool]) -> None:
+        """All iterations that are left, with looks at the test set and checkpoints.
+
+        KeyboardInterrupt, after a checkpoint, once `interrupted` says so.
+        """
+        state, config = self.state, self.config
+        if state.iteration == 0 and not state.history:
+            self.look({})
+        in_steps, last_saved = 0.0, time.monotonic()
+        while state.iteration < config.iterations:
+            started = time.monotonic()
+            state.losses[state.iteration % LOG_EVERY] = self.step()
+            in_steps += time.monotonic() - started
+            state.iteration += 1
+            done = state.iteration == config.iterations
+            look = done or state.iteration % config.test_every == 0 or state.iteration in _EARLY
+            stop = interrupted()
+            if look or stop or state.iteration % LOG_EVERY == 0:
+                latest = self.finite()
+                latest["images_per_second"] = self.images / in_steps
+                if self.progress:
+                    self.progress({"iteration": state.iteration} | latest)
+                if look:
+                    self.look(latest)
+                if look or stop or time.monotonic() - last_saved > _CHECKPOINT_SECONDS:
+                    self.checkpoint()
+                    last_saved = time.monotonic()
+            if stop and not done:
+                raise KeyboardInterrupt(
+                    f"stopped at iteration {state.iteration}; run again to go on from there"
+                )
+
+    def step(self) -> Tensor:
+        """One iteration; returns the last critic loss and the generator loss, on the device."""
+        self.set_rates()
+        for _ in range(self.rounds()):
+            of_critic = self.update_critic()
+            self.images += self.config.critic_steps * self.config.batch_size
+        return torch.stack([of_critic, self.update_generator()])
+
+    def rounds(self) -> int:
+        """How often `update_critic` runs in this iteration."""
+        iteration = self.state.iteration
+        if self.config.critic_schedule == "reference" and (iteration < 25 or iteration % 500 == 0):
+            return -(-_MANY_STEPS // self.config.critic_steps)
+        return 1
+
+    def update_critic(self) -> Tensor:
+        """`critic_steps` updates of the critic (Equation 4); returns its last loss."""
+        state, config, rng = self.state, self.config, self.state.rng
+        steps, size, critic = config.critic_steps, config.batch_size, self.state.critic
+        with torch.no_grad():
+            matrices = state.generator(self.noise(steps * size), rng, state.temperature)
+            fakes = critic.of_matrix(matrices)
+            picks = torch.randint(
+                len(self.train), (steps * size,), generator=rng, device=self.device
+            )
+            reals = critic.of_counts(self.train[picks])
+            mixes = torch.rand(steps * size, 1, generator=rng, device=self.device)
+        for fake, real, mix in zip(
+            fakes.split(size), reals.split(size), mixes.split(size), strict=True
+        ):
+            loss = critic_loss(critic, config, real, fake, mix)
+            state.optimizers["critic"].zero_grad()
+            loss.backward()
+            state.optimizers["critic"].step()
+            if config.lipschitz == "clip":
+                with torch.no_grad():
+                    for parameter in critic.parameters():
+                        parameter.clamp_(-config.clip, config.clip)
+        return loss.detach()
+
+    def update_generator(self) -> Tensor:
+        """One update of the generator (Equation 3); returns its loss."""
+        state, config = self.state, self.config
+        state.critic.requires_grad_(False)  # its gradients are not needed for the generator's
+        z = self.noise(config.generator_batch or config.batch_size)
+        loss, value = generator_loss(
+            state.generator, state.critic, config, z, state.rng, state.temperature
+        )
+        state.optimizers["generator"].zero_grad()
+        loss.backward()
+        state.optimizers["generator"].step()
+        state.critic.requires_grad_(True)
+        if state.average:
+            self.update_average()
+        return value
+
+    def update_average(self) -> None:
+        """Move the average of the generators a little towards the newest one."""
+        new = self.state.generator.state_dict()
+        for name, value in self.state.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name], 1 - self.config.average)
+            else:
+                value.copy_(new[name])
+
+    def noise(self, n: int) -> Tensor:
+        """(n, latent_dim) standard normal numbers."""
+        return torch.randn(n, self.config.latent_dim, generator=self.state.rng, device=self.device)
+
+    def set_rates(self) -> None:
+        """Learning rates and temperature of this iteration, in place: a CUDA graph reads them."""
+        config, state = self.config, self.state
+        done = state.iteration / config.iterations
+        left = 1 - done if config.schedule == "linear" else 1
+        state.set_learning_rates(config.generator_lr * left, config.critic_lr * left)
+        ratio = config.final_temperature / config.temperature
+        state.temperature.fill_(config.temperature * ratio**done)
+
+    def finite(self) -> dict[str, float]:
+        """Mean of the latest losses; Diverged, with its iteration, at the first bad one."""
+        state = self.state
+        iterations = np.arange(max(0, state.iteration - LOG_EVERY), state.iteration)
+        values = state.losses.cpu().numpy()[iterations % LOG_EVERY]
+        bad = ~np.isfinite(values).all(1)
+        if bad.any():
+            kept = self.out / "checkpoint.safetensors"
+            raise Diverged(
+                f"a loss became {values[bad][0]} at iteration {iterations[bad][0] + 1}; "
+                + (f"the last good state is {kept}" if kept.is_file() else "nothing was kept yet")
+                + ". Lower the learning rates or change lipschitz, clip or initialisation"
+            )
+        critic, generator = values.mean(0)
+        return {"critic_loss": float(critic), "generator_loss": float(generator)}
+
+    def look(self, latest: dict[str, float]) -> None:
+        """One row of the history: losses on the test set, the rank of T, drawn compositions."""
+        state, config = self.state, self.config
+        self.set_rates()
+        total, mean, amounts = self.test_loss()
+        T = state.critic.T.detach()
+        row = {
+            "iteration": state.iteration,
+            "test_total_loss": total,
+            "test_critic_loss": mean,
+            "train_critic_loss": latest.get("critic_loss", float("nan")),
+            "train_generator_loss": latest.get("generator_loss", float("nan")),
+            "effective_rank": float(effective_rank(T)),
+            "mean_amount_generated": float(amounts.sum(1).mean()),
+        }
+        state.history.append(row)
+        state.snapshots["T"].append(T.cpu().numpy().copy())  # the weights change in place
+        state.snapshots["amounts"].append(amounts[:_N_WATCHED].cpu().numpy())
+        state.snapshots["iteration"].append(np.int64(state.iteration))
+        if config.keep == "best" and total < state.best and np.isfinite(total):
+            state.best = total
+            self.keep()
+        write_history(self.out / "history.csv", state.history)
+
+    def test_loss(self) -> tuple[float, float, Tensor]:
+        """Critic loss on the test set, against samples from fixed noise.
+
+        The total is the sum over batches of the absolute value of the batch's loss, which is how
+        the authors' published code computes the paper's 'total loss' (train.py); where only
+        `test_batches` are looked at it is scaled up to the whole set. The mean keeps its sign.
+        """
+        config, state = self.config, self.state
+        rng = torch.Generator(self.device).manual_seed(config.seed + 1)
+        size, whole = config.batch_size, len(self.test) // config.batch_size
+        n = min(config.test_batches or whole, whole)
+        losses: list[Tensor] = []
+        with batch_statistics(state.generator):
+            for real in self.test[: n * size].split(size):
+                z = torch.randn(size, config.latent_dim, generator=rng, device=self.device)
+                mix = torch.rand(size, 1, generator=rng, device=self.device)
+                with torch.no_grad():
+                    matrix = state.generator(z, rng, state.temperature)
+                if not losses:
+                    first = to_amounts(matrix)
+                real, fake = state.critic.of_counts(real), state.critic.of_matrix(matrix)
+                losses.append(critic_loss(state.critic, config, real, fake, mix).detach())
+        loss = torch.stack(losses).double()
+        return float(loss.abs().sum() * whole / n), float(loss.mean()), first
+
+    def keep(self) -> None:
+        """Write the weights that the run returns."""
+        state = self.state
+        generator = state.average or state.generator
+        tensors = {f"generator.{k}": v for k, v in generator.state_dict().items()}
+        tensors |= {f"critic.{k}": v for k, v in state.critic.state_dict().items()}
+        tensors["T"] = state.critic.T
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        files.save(self.out / "weights.safetensors", arrays, self.metadata())
+
+    def checkpoint(self) -> None:
+        """Write all that a later call needs to go on from here."""
+        state = self.state
+        metadata = self.metadata() | {"best": str(state.best), "history": json.dumps(state.history)}
+        files.save(self.out / "checkpoint.safetensors", state.tensors(), metadata)
+
+    def finish(self) -> None:
+        """The last files of a run; the snapshots come last and mark it as finished."""
+        if self.config.keep == "last":
+            self.keep()
+        arrays = {name: np.stack(values) for name, values in self.state.snapshots.items()}
+        files.save(self.out / "snapshots.safetensors", arrays, self.metadata())
+
+    def metadata(self) -> dict[str, str]:
+        """What every file of the run says of itself."""
+        return {
+            "config": self.config.to_json(),
+            "data": self.data_hash,
+            "iteration": str(self.state.iteration),
+            "elements": " ".join(ELEMENTS),
+        }
+
+
+def _arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan.wgan.training", description="Train a WGAN on prepared compositions."
+    )
+    parser.add_argument("data", help=".npz file written by save_training_data")
+    parser.add_argument("--out", required=True, help="folder of the run")
+    parser.add_argument("--preset", choices=PRESETS, default="learning", help="default: ours")
+    parser.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
+    for field in dataclasses.fields(Config):
+        kind = {"int": int, "float": float, "str": str}.get(str(field.type), _integers)
+        option = "--" + field.name.replace("_", "-")
+        parser.add_argument(
+            option, type=kind, help=f"in place of the preset's; paper: {field.default}"
+        )
+    return parser.parse_args(words)
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(",") if word)
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line: 0 when the run is finished, 130 after Ctrl-C, 1 after a named error."""
+    arguments = _arguments(words)
+    fields = {field.name for field in dataclasses.fields(Config)}
+    changes = {k: v for k, v in vars(arguments).items() if k in fields and v is not None}
+    try:
+        config = PRESETS[arguments.preset].replace(**changes)
+        data = load_training_data(arguments.data)
+        with progress_bar(config) as progress:
+            run = train(config, data, arguments.out, arguments.device, progress)
+    except KeyboardInterrupt as stopped:
+        print(f"\n{stopped}", file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(run.history[-1]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

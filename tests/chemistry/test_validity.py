@@ -1,0 +1,406 @@
+"""Charge neutrality and electronegativity balance: the peer is SMACT itself."""
+
+import itertools
+import re
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from smact.screening import ICSD24FilterConfig, smact_validity
+
+from matgan import ELEMENTS
+from matgan.chemistry import validity
+from matgan.chemistry.composition import CompositionError, amounts, amounts_matrix, formulas
+from matgan.chemistry.metallicity import all_metal
+from matgan.chemistry.oxidation import electronegativities, oxidation_states
+from matgan.chemistry.validity import charge_neutral, electronegativity_balanced, explain
+
+JUDGES = {False: charge_neutral, True: electronegativity_balanced}
+SETS = ("smact14", "icsd16", "icsd24", "pymatgen_sp", "wiki", "icsd24-consensus")
+
+
+def smact_says(compositions, balanced, states="smact14", **options):
+    options = {"include_alloys": False} | options
+    if states == "icsd24-consensus":
+        states = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SMACT's opinion of the set "wiki"
+        return [
+            smact_validity(f, use_pauling_test=balanced, oxidation_states_set=states, **options)
+            for f in compositions
+        ]
+
+
+def random_counts(n, seed=0):
+    """1 to 5 elements of any kind, small counts mostly, also unreduced ones."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((n, 85), dtype=np.uint8)
+    for row in counts:
+        chosen = rng.choice(85, rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.3, 0.45, 0.15, 0.05]), False)
+        row[chosen] = rng.integers(1, rng.choice([3, 9, 13]), len(chosen))
+    return counts
+
+
+def disagreements(compositions, balanced, states="smact14", **options):
+    ours = JUDGES[balanced](compositions, states, **options)
+    theirs = smact_says(compositions, balanced, states, **options)
+    return [
+        (f, o, t) for f, o, t in zip(compositions, ours.tolist(), theirs, strict=True) if o != t
+    ]
+
+
+# --- the verdicts of SMACT ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_verdict_is_smacts(oqmd, mp_compositions, balanced):
+    sample = [
+        *oqmd["formula"].sample(3000, random_state=1),
+        *mp_compositions["formula"].sample(3000, random_state=1),
+        *formulas(random_counts(3000)),
+    ]
+    assert disagreements(sample, balanced) == []
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("states", SETS[1:])
+def test_verdict_is_smacts_for_every_set(mp_compositions, states, balanced):
+    sample = [
+        *mp_compositions["formula"].sample(400, random_state=2),
+        *formulas(random_counts(400, seed=2)),
+    ]
+    assert disagreements(sample, balanced, states) == []
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"include_alloys": True},
+        {"check_metallicity": True},
+        {"check_metallicity": True, "metallicity_threshold": 0.5},
+        {"include_alloys": True, "check_metallicity": True, "metallicity_threshold": 0.6},
+    ],
+)
+def test_verdict_is_smacts_with_its_options(oqmd, mp_compositions, options, balanced):
+    sample = [
+        *oqmd["formula"].sample(200, random_state=3),
+        *mp_compositions["formula"].sample(200, random_state=3),
+        *formulas(random_counts(200, seed=3)),
+    ]
+    assert disagreements(sample, balanced, "icsd24", **options) == []
+
+
+@pytest.mark.parametrize("states", ["smact14", "icsd24-consensus"])
+def test_mixed_valence_is_smacts(oqmd, mp_compositions, states):
+    sample = [
+        *(f for f in oqmd["formula"].sample(400, random_state=4)),
+        *(f for f in mp_compositions["formula"].sample(400, random_state=4)),
+        "Fe3O4",
+        "YBa2Cu3O7",
+        "Mn8O7",  # beyond SMACT's million combinations
+    ]
+    several = re.compile(r"(Fe|Mn|Co|Cu|Ni|V|Ti|Cr|Nb|Mo|W|Re|Ru|Os|Pd|Ag|Au|Sn|Sb|Bi|Ce|Eu|Yb|U)")
+    # SMACT needs seconds for many atoms of mixed valence
+    sample = [f for f in sample if (several.search(f) and amounts(f).max() <= 4) or f == "Mn8O7"]
+    assert len(sample) > 150
+    for balanced in (False, True):
+        assert disagreements(sample, balanced, states, mixed_valence=True) == []
+
+
+def test_a_file_of_states_is_read_as_smact_reads_it(tmp_path):
+    file = tmp_path / "states.txt"
+    file.write_text("# my states\nLi +1\nFe +2 +3\nO -2\nXe\n")
+    sample = ["Li2O", "LiO", "FeO", "Fe2O3", "Fe3O4", "LiFeO2", "LiXe", "NaO"]
+    assert disagreements(sample, True, str(file)) == []
+    table = {"Li": [1], "Fe": [2, 3], "O": [-2], "Xe": []}
+    expected = [True, False, True, True, False, True, False, False]
+    assert charge_neutral(sample, table).tolist() == expected
+    assert charge_neutral(sample, file).tolist() == expected
+
+
+def test_a_filter_of_icsd24_is_smacts():
+    config = ICSD24FilterConfig(consensus=50, commonality="medium", include_zero=True)
+    sample = formulas(random_counts(500, seed=5))
+    theirs = [smact_validity(f, icsd_filter=config, include_alloys=False) for f in sample]
+    assert electronegativity_balanced(sample, config).tolist() == theirs
+    default = electronegativity_balanced(sample, ICSD24FilterConfig())
+    assert (default == electronegativity_balanced(sample, "icsd24-consensus")).all()
+    assert (default != electronegativity_balanced(sample, "icsd24")).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balanced", [False, True])
+def test_verdict_is_smacts_on_all_compounds(oqmd, mp_compositions, balanced):
+    everything = [*oqmd["formula"], *mp_compositions["formula"]]
+    assert disagreements(everything, balanced) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("part", range(10))
+def test_verdict_is_smacts_on_millions_of_random_compositions(part, balanced):
+    # in parts, so that a run that was stopped can go on with -k; counts as drawn, not reduced
+    counts = random_counts(250_000, seed=100 + part)
+    written = ["".join(f"{ELEMENTS[e]}{row[e]}" for e in np.flatnonzero(row)) for row in counts]
+    ours, theirs = JUDGES[balanced](counts), smact_says(written, balanced)
+    assert [written[i] for i in np.flatnonzero(ours != theirs)] == []
+
+
+# --- an independent reference where SMACT is too slow -------------------------------------------
+
+
+def reference(counts, balanced):
+    """Sets of total charges, for every limit between cations and anions in turn."""
+    eneg = electronegativities()
+    table = oxidation_states("smact14")
+    elements = np.flatnonzero(counts)
+    limits = sorted(set(eneg[elements])) if balanced else [None]
+    for limit in limits:
+        totals = {0}
+        for e in elements:
+            states = table.states[e]
+            if limit is not None:
+                states = [s for s in states if (s > 0) == (eneg[e] <= limit)]
+            totals = {t + int(counts[e]) * s for t in totals for s in states}
+        if 0 in totals:
+            return not (balanced and np.isnan(eneg[elements]).any())
+    return False
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_many_elements_and_large_counts(balanced):
+    rng = np.random.default_rng(7)
+    rows = np.zeros((400, 85), dtype=np.uint8)
+    for row in rows:  # up to 22 elements; only some rows hold enough anions
+        chosen = rng.choice(85, rng.integers(1, 20), False)
+        row[chosen] = rng.integers(1, 40, len(chosen))
+        row[[ELEMENTS.index(s) for s in ("Li", "O", "F")]] = rng.integers(1, 256, 3)
+    ours = JUDGES[balanced](rows)
+    assert ours.tolist() == [reference(row, balanced) for row in rows]
+    assert 0.1 < ours.mean() < 0.9
+
+
+def test_all_85_elements_at_once():
+    # not balanced: promethium has no electronegativity
+    everything = np.full((1, 85), 255)
+    everything[0, 0] = 254
+    assert charge_neutral(everything).item() is reference(everything[0], False)
+    assert not electronegativity_balanced(everything).item()
+
+
+# --- rules by hand ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "neutral", "balanced"),
+    [
+        ("NaCl", True, True),
+        ("NaCl2", False, False),  # Na +1 or -1; Cl at least -1
+        ("BaTiO3", True, True),
+        ("Fe3O4", False, False),  # one state for all atoms of an element
+        ("TiAl", True, False),  # Ti is -1 at least, and Al is more electronegative
+        ("SeC", True, False),  # a tie: both 2.55
+        ("PmCl3", True, False),  # no electronegativity
+        ("Pm", True, True),  # a single element passes
+        ("O2", True, True),
+    ],
+)
+def test_by_hand(formula, neutral, balanced):
+    assert charge_neutral([formula]).item() is neutral
+    assert electronegativity_balanced([formula]).item() is balanced
+
+
+def test_state_zero_is_neither_cation_nor_anion():
+    table = {"Na": [1], "Cl": [-1], "Au": [0], "Fe": [0]}
+    # gold (2.54) lies between sodium and chlorine; iron and gold hold no charge at all
+    assert electronegativity_balanced(["NaAuCl", "FeAu", "NaAu"], table).tolist() == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_alloys():
+    sample = ["TiAl", "GeSb", "Ti3SiC2", "PmAl", "Fe"]
+    assert all_metal(amounts_matrix(sample)).tolist() == [True, True, False, False, True]
+    table = {"Ti": [4]}
+    assert charge_neutral(sample, table).tolist() == [False, False, False, False, True]
+    assert charge_neutral(sample, table, include_alloys=True).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_unreduced_counts():
+    sample = ["Ti2O4", "TiO2", "O2", "Fe6O8"]
+    assert charge_neutral(sample).tolist() == [True, True, True, False]
+    # an irreducible ratio is asked for: the rule of the paper's authors
+    assert charge_neutral(sample, reduce=False).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("states", "neutral", "balanced"),
+    [("smact14", 0.581, 0.435), ("icsd24", 0.392, 0.284), ("wiki", 0.933, 0.887)],
+)
+def test_rates_on_oqmd(oqmd, states, neutral, balanced):
+    counts = amounts_matrix(oqmd["formula"])
+    assert charge_neutral(counts, states).mean() == pytest.approx(neutral, abs=6e-4)
+    assert electronegativity_balanced(counts, states).mean() == pytest.approx(balanced, abs=6e-4)
+
+
+compositions = st.dictionaries(st.integers(0, 84), st.integers(1, 8), min_size=1, max_size=5).map(
+    lambda counts: np.bincount(list(counts), list(counts.values()), 85).astype(int)
+)
+
+
+@given(compositions, st.integers(2, 20))
+def test_invariants(counts, factor):
+    both = np.stack([counts, factor * counts])
+    neutral, balanced = charge_neutral(both), electronegativity_balanced(both)
+    assert neutral[0] == neutral[1]
+    assert balanced[0] == balanced[1]
+    assert neutral[0] >= balanced[0]
+    assert charge_neutral(both, mixed_valence=True)[0] >= neutral[0]
+    assert electronegativity_balanced(both, mixed_valence=True)[0] >= balanced[0]
+
+
+# --- inputs -------------------------------------------------------------------------------------
+
+
+def test_kinds_of_input(oqmd):
+    sample = oqmd["formula"].head(200)
+    counts = amounts_matrix(sample)
+    expected = charge_neutral(counts.astype(np.uint8))
+    for same in (sample, list(sample), sample.to_numpy(), iter(sample), counts, counts.tolist()):
+        assert (charge_neutral(same) == expected).all()
+    assert charge_neutral([]).shape == charge_neutral(np.zeros((0, 85))).shape == (0,)
+
+
+def test_many_rows_are_judged_in_parts(monkeypatch, oqmd):
+    sample = amounts_matrix(oqmd["formula"].sample(1000, random_state=8))
+    expected = {bal: judge(sample) for bal, judge in JUDGES.items()}
+    monkeypatch.setattr(validity, "_CHUNK", 37)
+    monkeypatch.setattr(validity, "_WORD_SPAN", 5)
+    monkeypatch.setattr(validity, "_LONG_BITS", 100)
+    for balanced, judge in JUDGES.items():
+        assert (judge(sample) == expected[balanced]).all()
+    sample[700, 3] = -1
+    with pytest.raises(CompositionError, match=r"row 700.*B has the amount -1"):
+        charge_neutral(sample)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (0.5, "B has the amount 0.5"),
+        (-1.0, "B has the amount -1"),
+        (np.nan, "B has the amount nan"),
+        (256.0, "B has the amount 256, but counts must be whole numbers from 0 to 255"),
+    ],
+)
+def test_bad_amounts(bad, message):
+    counts = np.ones((3, 85))
+    counts[1, 3] = bad
+    for judge in JUDGES.values():
+        with pytest.raises(CompositionError, match=message) as error:
+            judge(counts)
+        assert error.value.row == 1
+
+
+@pytest.mark.parametrize(
+    ("compositions", "message"),
+    [
+        (np.ones((2, 84)), r"\(n, 85\).*not \(2, 84\)"),
+        (np.ones(85), r"shape \(n, 85\), not \(85,\)"),
+        (np.eye(85)[:3] * [[1], [0], [1]], "row 1: the composition is empty"),
+        (["NaCl", "Fe0.5O"], "row 1.*Fe0.5O.*O has the amount|row 1.*Fe has the amount 0.5"),
+        (["NaCl", "NaXy"], "row 1, formula 'NaXy': unknown element symbol 'Xy'"),
+        (["NaCl", np.nan], "row 1.*missing value"),
+        ("NaCl", "list of formulas"),
+    ],
+)
+def test_bad_compositions(compositions, message):
+    with pytest.raises(ValueError, match=message):
+        charge_neutral(compositions)
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        ("smact15", "unknown set of oxidation states 'smact15': not one of smact14"),
+        (None, "not NoneType"),
+        ({"Xy": [1]}, "'Xy', which is no element"),
+        ({"Fe": [2.5]}, "Fe has the oxidation state 2.5"),
+        ({"Fe": [200]}, "from -20 to 20"),
+        ({"Fe": "2 3"}, "Fe must be a list"),
+    ],
+)
+def test_bad_states(states, message):
+    for function in (charge_neutral, lambda f, s: explain(f[0], s)):
+        with pytest.raises(ValueError, match=message):
+            function(["NaCl"], states)
+
+
+def test_bad_file_of_states(tmp_path):
+    file = tmp_path / "states.txt"
+    file.write_text("# mine\nFe +2 +3\nO two\n")
+    with pytest.raises(ValueError, match=r"states.txt, line 3: 'O two'"):
+        charge_neutral(["FeO"], file)
+
+
+# --- explanations -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("states", ["smact14", "wiki", "pymatgen_sp"])
+@pytest.mark.parametrize("mixed_valence", [False, True])
+def test_an_explanation_agrees_with_the_verdict_and_adds_up(mp_compositions, states, mixed_valence):
+    sample = [
+        *mp_compositions["formula"].sample(150, random_state=9),
+        *formulas(random_counts(150, seed=9)),
+    ]
+    options = {"oxidation_states": states, "mixed_valence": mixed_valence}
+    neutral, balanced = (judge(sample, **options) for judge in JUDGES.values())
+    table = oxidation_states(states)
+    eneg = dict(zip(ELEMENTS, electronegativities(), strict=True))
+    for f, n, b in zip(sample, neutral, balanced, strict=True):
+        said = explain(f, **options)
+        assert (said.neutral, said.balanced) == (n, b), f
+        charge = sum(atoms * state for _, atoms, state in said.ions)
+        if n:
+            assert charge == 0
+        if len(said.ions) > 1:
+            assert all(state in table[symbol] for symbol, _, state in said.ions)
+            shown = np.zeros(85)
+            for symbol, atoms, _ in said.ions:
+                shown[ELEMENTS.index(symbol)] += atoms
+            assert formulas(shown[None]) == [f]
+        if b:
+            for (c, _, up), (a, _, down) in itertools.product(said.ions, repeat=2):
+                assert not (up > 0 > down and eneg[c] >= eneg[a])
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "text"),
+    [
+        ("BaTiO3", {}, "BaTiO3: Ba²⁺ Ti⁴⁺ 3 O²⁻, neutral and balanced [smact14]"),
+        ("Fe6O8", {"mixed_valence": True}, "Fe3O4: Fe²⁺ 2 Fe³⁺ 4 O²⁻, neutral and balanced"),
+        ("LiF2", {}, "LiF2: no choice is neutral; the nearest, Li⁺ 2 F⁻, has the charge -1"),
+        ("TiAl", {}, "Ti⁻ Al⁺ is neutral, but Al⁺ (1.61) is not less electronegative than Ti⁻"),
+        ("PmCl3", {}, "is neutral, but Pm has no electronegativity"),
+        ("TcO2", {"oxidation_states": "pymatgen_sp"}, "no oxidation state is known for Tc"),
+        ("Fe2", {}, "Fe: a single element passes"),
+    ],
+)
+def test_explanations_to_read(formula, options, text):
+    assert text in str(explain(formula, **options))
+
+
+def test_explain_wants_whole_amounts():
+    with pytest.raises(CompositionError, match=r"whole numbers"):
+        explain("Fe0.95O")

@@ -1,0 +1,188 @@
+"""Crystal structures: labels, prototypes, splits, both sources, bad input."""
+
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from known_structures import KNOWN, NACL, QUARTZ, RUTILE, some
+from pymatgen.core import Composition, DummySpecies, Lattice, Structure
+
+from matgan.crystals import structures as st_
+from matgan.crystals import symmetry
+from matgan.crystals.structures import StructureError
+from matgan.data.sources import SourceCorrupt, SourceUnavailable
+
+
+def test_structures_come_back_as_they_were():
+    structures = some()
+    for i, original in enumerate((NACL, RUTILE, QUARTZ)):
+        back = structures.structure(i)
+        assert back.matches(original)
+        assert np.allclose(back.lattice.parameters, original.lattice.parameters)
+    assert structures.fractions()[1][[7, 21]] == pytest.approx([2 / 3, 1 / 3])
+    assert structures.fractions().sum(1) == pytest.approx(1)
+
+
+def test_formulas_are_those_of_pymatgen():
+    found = some().formulas()
+    assert found[0] == "Na4Cl4"
+    for formula, structure in zip(found, (NACL, RUTILE, QUARTZ), strict=True):
+        assert Composition(formula) == structure.composition
+
+
+def test_taking_rows_keeps_order_atoms_and_labels():
+    taken = some().take([2, 0])
+    assert list(taken.table["id"]) == ["mp-3", "mp-1"]
+    assert taken.structure(0).matches(QUARTZ)
+    assert taken.structure(1).matches(NACL)
+    assert len(some().take([])) == 0
+
+
+# --- sources -------------------------------------------------------------------------------------
+
+
+def test_arrays_on_disk_come_back(tmp_path):
+    structures = some()
+    st_.write_arrays(tmp_path / "s.npz", structures)
+    back = st_.read_arrays(tmp_path / "s.npz")
+    pd.testing.assert_frame_equal(back.table, structures.table, rtol=1e-6)
+    assert np.allclose(back.frac, structures.frac, atol=1e-6)
+    assert np.allclose(back.cell, structures.cell, rtol=1e-6)
+    with pytest.raises(SourceCorrupt, match="SHA-256"):
+        st_.read_arrays(tmp_path / "s.npz", "0" * 64)
+
+
+def write_jarvis(folder, cartesian=False, split=None, ids=("mp-1", "mp-2", "mp-3")):
+    """JARVIS's two files, in the format of its downloads, from the known structures."""
+    entries = [
+        {
+            "id": ids[i],
+            "atoms": {
+                "lattice_mat": structure.lattice.matrix.tolist(),
+                "coords": (structure.cart_coords if cartesian else structure.frac_coords).tolist(),
+                "elements": [site.specie.symbol for site in structure],
+                "cartesian": cartesian,
+            },
+            "e_form": -1.0 - i,
+            "gap pbe": 0.5 * i,
+        }
+        for i, (structure, _) in enumerate(KNOWN.values())
+    ]
+    parts = zip(("train", "val", "test"), ids, strict=True)
+    split = split or {part: {name: -1.0} for part, name in parts}
+    paths = [folder / name for name in st_.JARVIS]
+    for path, content in zip(paths, (entries, split), strict=True):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(path.stem, json.dumps(content))
+    return paths
+
+
+@pytest.mark.parametrize("cartesian", [False, True])
+def test_the_jarvis_route_gives_the_same_structures(tmp_path, cartesian):
+    read = st_.read_jarvis(*write_jarvis(tmp_path, cartesian))
+    assert list(read.table["space_group"]) == [225, 136, 154]
+    assert list(read.table["split"]) == ["train", "val", "test"]
+    assert list(read.table["gap"]) == [0, 0.5, 1]
+    for i, (structure, _) in enumerate(KNOWN.values()):
+        assert read.structure(i).matches(structure)
+
+
+def test_a_jarvis_entry_without_its_split_is_named(tmp_path):
+    paths = write_jarvis(tmp_path, split={"train": {"mp-1": 0}, "val": {}, "test": {"mp-3": 0}})
+    with pytest.raises(SourceCorrupt, match=r"entry 1.*mp-2"):
+        st_.read_jarvis(*paths)
+
+
+def test_loading_builds_from_jarvis_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MATGAN_DATA", str(tmp_path))
+    monkeypatch.setenv("MATGAN_CACHE", str(tmp_path / "cache"))
+    paths = write_jarvis(tmp_path, ids=("mp-1", "mvc-2", "mp-3"))
+    with pytest.raises(SourceCorrupt, match="3 entries, not 69239"):
+        st_.load_structures()
+    monkeypatch.setattr(st_, "JARVIS_ENTRIES", 3)
+    first = st_.load_structures()
+    for path in paths:
+        path.unlink()
+    again = st_.load_structures()
+    pd.testing.assert_frame_equal(first.table, again.table, rtol=1e-6)
+    assert list(again.table["id"]) == ["mp-1", "mvc-2", "mp-3"]
+
+
+def test_a_jarvis_file_without_structures_is_named(tmp_path):
+    paths = write_jarvis(tmp_path)
+    with zipfile.ZipFile(paths[0], "w") as archive:
+        archive.writestr("empty.json", "[]")
+    with pytest.raises(SourceCorrupt, match="holds no structures"):
+        st_.read_jarvis(*paths)
+
+
+def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setenv("MATGAN_DATA", str(tmp_path))
+    monkeypatch.setenv("MATGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(st_.pooch, "retrieve", offline)
+    with pytest.raises(SourceUnavailable, match=r"mp_structures.npz.*MATGAN_DATA"):
+        st_.load_structures()
+
+
+def test_the_real_structures_are_as_described(crystals):
+    """The numbers that come with the data, found again here."""
+    assert len(crystals) == 51_538
+    assert len(crystals.numbers) == 1_467_962
+    assert dict(crystals.table["split"].value_counts()) == {
+        "train": 44_722, "val": 3_673, "test": 3_143,
+    }  # fmt: skip
+    systems = np.bincount(symmetry.crystal_system(crystals.table["space_group"]))
+    assert list(systems) == [4915, 11470, 10167, 6448, 5043, 4288, 9207]
+    keys = symmetry.prototypes(crystals)
+    assert len(set(keys)) == 13_366
+    test = keys[crystals.table["split"] == "test"]
+    known = set(keys[crystals.table["split"] == "train"])
+    assert np.mean([key in known for key in test]) == pytest.approx(0.835, abs=0.0005)
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell": [5.0, -5.0, 5.0, 90, 90, 90]}, "mp-1 has a cell"),
+        ({"numbers": 0}, r"mp-1, atom 0: atomic number 0"),
+        ({"numbers": 200}, r"atomic number 200"),
+        ({"frac": np.nan}, r"mp-1, atom 0.*nan"),
+    ],
+)
+def test_bad_arrays_are_named(change, message):
+    good = some()
+    arrays = {name: getattr(good, name).copy() for name in ("cell", "numbers", "frac")}
+    for name, value in change.items():
+        arrays[name][0] = value
+    with pytest.raises(StructureError, match=message):
+        st_.Structures(arrays["cell"], good.first, arrays["numbers"], arrays["frac"], good.table)
+
+
+def test_a_partly_occupied_site_is_named():
+    alloy = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
+    with pytest.raises(StructureError, match=r"structure 1: the site .*Cu.* is partly occupied"):
+        st_.from_pymatgen([NACL, alloy])
+
+
+def test_a_site_without_an_element_is_named():
+    odd = Structure(Lattice.cubic(4), ["Na", DummySpecies("X")], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.raises(StructureError, match=r"structure 0: X0?\+? at .* is no element"):
+        st_.from_pymatgen([odd])
+
+
+def test_files_that_hold_no_structures_are_refused(tmp_path):
+    for content in (b"", b"no archive"):
+        (tmp_path / "s.npz").write_bytes(content)
+        with pytest.raises(SourceCorrupt, match=r"s\.npz"):
+            st_.read_arrays(tmp_path / "s.npz")
+    np.savez(tmp_path / "s.npz", mp_id=np.arange(3))
+    with pytest.raises(SourceCorrupt, match="cell"):
+        st_.read_arrays(tmp_path / "s.npz")

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matgan.chemistry.composition import amounts_matrix
+from matgan.data.splits import (
+    Split,
+    chemical_systems,
+    compositions,
+    grouped_splits,
+    near_duplicate_families,
+    published_split,
+    random_splits,
+)
+
+
+def parts(split: Split) -> tuple[set, set, set]:
+    return set(split.train), set(split.validation), set(split.test)
+
+
+@given(st.integers(20, 300), st.integers(1, 4), st.integers(0, 5))
+def test_random_splits_part_the_rows(n, repeats, seed):
+    splits = random_splits(n, repeats, seed)
+    assert len(splits) == repeats
+    for split in splits:
+        train, validation, test = parts(split)
+        assert sorted(train | validation | test) == list(range(n))
+        assert len(train) + len(validation) + len(test) == n
+        assert len(test) == round(0.1 * n)
+        assert len(validation) == round(0.1 * (n - len(test)))
+
+
+def test_seeds_and_repeats():
+    one, same, other = (random_splits(100, 3, seed) for seed in (1, 1, 2))
+    for a, b, c in zip(one, same, other, strict=True):
+        np.testing.assert_array_equal(a.test, b.test)
+        assert parts(a)[2] != parts(c)[2]
+    assert parts(one[0])[2] != parts(one[1])[2]
+    # one repeat does not depend on how many follow
+    np.testing.assert_array_equal(random_splits(100, 1, 1)[0].train, one[0].train)
+    # parts are not sorted: the first n rows of one are a random sample of it
+    assert list(one[0].train) != sorted(one[0].train)
+
+
+@given(st.lists(st.integers(0, 30), min_size=100, max_size=300), st.integers(0, 5))
+def test_grouped_splits_keep_groups_whole(groups, seed):
+    groups = np.array(groups)
+    largest = np.unique(groups, return_counts=True)[1].max()
+    try:
+        splits = grouped_splits(groups, 2, seed)
+    except ValueError as error:
+        assert "leaves a part empty" in str(error) and largest > 20
+        return
+    for split in splits:
+        labels = [set(groups[list(rows)]) for rows in parts(split)]
+        assert not labels[0] & labels[1] and not labels[0] & labels[2] and not labels[1] & labels[2]
+        assert sum(map(len, parts(split))) == len(groups)
+        share = round(0.1 * len(groups))
+        assert share <= len(split.test) < share + largest
+
+
+def test_too_few_groups_are_an_error():
+    with pytest.raises(ValueError, match="2 groups, the largest of 6 of 10 rows"):
+        grouped_splits([0] * 6 + [1] * 4, 1)
+    with pytest.raises(ValueError, match="test must lie between 0 and 1"):
+        random_splits(100, 1, test=0)
+
+
+def test_limited_splits_are_nested_and_keep_the_test_rows():
+    (split,) = random_splits(1000, 1)
+    before = (set(), set(), set(split.test))
+    for n in (10, 100, 555, 900):
+        now = parts(split.limited(n))
+        assert len(now[0]) + len(now[1]) == n
+        assert len(now[1]) == pytest.approx(n * 0.1, abs=1)
+        assert before[0] <= now[0] and before[1] <= now[1] and before[2] == now[2]
+        before = now
+    assert parts(split.limited(900)) == parts(split)
+    with pytest.raises(ValueError, match="n must be from 2 to 900, not 901"):
+        split.limited(901)
+
+
+def test_published_split():
+    given_parts = np.array(["test", "train", "val", "train"] * 5)
+    split = published_split(given_parts)
+    for rows, name in zip(parts(split), ("train", "val", "test"), strict=True):
+        assert rows == set(np.flatnonzero(given_parts == name))
+    without = published_split(np.where(given_parts == "val", "train", given_parts), validation=0.2)
+    assert parts(without)[2] == parts(split)[2] and len(without.validation) == 3
+    with pytest.raises(ValueError, match="not 'valid'"):
+        published_split(["train", "valid", "test"])
+
+
+def test_chemical_systems_and_compositions():
+    amounts = amounts_matrix(["FeO", "Fe2O2", "Fe2O3", "O0.5Fe0.5", "KFe2As2"])
+    assert chemical_systems(amounts).tolist() == ["Fe-O"] * 4 + ["As-Fe-K"]
+    assert compositions(amounts).tolist() == [0, 0, 1, 0, 2]
+
+
+def test_families_by_hand():
+    # a doping series in steps of 0.05 / 7 = 0.007, from the compound without strontium on
+    doped = [f"La{2 - x:.2f}Sr{x:.2f}CuO4" for x in (0.05, 0.10, 0.15, 0.20)]
+    zinc = ["YBa2Cu3O7", "YBa2Cu2.9Zn0.1O7"]  # a trace of another element: 0.1 / 13 = 0.008
+    amounts = amounts_matrix(["La2CuO4", *doped, "LaSrCuO4", "La4CuO2", "Nb3Sn", *zinc])
+    families = near_duplicate_families(amounts)
+    assert len(set(families[:5])) == 1  # chained, though its ends differ by 0.029
+    assert families[8] == families[9]
+    assert len(set(families)) == 5
+    assert len(set(near_duplicate_families(amounts, tolerance=0.005))) == len(amounts)
+
+
+def test_families_leave_no_near_duplicate_outside(supercon):
+    amounts = amounts_matrix(supercon["formula"].sample(1500, random_state=0))
+    families = near_duplicate_families(amounts)
+    fractions = amounts / amounts.sum(1, keepdims=True)
+    for row in range(0, len(amounts), 5):
+        near = np.abs(fractions - fractions[row]).max(1) <= 0.01 + 1e-9
+        assert (families[near] == families[row]).all()
+        # and none is a family without a neighbour in it
+        alone = (families == families[row]).sum() == 1
+        assert alone == (near.sum() == 1)
+    assert len(set(families)) < len(set(compositions(amounts)))

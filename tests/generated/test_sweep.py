@@ -1,0 +1,92 @@
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.generated import sweep
+from matgan.wgan.checkpoint import TrainingData
+from matgan.wgan.config import LEARNING, PAPER
+
+TINY = {"batch_size": 8, "critic_steps": 1, "hidden": (8,), "head": (8,), "generator_batch": 8}
+
+
+@pytest.fixture(scope="module")
+def data(oqmd):
+    counts = whole_counts(amounts_matrix(oqmd["formula"][:3000]))
+    return TrainingData(counts[:1500], counts[1500:])
+
+
+def test_the_search_is_the_papers_grid():
+    cells = list(sweep.search(7))
+    assert len(cells) == 5 * 6
+    for labels, config in cells:
+        same = {"generator_lr", "critic_lr", "batch_size", "iterations"}
+        rate = labels["learning rate"]
+        assert (config.generator_lr, config.critic_lr, config.iterations) == (rate, rate, 7)
+        assert config.batch_size == labels["batch size"]
+        changed = {k for k, v in vars(config).items() if v != getattr(PAPER, k)}
+        assert changed <= same
+
+
+def test_the_ablation_leads_from_the_papers_setting_to_ours():
+    configs = [config for _, config in sweep.ablation(5)]
+    assert configs[0] == PAPER.replace(iterations=5)
+    differing = {
+        name: (value, getattr(LEARNING, name))
+        for name, value in vars(configs[-1]).items()
+        if value != getattr(LEARNING, name) and name != "iterations"
+    }
+    assert differing == {}
+
+
+def test_a_part_is_measured_run_by_run_and_goes_on_where_it_stopped(
+    data, mp_gap, tmp_path, monkeypatch
+):
+    def two(iterations):
+        for seed in (0, 1):
+            config = LEARNING.replace(seed=seed, iterations=iterations, **TINY)
+            yield {"seed": seed}, config
+
+    few = partial(sweep.two_sample_auc, folds=2)  # trees take their time
+    monkeypatch.setattr(sweep, "two_sample_auc", few)
+    monkeypatch.setattr(sweep, "_TESTED", 500)
+    monkeypatch.setitem(sweep.PARTS, "seeds", (two, 3))
+    path = sweep.run_part("seeds", data, tmp_path)
+    first = pd.read_csv(path)
+    assert first["seed"].tolist() == [0, 1]
+    assert (first["decodable"] == 1).all()  # slots always hold a formula
+    assert first["unique"].between(0.5, 1).all()
+    assert first["AUC, counts"].gt(0.6).all()  # three updates teach nothing
+    assert first["AUC, shuffled"].between(0.5, 0.9).all()
+    control = first["neutral, shuffled"]
+    assert control[0] == control[1]  # it has no seed of its own
+    monkeypatch.setattr(sweep, "train", lambda config, data, out, **_: sweep_load(out, config))
+    again = pd.read_csv(sweep.run_part("seeds", data, tmp_path))
+    drop = ["seconds"]
+    pd.testing.assert_frame_equal(first.drop(columns=drop), again.drop(columns=drop))
+
+
+def sweep_load(out, config):
+    from matgan.wgan.checkpoint import load_run
+
+    return load_run(out, config)  # fails if the run would have to be trained again
+
+
+def test_too_few_compositions_are_not_measured(data):
+    row = sweep.measure_sample(data.train[:999], data)
+    assert np.isnan(list(row.values())).all()
+
+
+def test_the_small_data_error_of_the_paper_s_features_beats_the_mean(mp_gap):
+    onehot = sweep.small_data_error(np.eye(85))
+    blind = sweep.small_data_error(np.ones((85, 1)))  # the same vector for each compound
+    assert onehot < 0.8 * blind
+    gap = mp_gap["target"]
+    assert blind == pytest.approx((gap - gap.mean()).abs().mean(), rel=0.05)
+
+
+def test_a_missing_file_is_named(capsys, tmp_path):
+    assert sweep.main(["seeds", str(tmp_path / "no.npz"), "--out", str(tmp_path)]) == 1
+    assert "no.npz" in capsys.readouterr().err

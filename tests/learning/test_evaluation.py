@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.neighbors import KNeighborsRegressor
+
+from matgan.data.splits import random_splits
+from matgan.learning import evaluation
+from matgan.learning.evaluation import evaluate, fit_splits, search
+from matgan.learning.metrics import scores
+from matgan.learning.regressor import FullyConnectedRegressor
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 5)) * [1, 1, 1, 1000, 1000]  # two columns in a large unit, of no use
+Y = X[:, 0] * X[:, 1] + 2 * X[:, 2]
+SPLITS = random_splits(300, 3)
+NETWORK = FullyConnectedRegressor((32, 16), epochs=40, batch_size=32, device="cpu")
+NAMES = {"dataset": "d", "features": "f", "split": "random"}
+
+
+def test_evaluate_gives_a_row_for_each_repeat():
+    table = evaluate(X, Y, SPLITS, NETWORK, **NAMES)
+    columns = "dataset features split repeat n_train n_test mae rmse r2".split()
+    assert table.columns.tolist() == columns
+    assert table["repeat"].tolist() == [0, 1, 2]
+    assert table["n_train"].tolist() == [270] * 3 and table["n_test"].tolist() == [30] * 3
+    for repeat, model in enumerate(fit_splits(X, Y, SPLITS, NETWORK)):
+        test = SPLITS[repeat].test
+        expected = scores(Y[test], model.predict(X[test]))
+        assert table.loc[repeat, list(expected)].to_dict() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("model", [NETWORK, KNeighborsRegressor(3, weights="distance")])
+def test_nothing_of_the_test_rows_reaches_the_model(model):
+    poisoned, test = Y.copy(), SPLITS[0].test
+    poisoned[test] = 1e6
+    (clean,) = fit_splits(X, Y, SPLITS[:1], model)
+    (other,) = fit_splits(X, poisoned, SPLITS[:1], model)
+    np.testing.assert_array_equal(clean.predict(X[test]), other.predict(X[test]))
+
+
+def test_other_regressors_train_on_training_and_validation_rows():
+    (model,) = fit_splits(X, Y, SPLITS[:1], KNeighborsRegressor(1))
+    known = np.concatenate([SPLITS[0].train, SPLITS[0].validation])
+    np.testing.assert_allclose(model.predict(X[known]), Y[known])
+    forest = evaluate(X, Y, SPLITS[:1], RandomForestRegressor(20, random_state=0), **NAMES)
+    assert forest["r2"].item() > 0.3
+    with pytest.raises(ValueError, match="KNeighborsRegressor has no epochs to watch"):
+        evaluate(X, Y, SPLITS, KNeighborsRegressor(), **NAMES, watch_test=True)
+
+
+def test_best_on_test_flatters():
+    noisy = Y + 2 * RNG.normal(size=len(Y))  # which the network overfits
+    plain = evaluate(X, noisy, SPLITS, NETWORK, **NAMES)
+    watched = evaluate(X, noisy, SPLITS, NETWORK, **NAMES, watch_test=True)
+    np.testing.assert_allclose(watched[["mae", "rmse", "r2"]], plain[["mae", "rmse", "r2"]])
+    assert (watched["best_mae"] <= watched["mae"] * (1 + 1e-6)).all()
+    assert (watched["best_rmse"] <= watched["rmse"] * (1 + 1e-6)).all()
+    assert (watched["best_r2"] >= watched["r2"] - 1e-6).all()
+    assert (watched["best_r2"] > watched["r2"] + 0.005).any()
+
+
+def test_search_finds_the_scaling_that_the_units_call_for():
+    grid = {"input_scaling": (None, "standard"), "learning_rate": (1e-3, 3e-3)}
+    best, table = search(X, Y, SPLITS[:1], NETWORK, grid)
+    assert table[["input_scaling", "learning_rate"]].to_numpy().tolist() == [
+        [None, 1e-3],
+        [None, 3e-3],
+        ["standard", 1e-3],
+        ["standard", 3e-3],
+    ]
+    assert table["chosen"].sum() == 1
+    chosen = table[table["chosen"]].iloc[0]
+    assert chosen["validation_mae"] == table["validation_mae"].min()
+    assert best.input_scaling == chosen["input_scaling"] == "standard"
+    assert best.learning_rate == chosen["learning_rate"] and best.hidden == NETWORK.hidden
+    held = SPLITS[0].validation
+    (model,) = fit_splits(X, Y, SPLITS[:1], best)
+    assert scores(Y[held], model.predict(X[held]))["mae"] == pytest.approx(chosen["validation_mae"])
+
+
+def test_search_looks_at_no_test_row():
+    grid = {"learning_rate": (1e-3, 1e-2)}
+    poisoned = Y.copy()
+    poisoned[SPLITS[0].test] = np.random.default_rng(1).normal(size=30) * 1e6
+    _, clean = search(X, Y, SPLITS[:1], NETWORK, grid)
+    _, other = search(X, poisoned, SPLITS[:1], NETWORK, grid)
+    np.testing.assert_array_equal(clean["validation_mae"], other["validation_mae"])
+
+
+def test_default_grid_names_parameters_of_the_network():
+    assert set(evaluation.GRID) <= set(NETWORK.get_params())

@@ -1,0 +1,206 @@
+"""Simulated patterns: pymatgen's peaks with the same profile, the profile itself, bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_structures import NACL, QUARTZ, RUTILE, some
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice, Structure
+from scipy.integrate import trapezoid
+
+from matgan.crystals.structures import StructureError
+from matgan.powder import patterns
+from matgan.powder.patterns import Instrument, PatternError
+
+TOLERANCE = 1e-3  # of the maximum
+
+
+def direct_sum(angles, areas, grid, fwhm, eta):
+    """Every profile at every point, without a transform."""
+    widths = np.broadcast_to(fwhm, np.shape(angles))
+    total = np.zeros(len(grid))
+    for angle, area, width in zip(angles, areas, widths, strict=True):
+        total += area * patterns.pseudo_voigt(grid - angle, width, eta)
+    return total / total.max()
+
+
+def pymatgens(structure, instrument):
+    """XRDCalculator's peaks, a degree beyond the ends as well, broadened by the direct sum."""
+    ends = (max(instrument.start - 1, 0), instrument.stop + 1)
+    peaks = XRDCalculator(instrument.wavelength).get_pattern(structure, two_theta_range=ends)
+    return direct_sum(peaks.x, peaks.y, instrument.two_theta, instrument.fwhm, instrument.eta)
+
+
+@pytest.mark.parametrize("structure", [NACL, RUTILE, QUARTZ], ids=["NaCl", "rutile", "quartz"])
+@pytest.mark.parametrize(
+    "instrument",
+    [Instrument(), Instrument(10, 60, 0.05, fwhm=0.2, eta=0), Instrument(step=0.01, eta=1)],
+    ids=["default", "gauss", "lorentz"],
+)
+def test_known_structures_are_pymatgens(structure, instrument):
+    ours = patterns.pattern_of(structure, instrument)
+    assert ours.max() == 1
+    assert ours == pytest.approx(pymatgens(structure, instrument), abs=TOLERANCE)
+
+
+def worst_difference(crystals, n, seed):
+    rows = np.random.default_rng(seed).choice(len(crystals), n, replace=False)
+    worst = 0.0
+    for row in rows:
+        difference = patterns.pattern(*crystals[row]) - pymatgens(
+            crystals.structure(row), Instrument()
+        )
+        worst = max(worst, float(np.abs(difference).max()))
+    return worst
+
+
+def test_real_structures_are_pymatgens(crystals):
+    assert worst_difference(crystals, 40, seed=0) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_thousands_of_real_structures_are_pymatgens(crystals):
+    assert worst_difference(crystals, 3000, seed=1) < TOLERANCE
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_broadening_is_the_sum_of_the_profiles(seed, eta):
+    rng = np.random.default_rng(seed)
+    angles, areas = rng.uniform(6, 89, 20), rng.uniform(0.1, 1, 20)
+    instrument = Instrument(eta=eta)
+    ours = patterns.broaden(angles, areas, instrument)
+    whole = direct_sum(angles, areas, instrument.two_theta, instrument.fwhm, eta)
+    assert ours == pytest.approx(whole, abs=TOLERANCE)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1))
+def test_a_mixture_of_widths_stands_for_each_width(seed):
+    rng = np.random.default_rng(seed)
+    angles, areas = rng.uniform(6, 89, 10), rng.uniform(0.1, 1, 10)
+    widths = rng.uniform(0.1, 0.6, 10)
+    instrument = Instrument()
+    ours = patterns.broaden(angles, areas, instrument, widths)
+    whole = direct_sum(angles, areas, instrument.two_theta, widths, instrument.eta)
+    assert ours == pytest.approx(whole, abs=0.02)  # two widths 15% apart make one between them
+
+
+@pytest.mark.parametrize("eta", [0, 0.5, 1])
+def test_the_profile_has_its_width_and_area(eta):
+    x = np.linspace(-500, 500, 2_000_001)
+    profile = patterns.pseudo_voigt(x, 0.4, eta)
+    assert trapezoid(profile, x) == pytest.approx(1, abs=1e-3)
+    height = patterns.pseudo_voigt(np.array(0.0), 0.4, eta)
+    assert patterns.pseudo_voigt(np.array(0.2), 0.4, eta) == pytest.approx(height / 2)
+
+
+def test_ka2_adds_a_half_as_strong_line_at_a_larger_angle():
+    """A strong reflection at high angle, where the two lines are apart (by Bragg's law)."""
+    silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.431), ["Si"], [[0, 0, 0]])
+    instrument = Instrument(86, 90, 0.005, ka2=True, fwhm=0.05, eta=0)
+    ours = patterns.pattern_of(silicon, instrument)
+    spacing = 5.431 / np.sqrt(24)  # the 422 reflection
+    for wavelength, height in ((1.54056, 1.0), (1.54439, 0.5)):
+        angle = 2 * np.degrees(np.arcsin(wavelength / (2 * spacing)))
+        found = np.interp(angle, instrument.two_theta, ours)
+        assert found == pytest.approx(height, abs=0.01)
+
+
+def test_ka2_has_no_line_where_its_wavelength_is_too_long():
+    polonium = np.array([4.5, 4.5, 4.5, 90, 90, 90.0]), np.array([84]), np.zeros((1, 3))
+    one, two = (
+        patterns.pattern(*polonium, Instrument(stop=175, ka2=both)) for both in (False, True)
+    )
+    assert two[-100:].max() < one[-100:].max() + 0.01
+
+
+def test_the_pattern_does_not_depend_on_the_choice_of_cell():
+    small, large = RUTILE, RUTILE.copy()
+    large.make_supercell([[2, 0, 0], [1, 1, 0], [0, 0, 1]])
+    large.translate_sites(range(len(large)), [0.13, 0.29, 0.41])
+    assert patterns.pattern_of(small) == pytest.approx(patterns.pattern_of(large), abs=1e-5)
+    order = np.random.default_rng(0).permutation(len(small))
+    shuffled = Structure.from_sites([small[i] for i in order])
+    assert patterns.pattern_of(small) == pytest.approx(patterns.pattern_of(shuffled), abs=1e-6)
+
+
+# --- many ----------------------------------------------------------------------------------------
+
+
+def test_codes_keep_weak_peaks():
+    intensity = np.array([0, 1e-5, 1e-3, 0.1, 0.5, 1])
+    back = patterns.decode(patterns.encode(intensity))
+    assert np.sqrt(back) == pytest.approx(np.sqrt(intensity), abs=0.5 / 255 + 1e-6)
+
+
+def test_patterns_are_computed_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MATGAN_CACHE", str(tmp_path))
+    seen = []
+    codes = patterns.patterns(some(), progress=seen.append)
+    assert seen == [1, 2, 3]
+    assert codes.shape == (3, 4250)
+    expected = [patterns.encode(patterns.pattern(*crystal)) for crystal in some()]
+    assert (codes == expected).all()
+    again = patterns.patterns(some(), progress=seen.append)
+    assert seen == [1, 2, 3]
+    assert (again == codes).all()
+    other = patterns.patterns(some(), Instrument(step=0.05))
+    assert other.shape == (3, 1700)
+    assert len(list((tmp_path / "patterns").iterdir())) == 2
+
+
+def test_a_structure_that_fails_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("MATGAN_CACHE", str(tmp_path))
+    tiny = Structure(Lattice.cubic(0.5), ["H"], [[0, 0, 0]])
+    with pytest.raises(PatternError, match=r"structure mp-2: no reflection between 5"):
+        patterns.patterns(some((NACL, tiny), (225, 221)))
+    assert list((tmp_path / "patterns").iterdir()) == []
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": 90, "stop": 5}, "2θ from 90 to 5"),
+        ({"stop": 180}, "to 180"),
+        ({"step": 0}, "a step of 0"),
+        ({"step": -0.02}, "a step of -0.02"),
+        ({"step": 50}, "a step of 50"),
+        ({"fwhm": 0}, "fwhm 0"),
+        ({"eta": 1.5}, "eta 1.5"),
+    ],
+)
+def test_a_wrong_grid_or_profile_is_named(options, message):
+    with pytest.raises(PatternError, match=message):
+        Instrument(**options)
+
+
+@pytest.mark.parametrize(
+    ("cell", "numbers", "message"),
+    [
+        ([5, -5, 5, 90, 90, 90], [11], "all positive"),
+        ([5, 5, 5, 90, 90], [11], "three lengths"),
+        ([5, 5, 5, 30, 30, 120], [11], "span no cell"),
+        ([5, 5, 5, 90, 90, np.nan], [11], "all positive"),
+        ([5, 5, 5, 90, 90, 90], [0], "atomic number 0"),
+        ([5, 5, 5, 90, 90, 90], [150], "atomic number 150"),
+        ([5, 5, 5, 90, 90, 90], [], r"m > 0"),
+        ([5, 5, 5, 90, 200, 90], [11], "span no cell"),
+        ([5, 5, 5, 90, 90, 90], [11.7], "not whole numbers"),
+        ([5, 5, 5, 90, 90, 90], ["Na"], "not whole numbers"),
+        ([2000, 2000, 2000, 90, 90, 90], [11], "too large"),
+    ],
+)
+def test_a_structure_that_cannot_be_is_named(cell, numbers, message):
+    with pytest.raises(StructureError, match=message):
+        patterns.pattern(np.array(cell), np.array(numbers), np.zeros((len(numbers), 3)))
+
+
+def test_a_partly_occupied_structure_is_refused():
+    alloy = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
+    with pytest.raises(StructureError, match="partly occupied"):
+        patterns.pattern_of(alloy)

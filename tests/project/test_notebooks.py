@@ -1,0 +1,178 @@
+"""What every notebook keeps to: no outputs, commented parameters, short cells, known profiles."""
+
+import ast
+import io
+import os
+import re
+import tokenize
+from pathlib import Path
+from unittest import mock
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.study import execute
+from matgan.wgan.checkpoint import TrainingData, save_training_data
+
+FOLDER = Path(__file__).parent.parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+SOLUTIONS = sorted((FOLDER / "solutions").glob("[0-9][0-9]_*.ipynb"))
+PROFILES = yaml.safe_load((FOLDER / "profiles.yaml").read_text(encoding="utf-8"))
+MAX_LINES = 18  # of code in a cell; what is longer lives in the package
+NO_CODE = re.compile(r"""[\s()\[\]{},]*(f?".*",?)?""")  # brackets, or a text, alone on a line
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_or_solution = pytest.mark.parametrize(
+    "path", NOTEBOOKS + SOLUTIONS, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+
+
+def cells(path, kind):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def whole_text(path):
+    return "\n\n".join(cell.source for cell in cells(path, "markdown"))
+
+
+def exercises(path):
+    """Text of each exercise by its number."""
+    listed = whole_text(path).partition("### Exercises")[2]
+    return dict(re.findall(r"^(\d)\. (.+)$", listed, flags=re.M))
+
+
+def test_the_notebooks_are_numbered_without_a_gap():
+    assert [path.name[:2] for path in NOTEBOOKS] == [
+        f"{n:02}" for n in range(1, len(NOTEBOOKS) + 1)
+    ]
+
+
+@each_or_solution
+def test_it_is_valid_and_holds_no_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata["kernelspec"]["name"] == "python3"
+    assert "widgets" not in notebook.metadata
+    for cell in cells(path, "code"):
+        assert cell.outputs == [], cell.source
+        assert cell.execution_count is None, cell.source
+
+
+@each_or_solution
+def test_it_opens_with_a_title(path):
+    assert nbformat.read(path, as_version=4).cells[0].source.startswith("# ")
+
+
+@each
+def test_it_reads_as_a_lesson(path):
+    """Question, claim, measure and control come first; claims and verdict, then exercises, last."""
+    first = cells(path, "markdown")[0]
+    opening = re.findall(r"^\*\*([\w ]+)\.?\*\*", first.source, flags=re.M)
+    asked = ["Question", r"What the \w+ claims?", "What we measure", "Controls?"]
+    assert len(opening) == len(asked) and all(map(re.fullmatch, asked, opening)), opening
+    headings = re.findall(r"^(## Result|\*\*Verdict|### Exercises)", whole_text(path), flags=re.M)
+    assert headings == ["## Result", "**Verdict", "### Exercises"]
+    assert len(exercises(path)) >= 2
+    assert list(exercises(path)) == [str(n + 1) for n in range(len(exercises(path)))]
+    code = "\n".join(cell.source for cell in cells(path, "code"))
+    assert f'"claims_{path.name[:2]}"' in code, "the claims go into the table of all claims"
+
+
+@each
+def test_the_reading_time_below_the_title_is_true(path):
+    """At 200 words of text and 30 lines of code a minute."""
+    said = re.search(r"^\*Reading: (\d+) minutes\. Running: .+\*$", whole_text(path), flags=re.M)
+    words = len(re.findall(r"\w+", whole_text(path)))
+    lines = sum(len(cell.source.splitlines()) for cell in cells(path, "code"))
+    assert int(said[1]) == pytest.approx(words / 200 + lines / 30, rel=0.3)
+
+
+@each
+def test_its_parameters_are_typed_and_commented(path):
+    tagged = [c.source for c in cells(path, "code") if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    tokens = tokenize.generate_tokens(io.StringIO(tagged[0]).readline)
+    commented = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
+    for line in ast.parse(tagged[0]).body:
+        assert isinstance(line, ast.AnnAssign), ast.unparse(line)
+        ast.literal_eval(line.value)  # papermill passes plain literals
+        assert commented & {line.lineno - 1, *range(line.lineno, line.end_lineno + 1)}, (
+            f"{line.target.id} has no comment"
+        )
+
+
+@each_or_solution
+def test_its_code_cells_are_short(path):
+    for cell in cells(path, "code"):
+        lines = [line for line in cell.source.splitlines() if not NO_CODE.fullmatch(line)]
+        assert len(lines) <= MAX_LINES, cell.source
+
+
+@each
+def test_its_run_is_opened_under_its_own_name(path):
+    source = "\n".join(cell.source for cell in cells(path, "code"))
+    opened = [
+        call.args[1].value
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("open_run")
+    ]
+    assert opened == [path.stem]
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+def test_every_profile_fits_the_notebooks(profile):
+    planned = execute.plan(FOLDER, profile)
+    assert [notebook.path for notebook in planned] == NOTEBOOKS
+    names = {path.stem for path in NOTEBOOKS} | {"all"}
+    assert set(PROFILES[profile]) <= names, "parameters of a notebook that is not there"
+
+
+# --- solutions of the exercises -------------------------------------------------------------------
+
+
+@each
+def test_each_exercise_has_a_solution(path):
+    """Under its number, with the question word for word."""
+    solution = FOLDER / "solutions" / path.name
+    assert solution in SOLUTIONS, f"notebooks/solutions lacks {path.name}"
+    text = whole_text(solution)
+    solved = re.findall(r"^## (\d)\. .+\n\n\*(.+)\*$", text, flags=re.M)
+    assert dict(solved) == exercises(path)
+
+
+SMALL = {
+    "iterations": 2,
+    "repeats": 1,
+    "rows": 600,
+    "samples": 300,
+    "epochs": 1,
+}  # where a solution has it
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_solutions_run(path, oqmd, mp_compositions, tmp_path):
+    for name, table in {"oqmd": oqmd, "mp": mp_compositions}.items():
+        counts = whole_counts(amounts_matrix(table["formula"][:3000]))
+        save_training_data(
+            tmp_path / "data" / f"{name}.npz", TrainingData(counts[:2400], counts[2400:])
+        )
+    parameters = {name: value for name, value in SMALL.items() if name in parameters_of(path)}
+    if "run_dir" in parameters_of(path):
+        parameters["run_dir"] = str(tmp_path)
+    environment = {"PYTHONPATH": str(FOLDER.parent), "MATGAN_DEVICE": "cpu"}
+    options = {"kernel_name": "python3", "cwd": path.parent, "progress_bar": False}
+    with mock.patch.dict(os.environ, environment):
+        try:
+            papermill.execute_notebook(path, tmp_path / path.name, parameters, **options)
+        except papermill.PapermillExecutionError as error:
+            if error.ename == "SourceUnavailable":
+                pytest.skip(f"not run: {error.evalue}")
+            raise
+
+
+def parameters_of(path):
+    tagged = [c.source for c in cells(path, "code") if "parameters" in c.metadata.get("tags", [])]
+    return {line.target.id for line in ast.parse("\n".join(tagged)).body}

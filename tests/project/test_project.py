@@ -1,0 +1,436 @@
+"""The project as a whole: pins, imports, import directions, run_all.sh."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "matgan"
+MODULES = {  # "room.module", or "module" for one beside the rooms
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem != "__init__"
+}
+
+# --- pins ----------------------------------------------------------------------------------------
+
+CONDA_NAMES = {"pytorch": "torch"}
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(lines, equals="=="):
+    """{normalised name: version} of the lines of pinned requirements."""
+    texts = [line.split(" ;")[0] for line in lines if not line.startswith("#")]
+    pairs = [text.split(equals) for text in texts]
+    assert all(len(pair) == 2 for pair in pairs), [pair for pair in pairs if len(pair) != 2]
+    return {normal(name): version.strip() for name, version in pairs}
+
+
+@pytest.fixture(scope="module")
+def direct():
+    """Pins of pyproject.toml, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return pins(sum(project["optional-dependencies"].values(), project["dependencies"]))
+
+
+def test_the_conda_environment_has_the_same_pins(direct):
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    conda = pins([e for e in entries if isinstance(e, str)], equals="=")
+    from_pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    assert conda.pop("python") == "3.11"
+    found = {CONDA_NAMES.get(name, name): version for name, version in conda.items()}
+    assert found | pins([e for e in from_pip if e != "-e ."]) == direct
+
+
+def test_the_conda_environment_is_in_condas_form():
+    """Its keys, and requirements as `conda env create` reads them; no conda is needed to see it."""
+    content = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert set(content) == {"name", "channels", "dependencies"}
+    assert content["name"] == "matgan"
+    assert content["channels"][0] == "conda-forge"
+    *packages, last = content["dependencies"]
+    for package in packages:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]*=[0-9][0-9a-z.]*", package), package
+    assert "pip" in [package.split("=")[0] for package in packages]  # conda warns without it
+    assert set(last) == {"pip"}
+
+
+def test_the_lock_has_the_same_pins_and_all_they_need(direct):
+    lock = pins((ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines())
+    assert {name: lock.get(name) for name in direct} == direct
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    for name in lock:
+        try:
+            needs = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:  # an environment without the development extra
+            continue
+        for need in needs:
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                # torch's CUDA build asks for its own companions, by exact version
+                companion = name == "torch" and re.match("nvidia|cuda|triton", need.name)
+                assert normal(need.name) in lock or companion, f"{name} needs {need}"
+
+
+def test_citation_and_package_say_the_same_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    import matgan
+
+    assert citation["version"] == matgan.__version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+# --- imports -------------------------------------------------------------------------------------
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, matgan; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "matgan.chemistry.elements" in loaded
+    heavy = {"torch", "pymatgen", "smact", "pandas", "numpy", "sklearn", "matplotlib", "openTSNE"}
+    assert not heavy & loaded
+
+
+def imported(path, top_level=False):
+    """Modules that a file imports, at its top level or anywhere; matgan's as matgan.NAME."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set()
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "matgan":
+            names |= {f"matgan.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            names.add(node.module)
+    return names
+
+
+def ours(path):
+    """Modules of the package that a file imports, by their names in MODULES."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {name.removeprefix("matgan.") for name in imported(path)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matgan."):
+            room = node.module.removeprefix("matgan.")
+            names |= {f"{room}.{alias.name}" for alias in node.names}
+    return names & set(MODULES)
+
+
+GRAPH = {name: ours(path) for name, path in MODULES.items()}
+
+
+def reached(name):
+    """Modules of the package that a module imports, directly or through others."""
+    found, todo = set(), [name]
+    while todo:
+        new = GRAPH[todo.pop()] - found
+        found |= new
+        todo += new
+    return found
+
+
+# each room may import its own modules and those of the floors below
+FLOORS = [
+    {"files"},
+    {"chemistry"},
+    {"data"},
+    {"learning"},
+    {"wgan", "representation", "crystals", "microstructure"},
+    {"generated", "stability", "powder"},
+    {"properties"},
+    {"study"},
+    {"__main__"},
+]
+FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def test_imports_between_rooms_point_one_way():
+    list(TopologicalSorter(GRAPH).static_order())  # raises CycleError
+    for name, needs in GRAPH.items():
+        for need in needs:
+            down = FLOOR[room(need)] < FLOOR[room(name)]
+            assert down or room(need) == room(name), f"{name} imports {need}"
+
+
+def test_a_room_has_at_most_ten_files():
+    for folder in {path.parent for path in MODULES.values()}:
+        files = [path for path in folder.glob("*.py") if path.stem != "__init__"]
+        assert len(files) <= 10, f"{folder.name} has {len(files)} files"
+
+
+def test_every_module_has_its_test():
+    for name in MODULES:
+        *folder, module = name.split(".")
+        if module != "__main__":
+            path = ROOT.joinpath("tests", *folder, f"test_{module}.py")
+            assert path.exists(), f"{name} has no {path.relative_to(ROOT)}"
+
+
+def test_no_public_name_lives_in_two_rooms():
+    """A function or class of one name in two rooms would be two things with one name."""
+    lives = {}
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for label, _ in public(tree):
+            if "." not in label and label != "main":
+                lives.setdefault(label, set()).add(room(name))
+        for node in tree.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(target, ast.Name) and re.fullmatch("[A-Z][A-Z_]+", target.id):
+                    lives.setdefault(target.id, set()).add(room(name))
+    assert not {label: rooms for label, rooms in lives.items() if len(rooms) > 1}
+
+
+def test_only_notebooks_draw():
+    """No module computes with a figure: figures.py of a room is for notebooks."""
+    for name, needs in GRAPH.items():
+        drawn = {need for need in needs if need.endswith(".figures")}
+        assert not drawn or name.endswith(".figures"), f"{name} imports {drawn}"
+
+
+def test_training_needs_only_torch_and_numpy():
+    for name in {"wgan.training", *reached("wgan.training")}:
+        packages = {module.split(".")[0] for module in imported(MODULES[name], top_level=True)}
+        assert packages - sys.stdlib_module_names <= {"torch", "numpy", "matgan"}, name
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_says_what_it_is(name):
+    docstring = ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    assert docstring and docstring.splitlines()[0].endswith((".", ":", "`"))
+
+
+MAX_LINES = 380  # of a module: one idea, about 300 lines
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_fits_one_idea(name):
+    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_LINES, f"{name} has {lines} lines: divide it"
+
+
+def public(tree):
+    """(name, node) of the public functions and classes of a module, and of their methods.
+
+    Methods that a base class of torch or scikit-learn describes are left out.
+    """
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, node
+            own = isinstance(node, ast.ClassDef) and not node.bases
+            for part in node.body if own else ():
+                if isinstance(part, ast.FunctionDef) and not part.name.startswith("_"):
+                    yield f"{node.name}.{part.name}", part
+
+
+RISKY = {  # what runs code that a file or a parameter brings
+    "eval", "exec", "os.system", "os.popen", "torch.load", "pd.read_pickle", "pickle.load",
+    "pickle.loads", "yaml.load", "yaml.unsafe_load", "joblib.load",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_is_unpickled_or_given_to_a_shell(name):
+    assert not imported(MODULES[name]) & {"pickle", "dill", "cloudpickle", "shelve", "marshal"}
+    for call in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call):
+            assert ast.unparse(call.func) not in RISKY, ast.unparse(call)
+            given = {option.arg: ast.unparse(option.value) for option in call.keywords}
+            assert given.get("shell", "False") == "False", ast.unparse(call)
+            assert given.get("allow_pickle", "False") == "False", ast.unparse(call)
+
+
+def test_every_test_in_the_table_of_faults_exists():
+    text = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    rows = text.partition("## Faults")[2].partition("\n## ")[0].splitlines()
+    faults = [row.split("|")[3] for row in rows if row.startswith("| ")][1:]
+    assert len(faults) > 25
+    for cell in faults:
+        names = re.findall(r"`(?:(test_\w+)::)?(test_\w+)`", cell)
+        assert names, cell
+        file = ""
+        for own_file, name in names:
+            file = own_file or file
+            if not own_file and list((ROOT / "tests").rglob(f"{name}.py")):
+                continue  # a whole file
+            texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob(f"{file}.py")]
+            assert any(f"def {name}(" in text for text in texts), f"{file}::{name}"
+
+
+def parameters_in(docstring):
+    return docstring.partition("Parameters\n")[2].partition("\n\n")[0]
+
+
+UNLISTED = {"learning.fit", "powder.reflections"}  # whose docstrings do not list all yet
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - UNLISTED))
+def test_public_docstrings_are_complete(name):
+    """Each public name says what it is; errors that it raises itself and parameters are listed."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    lacking = []
+    for label, node in public(tree):
+        text = ast.get_docstring(node) or ""
+        if not text:
+            lacking.append(f"{label} has no docstring")
+        if isinstance(node, ast.FunctionDef) and "Parameters\n" in text:
+            listed = parameters_in(text)
+            for argument in [*node.args.args, *node.args.kwonlyargs]:
+                if argument.arg not in ("self", "cls") and argument.arg not in listed:
+                    lacking.append(f"{label} does not list {argument.arg}")
+            for inner in ast.walk(node):
+                raised = isinstance(inner, ast.Raise) and inner.exc
+                if isinstance(raised, ast.Call) and ast.unparse(raised.func) not in text:
+                    lacking.append(f"{label} does not list {ast.unparse(raised.func)}")
+    assert not lacking, "\n".join(lacking)
+
+
+# --- run_all.sh ----------------------------------------------------------------------------------
+
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
+EXECUTE = "import sys\nprint('ran', sys.prefix, sys.argv[1:])\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A small stand-in for the project, in a path with spaces: no pins, a package that prints."""
+    folder = tmp_path / "a b" / "my project"
+    (folder / "matgan" / "study").mkdir(parents=True)
+    (folder / "matgan" / "__init__.py").write_text("")
+    (folder / "matgan" / "study" / "execute.py").write_text(EXECUTE)
+    (folder / "requirements.lock").write_text("# nothing\n")
+    (folder / "pyproject.toml").write_text(
+        "[project]\ndependencies = ['no-such-package==1']\n"
+        "[project.optional-dependencies]\ntest = []\n"
+    )
+    shutil.copy(ROOT / "run_all.sh", folder)
+    return folder
+
+
+def run_all(project, *arguments, cwd=None, **environment):
+    return subprocess.run(
+        ["bash", project / "run_all.sh", *arguments],
+        cwd=cwd or project.parent,
+        env={
+            **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")},
+            "PYTHON": sys.executable,
+            "PIP_NO_INDEX": "1",  # no network for these tests
+            "UV_OFFLINE": "1",
+            "PATH": "/usr/bin:/bin",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@needs_bash
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_works_from_any_folder_and_makes_nothing(project, tmp_path, option):
+    done = run_all(project, option, cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("--profile", "--only", "--no-venv", "test", "MATGAN_DATA"):
+        assert word in done.stdout
+    assert not (project / ".venv").exists()
+
+
+@needs_bash
+def test_too_old_a_python_is_refused_with_what_to_install(project, tmp_path):
+    old = tmp_path / "old python"
+    old.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec \'{sys.executable}\' -c "import sys\n'
+        'sys.version_info = (3, 10, 4)\n$2"\nexit 9\n'
+    )
+    old.chmod(0o755)
+    for option in ("test", "--no-venv"):
+        done = run_all(project, option, PYTHON=str(old))
+        assert done.returncode == 2
+        assert "needs Python 3.11 or later" in done.stderr
+        assert "apt install python3" in done.stderr
+    assert not (project / ".venv").exists()
+
+
+@needs_bash
+def test_an_unknown_command_is_refused(project):
+    done = run_all(project, "tset")
+    assert done.returncode == 2
+    assert "unknown command 'tset'" in done.stderr
+
+
+@needs_bash
+def test_no_venv_names_the_missing_packages(project):
+    done = run_all(project, "--no-venv", "--profile", "smoke")
+    assert done.returncode == 2
+    assert "lacks no-such-package" in done.stderr
+    assert "pip install -r requirements.lock" in done.stderr
+    assert not (project / ".venv").exists()
+
+
+@needs_bash
+def test_no_venv_runs_in_the_activated_environment_with_arguments_untouched(project):
+    (project / "pyproject.toml").write_text(
+        "[project]\ndependencies = ['pytest==0']\n[project.optional-dependencies]\ntest = []\n"
+    )
+    done = run_all(project, "-p", "name", "a b; $(touch x) *", "--no-venv", "--only", "02")
+    assert done.returncode == 0, done.stderr
+    assert f"ran {sys.prefix} ['-p', 'name', 'a b; $(touch x) *', '--only', '02']" in done.stdout
+
+
+@needs_bash
+def test_a_broken_set_up_does_not_count_and_a_whole_one_is_kept(project):
+    lock, venv = project / "requirements.lock", project / ".venv"
+    lock.write_text("no-such-package==1\n")
+    done = run_all(project, "--profile", "smoke")
+    assert done.returncode == 2
+    assert "could not be installed" in done.stderr
+    assert "ran" not in done.stdout
+
+    lock.write_text("# nothing\n")
+    done = run_all(project, "--profile", "smoke")
+    assert f"ran {venv} ['--profile', 'smoke']" in done.stdout, done.stderr
+    (venv / "kept").write_text("")
+    assert run_all(project).stdout.startswith(f"ran {venv} []")
+    assert (venv / "kept").exists()
+
+    (venv / ".matgan-pins").unlink()
+    done = run_all(project)
+    assert done.returncode == 2
+    assert "was not made by run_all.sh" in done.stderr
+    assert (venv / "kept").exists()
+
+
+@needs_bash
+def test_a_torch_that_works_with_cuda_is_kept(project, tmp_path):
+    (project / "requirements.lock").write_text("torch==99\n")  # cannot be installed
+    library = tmp_path / "cuda library"
+    (library / "torch").mkdir(parents=True)
+    torch = "class cuda:\n    @staticmethod\n    def is_available():\n        return True\n"
+    (library / "torch" / "__init__.py").write_text(torch)
+    (project / "matgan" / "study" / "execute.py").write_text(
+        "import torch\nprint('ran', torch.__file__)\n"
+    )
+    assert run_all(project, "setup", PYTHONPATH=str(library)).returncode == 0
+    done = run_all(project)
+    assert f"ran {library}" in done.stdout, done.stderr

@@ -1,0 +1,188 @@
+"""Run directories: tables, figures, the manifest, seeds, device."""
+
+import json
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matgan.study import run as runs
+
+
+@pytest.fixture
+def run(tmp_path):
+    return runs.open_run(tmp_path / "a run", "02_wgan_training", seed=3)
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory):
+    return runs.open_run(tmp_path_factory.mktemp("run"), "01_data_curation")
+
+
+def test_a_table_comes_back_as_it_was(run):
+    table = pd.DataFrame(
+        {
+            "formula": ["NaN", "Na", "InF", "NbO2"],  # two of them look like missing numbers
+            "energy": [0.1, 1 / 3, np.inf, -1e-308],
+            "count": [1, 2, 3, 2**60],
+            "neutral": [True, False, True, True],
+        }
+    )
+    assert run.table(table, "compounds") is table
+    pd.testing.assert_frame_equal(run.read_table("compounds"), table, check_exact=True)
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1))
+def test_every_float_survives_a_table(one_run, values):
+    one_run.table(pd.DataFrame({"x": values}), "floats")
+    np.testing.assert_array_equal(one_run.read_table("floats")["x"].to_numpy(dtype=float), values)
+
+
+def test_a_named_index_is_written_and_another_is_not(run):
+    named = pd.DataFrame({"x": [1.5]}, index=pd.Index(["Fe"], name="element"))
+    run.table(named, "named")
+    run.table(named.reset_index(drop=True), "unnamed")
+    assert run.path("tables", "named.csv").read_text() == "element,x\nFe,1.5\n"
+    assert run.path("tables", "unnamed.csv").read_text() == "x\n1.5\n"
+
+
+def test_a_missing_table_names_the_notebook_to_run(run):
+    with pytest.raises(runs.NotYetMade, match=r"run 01_data_curation first.*--only 01"):
+        run.read_table("splits", made_by="01_data_curation")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(OSError, match="disk full"), runs.replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        raise OSError("disk full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["../escape", "", "a/b", ".hidden", "a b", "x\n"])
+def test_a_name_that_is_no_file_name_is_refused(run, name):
+    with pytest.raises(ValueError, match="no name for a file"):
+        run.table(pd.DataFrame({"x": [1]}), name)
+
+
+@pytest.mark.parametrize("name", ["../../escape.safetensors", "/tmp/escape.safetensors"])
+def test_no_path_leads_out_of_the_run_directory(run, name):
+    with pytest.raises(ValueError, match="leads out of the run directory"):
+        run.checkpoint(name)
+
+
+def test_a_figure_is_the_same_file_in_every_run(tmp_path):
+    def written(folder):
+        run = runs.open_run(folder, "01_data_curation")
+        figure, axes = plt.subplots()
+        axes.fill_between([0, 1, 2], [1, 2, 4], hatch="/")  # hatches and clips get ids in an SVG
+        axes.set_xlabel("iteration")
+        run.figure(figure, "losses")
+        plt.close(figure)
+        return [(folder / "figures" / f"losses.{kind}").read_bytes() for kind in ("png", "svg")]
+
+    png, svg = written(tmp_path / "one")
+    assert [png, svg] == written(tmp_path / "two")
+    assert png.startswith(b"\x89PNG")
+    assert b"<dc:date>" not in svg
+
+
+def test_the_manifest_says_what_made_the_run(run):
+    run.table(pd.DataFrame({"x": [1]}), "a")
+    run.record(loss=np.float32(0.5), shape=np.array([85, 8]), best=run.folder / "best")
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    entry = manifest["notebooks"]["02_wgan_training"]
+    assert entry["seed"] == 3
+    assert entry["device"] == runs.device()
+    assert entry["files"] == ["tables/a.csv"]
+    assert (entry["loss"], entry["shape"]) == (0.5, [85, 8])
+    assert entry["peak_memory_mb"] > 20
+    assert manifest["packages"]["numpy"] == np.__version__
+    assert len(manifest["data"]["supercon.csv"]) == 64
+
+
+def test_opening_a_run_again_starts_its_entry_anew(run):
+    run.record(status="ok", loss=0.5)
+    runs.update_manifest(run.folder, "03_other", {"loss": 1})
+    runs.open_run(run.folder, run.notebook)
+    notebooks = runs.read_manifest(run.folder)["notebooks"]
+    assert "status" not in notebooks[run.notebook]
+    assert notebooks["03_other"] == {"loss": 1}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"notebooks": 3}', '{"notebooks": {'])
+def test_a_damaged_manifest_is_named(run, text):
+    (run.folder / "manifest.json").write_text(text)
+    with pytest.raises(runs.RunError, match=r"manifest\.json is damaged: delete it"):
+        run.record(loss=1)
+
+
+def test_two_processes_record_at_once_without_loss(tmp_path):
+    code = (
+        "import sys; from matgan.study.run import update_manifest\n"
+        "for i in range(50): update_manifest(sys.argv[1], sys.argv[2], {f'fact{i}': i})"
+    )
+    names = ["01_data_curation", "02_wgan_training"]
+    both = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in names]
+    assert [process.wait() for process in both] == [0, 0]
+    notebooks = runs.read_manifest(tmp_path)["notebooks"]
+    expected = {f"fact{i}": i for i in range(50)}
+    assert notebooks == dict.fromkeys(names, expected)
+
+
+def test_a_seed_decides_every_random_number():
+    import random
+
+    torch = pytest.importorskip("torch")
+
+    def drawn():
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    runs.set_seed(5)
+    first = drawn()
+    assert drawn() != first
+    runs.set_seed(5)
+    assert drawn() == first
+
+
+def test_the_device_can_be_chosen(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runs.device() == "cuda"
+    monkeypatch.setenv("MATGAN_DEVICE", "cpu")
+    assert runs.device() == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("MATGAN_DEVICE", "cuda")
+    with pytest.raises(runs.RunError, match="finds no CUDA device"):
+        runs.device()
+    monkeypatch.setenv("MATGAN_DEVICE", "gpu")
+    with pytest.raises(runs.RunError, match="'gpu'"):
+        runs.device()
+
+
+def test_git_state_names_the_commit_and_changes(tmp_path, monkeypatch):
+    def git(*words):
+        done = subprocess.run(
+            ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@y", *words],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    monkeypatch.setattr(runs, "PROJECT", tmp_path)
+    assert runs.git_state() == {}
+    git("init")
+    (tmp_path / "file").write_text("a")
+    git("add", "file")
+    git("commit", "-m", "first")
+    assert runs.git_state() == {"commit": git("rev-parse", "HEAD"), "changed": False}
+    (tmp_path / "file").write_text("b")
+    assert runs.git_state()["changed"]

@@ -1,0 +1,354 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from matgan import files
+from matgan.wgan.checkpoint import (
+    Mismatch,
+    TrainingData,
+    load_networks,
+    load_run,
+    load_training_data,
+    save_training_data,
+)
+from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, ConfigError
+from matgan.wgan.losses import critic_loss, generator_loss
+from matgan.wgan.networks import build_critic, build_generator, to_amounts
+from matgan.wgan.training import Diverged, Loop, train
+from matgan.wgan.training_state import State, batch_statistics
+
+TINY = {"iterations": 6, "batch_size": 8, "critic_steps": 2, "test_every": 3}
+SETTINGS = {
+    "paper": PAPER.replace(**TINY),
+    "published code": PUBLISHED_CODE.replace(**TINY),
+    "ours": LEARNING.replace(**TINY, hidden=(16,), head=(16,)),
+    "straight-through": LEARNING.replace(
+        **TINY, hidden=(16,), generator_gradient="straight-through", final_temperature=0.5
+    ),
+    "spectral norm": LEARNING.replace(**TINY, hidden=(16,), lipschitz="spectral-norm"),
+    "peer": PEER.replace(**TINY),
+}
+
+
+@pytest.fixture(scope="module")
+def data(oqmd):
+    from matgan.chemistry.composition import amounts_matrix, whole_counts
+
+    counts = whole_counts(amounts_matrix(oqmd["formula"][:500]))
+    return TrainingData(counts[:400], counts[400:])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_stopped_run_goes_on_to_the_same_result_bit_for_bit(data, tmp_path, setting):
+    config = SETTINGS[setting]
+    train(config, data, tmp_path / "whole", "cpu")
+
+    def stop_at_four(now):
+        if now["iteration"] == 5:
+            raise KeyboardInterrupt
+
+    # stopped by the hardest means that leaves a checkpoint: the exception flies through the loop
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, tmp_path / "stopped", "cpu", stop_at_four)
+    assert files.load(tmp_path / "stopped/checkpoint.safetensors")[1]["iteration"] == "3"
+    train(config, data, tmp_path / "stopped", "cpu")
+    assert contents(tmp_path / "whole") == contents(tmp_path / "stopped")
+    assert set(contents(tmp_path / "whole")) == {
+        "weights.safetensors", "history.csv", "snapshots.safetensors",
+    }  # fmt: skip
+
+
+def test_another_seed_gives_another_result(data, tmp_path):
+    config = SETTINGS["ours"]
+    first = train(config, data, tmp_path / "0", "cpu")
+    second = train(config.replace(seed=1), data, tmp_path / "1", "cpu")
+    assert first.history[-1]["test_critic_loss"] != second.history[-1]["test_critic_loss"]
+
+
+def test_a_finished_run_is_read_not_trained_again(data, tmp_path):
+    config = SETTINGS["paper"]
+    first = train(config, data, tmp_path, "cpu")
+    before = contents(tmp_path)
+    again = train(config, data, tmp_path, "cpu", lambda now: pytest.fail("trained again"))
+    assert contents(tmp_path) == before
+    assert str(again.history) == str(first.history)  # nan is not equal to itself
+    assert torch.equal(again.critic.T, first.critic.T)
+    T = again.snapshots["T"]
+    assert T.shape == (len(again.history), 85, 128)
+    assert not np.array_equal(T[0], T[-1])
+
+
+def test_a_run_of_another_configuration_or_other_data_is_refused(data, tmp_path):
+    config = SETTINGS["paper"]
+    train(config, data, tmp_path, "cpu")
+    with pytest.raises(Mismatch, match=r"clip = 0\.01 there, 0\.1 here"):
+        train(config.replace(clip=0.1), data, tmp_path, "cpu")
+    with pytest.raises(Mismatch, match="other data"):
+        train(config, TrainingData(data.train[1:], data.test), tmp_path, "cpu")
+
+
+def test_clipping_bounds_every_weight_of_the_critic(data, tmp_path):
+    run = train(SETTINGS["paper"].replace(clip=0.003, keep="last"), data, tmp_path, "cpu")
+    largest = max(value.abs().max().item() for value in run.critic.parameters())
+    assert largest == pytest.approx(0.003)
+
+
+def test_a_linear_schedule_ends_at_rate_zero(data, tmp_path):
+    config = SETTINGS["ours"].replace(generator_lr=0.3, critic_lr=0.2)
+    loop = Loop(
+        config, data, "", tmp_path, torch.device("cpu"), State(config, torch.device("cpu")), None
+    )
+    for iteration, left in ((0, 1.0), (3, 0.5), (6, 0.0)):
+        loop.state.iteration = iteration
+        loop.set_rates()
+        rates = [o.param_groups[0]["lr"] for o in loop.state.optimizers.values()]
+        assert rates == pytest.approx([0.3 * left, 0.2 * left])
+
+
+def test_the_losses_are_equations_3_and_4_and_the_total_is_a_sum_over_batches(data, tmp_path):
+    config = SETTINGS["paper"].replace(iterations=1)
+    run = train(config, data, tmp_path, "cpu")
+    torch.manual_seed(config.seed)  # the networks as they were before the first step
+    generator, critic = build_generator(config), build_critic(config)
+    rng = torch.Generator().manual_seed(config.seed + 1)
+    losses = []
+    with torch.no_grad():
+        for start in range(0, 96, 8):  # the 100 test compositions hold 12 whole batches
+            z = torch.randn(8, 128, generator=rng)
+            torch.rand(8, 1, generator=rng)
+            real = torch.from_numpy(data.test[start : start + 8]).float()
+            fake = generator(z) @ torch.arange(1.0, 9.0)
+            losses.append((critic(fake).mean() - critic(real).mean()).item())  # Equation 4
+    first = run.history[0]
+    assert first["iteration"] == 0
+    assert first["test_total_loss"] == pytest.approx(np.abs(losses).sum(), rel=1e-5)
+    assert first["test_critic_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_the_reference_schedule_takes_100_critic_steps_25_times_and_every_500th(data, tmp_path):
+    config = SETTINGS["ours"].replace(critic_schedule="reference", critic_steps=5)
+    device = torch.device("cpu")
+    loop = Loop(config, data, "", tmp_path, device, State(config, device), None)
+    for iteration, rounds in ((0, 20), (24, 20), (25, 1), (499, 1), (500, 20), (501, 1)):
+        loop.state.iteration = iteration
+        assert loop.rounds() * config.critic_steps == rounds * 5
+    loop.state.iteration = 500
+    loop.step()
+    assert loop.images == 100 * config.batch_size
+
+
+def test_the_score_function_gradient_is_that_of_the_expected_score():
+    """With two outcomes the expectation and its gradient can be written down."""
+    config = LEARNING.replace(slots=2, hidden=(4,), latent_dim=1, generator_batch=50_000)
+    torch.manual_seed(0)
+    generator, critic = build_generator(config), build_critic(config.replace(head=(8,)))
+    with torch.no_grad():
+        generator.to_element.weight.zero_()
+        generator.to_element.bias.fill_(-40)
+        generator.to_element.bias[:2] = 0  # always H and He, in either order
+        generator.to_count.weight.zero_()
+        generator.to_count.bias.fill_(-40)
+        generator.to_count.bias[:2] = torch.tensor([0.4, 0.0])  # one atom or two of each
+    z = torch.zeros(config.generator_batch, 1)
+    loss, value = generator_loss(generator, critic, config, z, torch.Generator().manual_seed(0), 1)
+    (got,) = torch.autograd.grad(loss, generator.to_count.bias)
+    bias = generator.to_count.bias.detach()[:2].clone().requires_grad_()
+    p, outcomes = torch.softmax(bias, 0), torch.zeros(4, 85)
+    outcomes[:, 0], outcomes[:, 1] = torch.tensor([1.0, 1, 2, 2]), torch.tensor([1.0, 2, 1, 2])
+    scores = critic(outcomes).detach()
+    expected = -(scores * torch.outer(p, p).flatten()).sum()
+    (gradient,) = torch.autograd.grad(expected, bias)
+    torch.testing.assert_close(got[:2], gradient, rtol=0.05, atol=4e-4)
+    assert value.item() == pytest.approx(expected.item(), abs=4e-3)
+
+
+def test_the_penalty_takes_the_gradient_with_respect_to_the_matrix(data):
+    config = PUBLISHED_CODE.replace(initialisation="scaled")
+    torch.manual_seed(0)
+    critic = build_critic(config)
+    X = torch.rand(10, 85, 8)
+    real, fake = to_amounts(X[:5]), to_amounts(X[5:])
+    mix = torch.rand(5, 1)
+    between = ((1 - mix[..., None]) * X[:5] + mix[..., None] * X[5:]).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(to_amounts(between)).sum(), between)
+    penalty = ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    plain = critic(fake).mean() - critic(real).mean()
+    got = critic_loss(critic, config, real, fake, mix)
+    torch.testing.assert_close(got, plain + 10 * penalty, rtol=1e-4, atol=1e-5)
+
+
+def test_a_diverged_run_names_the_iteration_and_keeps_the_last_good_state(
+    data, tmp_path, monkeypatch
+):
+    from matgan.wgan import training
+
+    true_loss, calls = training.critic_loss, []
+
+    def fails_late(critic, config, real, fake, mix):
+        loss = true_loss(critic, config, real, fake, mix)
+        if torch.is_grad_enabled() and loss.requires_grad:
+            calls.append(1)
+        training_steps = len(calls) - 12 * 4  # looks at iterations 0, 1, 2 and 3
+        return loss * float("nan") if training_steps > 8 else loss
+
+    monkeypatch.setattr(training, "critic_loss", fails_late)
+    with pytest.raises(Diverged, match=r"iteration 5;.*checkpoint\.safetensors"):
+        train(SETTINGS["paper"], data, tmp_path, "cpu")
+    assert files.load(tmp_path / "checkpoint.safetensors")[1]["iteration"] == "3"
+
+
+def test_ctrl_c_finishes_the_iteration_saves_and_stops(data, tmp_path):
+    config = SETTINGS["ours"].replace(iterations=100_000, test_every=50_000)
+
+    def press():
+        while not (tmp_path / "checkpoint.safetensors").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press, daemon=True)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt, match=r"stopped at iteration \d+; run again"):
+        train(config, data, tmp_path, "cpu")
+    assert int(files.load(tmp_path / "checkpoint.safetensors")[1]["iteration"]) > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_damaged_checkpoint_is_named(data, tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x80\x04 no tensors")
+    with pytest.raises(files.WeightsError, match=r"checkpoint\.safetensors"):
+        train(SETTINGS["paper"], data, tmp_path, "cpu")
+
+
+def test_weights_that_do_not_fit_their_configuration_are_refused(data, tmp_path):
+    train(SETTINGS["paper"], data, tmp_path, "cpu")
+    path = tmp_path / "weights.safetensors"
+    tensors, metadata = files.load(path)
+    tensors["critic.embedding.weight"] = tensors["critic.embedding.weight"][:64]
+    files.save(path, tensors, metadata)
+    with pytest.raises(files.WeightsError, match=r"does not fit.*embedding\.weight"):
+        load_networks(path)
+    with pytest.raises(FileNotFoundError):
+        load_run(tmp_path / "elsewhere")
+
+
+def test_too_little_data_for_a_batch_is_named(data, tmp_path):
+    with pytest.raises(ConfigError, match="batch_size is 256, but there are 400 training and 100"):
+        train(PAPER, data, tmp_path, "cpu")
+
+
+def test_looking_at_the_test_set_leaves_the_generator_as_it_was():
+    torch.manual_seed(0)
+    generator = build_generator(PAPER)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    with batch_statistics(generator), torch.no_grad():
+        generator(torch.randn(4, 128))
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    generator(torch.randn(4, 128))
+    assert not torch.equal(generator.norms[0].running_mean, before["norms.0.running_mean"])
+
+
+def test_training_data_round_trip(data, tmp_path):
+    save_training_data(tmp_path / "d.npz", data)
+    again = load_training_data(tmp_path / "d.npz")
+    assert again.hash == data.hash
+    np.testing.assert_array_equal(again.train, data.train)
+    np.savez(tmp_path / "other.npz", train=data.train)
+    with pytest.raises(ValueError, match=r"other\.npz lacks elements, test"):
+        load_training_data(tmp_path / "other.npz")
+
+
+BARE = """
+import sys
+absent = "pandas safetensors tqdm sklearn pymatgen smact pooch scipy matplotlib"
+sys.modules.update(dict.fromkeys(absent.split()))  # None: an import of it fails
+from matgan.wgan.training import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def command(*words):
+    words = [str(word) for word in words]
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True)
+
+
+def test_the_command_trains_where_there_is_only_torch_and_numpy(data, tmp_path):
+    save_training_data(tmp_path / "d.npz", data)
+    options = ["--iterations", 4, "--batch-size", 8, "--head", "16,8", "--device", "cpu"]
+    done = command("-c", BARE, tmp_path / "d.npz", "--out", tmp_path / "r", *options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["iteration"] == 4
+    # what it leaves is accepted as a finished run of the same configuration here
+    config = LEARNING.replace(iterations=4, batch_size=8, head=(16, 8))
+    run = train(config, data, tmp_path / "r", "cpu", lambda now: pytest.fail("trained again"))
+    with open(tmp_path / "r/history.csv") as file:
+        assert len(list(csv.DictReader(file))) == len(run.history)
+
+
+def test_the_command_names_a_bad_option(tmp_path):
+    done = command("-m", "matgan.wgan.training", "d.npz", "--out", tmp_path, "--lipschitz", "hope")
+    assert done.returncode == 1
+    assert (
+        "ConfigError: lipschitz must be one of clip, gradient-penalty, spectral-norm, not"
+        in done.stderr
+    )
+
+
+def test_the_command_says_where_missing_data_come_from(tmp_path):
+    done = command("-m", "matgan.wgan.training", "d.npz", "--out", tmp_path)
+    assert done.returncode == 1
+    assert "there is no file d.npz; notebook 1 writes" in done.stderr
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_cuda_gives_the_cpus_first_losses(data, tmp_path, setting):
+    config = SETTINGS[setting].replace(
+        iterations=1,
+        output="sigmoid",
+        architecture="deconvolution",
+        generator_gradient="straight-through",
+    )
+    torch.backends.cuda.matmul.allow_tf32 = False
+    on_cuda = train(config, data, tmp_path / "cuda", "cuda").history[0]
+    assert np.isfinite(on_cuda["test_critic_loss"])
+    assert on_cuda["effective_rank"] == pytest.approx(
+        train(config, data, tmp_path / "cpu", "cpu").history[0]["effective_rank"], rel=1e-4
+    )
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_cuda_graph_trains_as_the_eager_loop_does(data, tmp_path, setting, monkeypatch):
+    config = SETTINGS[setting].replace(iterations=12)
+    graphed = train(config, data, tmp_path / "graph", "cuda")
+    monkeypatch.setattr("matgan.wgan.cuda_graph.WARM_UP", 10**9)  # never captured
+    eager = train(config, data, tmp_path / "eager", "cuda")
+    for one, other in zip(graphed.history, eager.history, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
+
+
+@pytest.mark.cuda
+def test_a_run_stopped_on_cuda_goes_on(data, tmp_path):
+    config = SETTINGS["ours"].replace(iterations=12)
+
+    def stop(now):
+        if now["iteration"] == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, tmp_path, "cuda", stop)
+    assert train(config, data, tmp_path, "cuda").history[-1]["iteration"] == 12
