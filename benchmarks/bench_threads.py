@@ -16,9 +16,10 @@ import time
 import numpy as np
 import torch
 
-from matgan.learning.fit import Fit, Stored, classification_loss, train
+from matgan.learning.fit import Fit, classification_loss, train
 from matgan.powder.classifier import class_counts
 from matgan.powder.networks import FCN, LABELS, TEncoder
+from matgan.powder.patterns import Stored
 
 N_POINTS, BATCH = 850, 32
 

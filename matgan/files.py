@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ _TYPES = {
 }  # fmt: skip
 _NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
 _LONGEST_HEADER = 10_000_000  # bytes; more is no header
+
+
+PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 class WeightsError(ValueError):
@@ -105,3 +110,14 @@ class atomic_file:
                 os.replace(self.temporary, self.path)
         finally:
             Path(self.temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well, else removed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -10,28 +10,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from matgan.chemistry.composition import MAX_COUNT, amounts, count_matrix
-from matgan.chemistry.elements import ELEMENTS
-
-_ROWS = (  # the periodic table; a dot is an empty place, the last two rows are the f block
-    "H . . . . . . . . . . . . . . . . He",
-    "Li Be . . . . . . . . . . B C N O F Ne",
-    "Na Mg . . . . . . . . . . Al Si P S Cl Ar",
-    "K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr",
-    "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe",
-    "Cs Ba La Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi . . .",
-    ". . Ac . . . . . . . . . . . . . . .",
-    ". . . Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu .",
-    ". . . Th Pa U Np Pu . . . . . . . . . .",
-)
-PLACE = {
-    symbol: (column, row)
-    for row, symbols in enumerate(_ROWS)
-    for column, symbol in enumerate(symbols.split())
-    if symbol != "."
-}
+from matgan.chemistry.elements import ELEMENTS, PLACE
 
 
-def periodic_table(values: pd.Series, label: str, log: bool = False) -> Figure:
+def on_periodic_table(values: pd.Series, label: str, log: bool = False) -> Figure:
     """Colour each element by a value.
 
     Parameters

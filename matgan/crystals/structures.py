@@ -141,6 +141,15 @@ class Structures:
         return found
 
 
+def training_rows(structures: Structures, part: str, limit: int, seed: int) -> np.ndarray:
+    """Rows of a part of the split with a known space group, at most `limit`, drawn by seed."""
+    table = structures.table
+    rows = np.flatnonzero((table["split"] == part) & (table["space_group"] > 0))
+    if limit and limit < len(rows):
+        rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, limit, replace=False))
+    return rows
+
+
 def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = None) -> Structures:
     """Structures from pymatgen's, with an optional table of labels (`id` and more).
 

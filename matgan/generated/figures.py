@@ -8,7 +8,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from matgan.chemistry.elements import ELEMENT_INDEX
@@ -29,7 +31,7 @@ _MEMBERS = {
     "halogen": "F Cl Br I",
     "Xe": "Xe",
 }
-GROUPS = {
+ELEMENT_GROUPS = {
     name: np.array([ELEMENT_INDEX[symbol] for symbol in symbols.split()])
     for name, symbols in _MEMBERS.items()
 }
@@ -101,13 +103,13 @@ def pair_map(enrichment: np.ndarray, axes: Axes, title: str, bar: bool = False) 
 
     Parameters
     ----------
-    enrichment : (14, 14), log2 of observed over expected pairs, of `GROUPS`
+    enrichment : (14, 14), log2 of observed over expected pairs, of `ELEMENT_GROUPS`
     axes : where to draw
     title : of the axes
     bar : also draw the colour bar
     """
     image = axes.imshow(enrichment, cmap="RdBu_r", vmin=-3, vmax=3)
-    places, names = range(len(GROUPS)), list(GROUPS)
+    places, names = range(len(ELEMENT_GROUPS)), list(ELEMENT_GROUPS)
     axes.set_xticks(places, names, rotation=90, fontsize=8)
     axes.set_yticks(places, names, fontsize=8)
     axes.grid(False)
@@ -116,3 +118,52 @@ def pair_map(enrichment: np.ndarray, axes: Axes, title: str, bar: bool = False) 
     if bar:
         label = "pairs, log2 (observed / by chance)"
         axes.figure.colorbar(image, ax=axes, label=label, shrink=0.7)
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+def search_map(search: pd.DataFrame) -> Figure:
+    """Heat maps over learning rate and batch size: the paper's criterion beside what matters.
+
+    search : table of `matgan.generated.sweep`, part "search"
+    """
+    panels: dict[str, dict[str, Any]] = {
+        "lowest test loss": {"norm": LogNorm(), "fmt": ".2g"},
+        "decodable": {"vmin": 0, "vmax": 1, "fmt": ".2f"},
+        "effective rank": {"fmt": ".0f"},
+        "small-data error (eV)": {"fmt": ".2f"},
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(17, 3.6), sharey=True)
+    for ax, (measure, style) in zip(axes, panels.items(), strict=True):
+        grid = search.pivot_table(index="learning rate", columns="batch size", values=measure)
+        sns.heatmap(grid, ax=ax, annot=True, annot_kws={"fontsize": 7}, cmap="viridis", **style)
+        ax.set(title=measure, xlabel="batch size", ylabel="")
+    axes[0].set_ylabel("learning rate")
+    return figure
+
+
+def ablation_bars(ablation: pd.DataFrame) -> Figure:
+    """What each change adds, with the shuffled control as a line.
+
+    ablation : table of `matgan.generated.sweep`, part "ablation"
+    """
+    panels = {
+        "decodable": None,
+        "unique": None,
+        "neutral": "neutral, shuffled",
+        "balanced": "balanced, shuffled",
+        "AUC, counts": "AUC, counts, shuffled",
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(15, 3.6), sharey=True)
+    places = range(len(ablation))
+    for ax, (measure, control) in zip(axes, panels.items(), strict=True):
+        ax.barh(places, ablation[measure].fillna(0))
+        for place in ablation.index[ablation[measure].isna()]:
+            ax.text(0.02, place, "too few decode", va="center", fontsize=7)
+        if control:
+            ax.axvline(ablation[control].iloc[0], color="k", linestyle="--", linewidth=1)
+        ax.set(title=measure, xlim=(0, 1), xlabel="share" if measure[:3] != "AUC" else "area")
+    axes[0].set_yticks(places, ablation["change"])
+    axes[0].invert_yaxis()
+    return figure

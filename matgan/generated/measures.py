@@ -236,7 +236,7 @@ def _mean(flags: np.ndarray) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
 
 
-def evaluate(
+def evaluate_compositions(
     counts: np.ndarray,
     train: np.ndarray,
     held_out: np.ndarray,

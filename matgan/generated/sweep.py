@@ -24,13 +24,14 @@ from sklearn.linear_model import RidgeCV
 from matgan import files
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data.compounds import load_mp_gap
+from matgan.data.training_set import TrainingData, load_training_data
 from matgan.generated.controls import stoichiometry_shuffled
 from matgan.generated.measures import two_sample_auc, uniqueness, validity_rates
 from matgan.learning.compute import progress_bar
-from matgan.wgan.checkpoint import TrainedRun, TrainingData, load_training_data
+from matgan.wgan.checkpoint import TrainedRun
 from matgan.wgan.config import LEARNING, PAPER, Config
 from matgan.wgan.generator import CompositionGenerator
-from matgan.wgan.training import train
+from matgan.wgan.training import train_wgan
 
 # The grid of the paper's hyper-parameter search
 LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -71,7 +72,7 @@ _TESTED = 5000  # compositions of each kind in a two-sample test
 _SMALL = 1000  # compounds with a band gap that the small-data error is learned from
 
 
-def search(iterations: int) -> Iterator[tuple[dict, Config]]:
+def search_grid(iterations: int) -> Iterator[tuple[dict, Config]]:
     """The paper's grid with the paper's setting; (labels, configuration) of each run."""
     for rate in LEARNING_RATES:
         for size in BATCH_SIZES:
@@ -95,7 +96,7 @@ def seeds(iterations: int) -> Iterator[tuple[dict, Config]]:
         yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
 
 
-PARTS = {"search": (search, 20), "ablation": (ablation, 150), "seeds": (seeds, 2000)}
+PARTS = {"search": (search_grid, 20), "ablation": (ablation, 150), "seeds": (seeds, 2000)}
 
 
 def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, float]:
@@ -167,8 +168,8 @@ def run_part(part: str, data: TrainingData, out: Path, iterations: int | None = 
         print(f"{part} {index + 1} of {len(cells)}: {labels}", file=sys.stderr, flush=True)
         folder = out / part / f"{index:02d}"
         started = time.monotonic()
-        with progress_bar(config) as progress:
-            run = train(config, data, folder, progress=progress)
+        with progress_bar(config.iterations, config.batch_size) as progress:
+            run = train_wgan(config, data, folder, progress=progress)
         took = {"iterations": config.iterations, "seconds": time.monotonic() - started}
         rows.append(labels | took | measure(run, data) | control)
         with files.atomic_file(table) as file:

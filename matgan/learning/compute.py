@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from matgan.wgan.config import Config
+
+class Diverged(RuntimeError):
+    """A loss became NaN or infinite; names the step."""
 
 
 @contextlib.contextmanager
@@ -40,41 +42,43 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def progress_bar(config: Config) -> Iterator[Callable[[dict], None]]:
-    """A bar with both losses and images per second, to be given to `train` as `progress`.
+def progress_bar(total: int, batch_size: int = 0) -> Iterator[Callable[[dict], None]]:
+    """A bar of `total` iterations, to be given to a training as `progress`.
 
+    It is called with a dict: "iteration", the number done, and whatever else is worth seeing.
     Lines on standard error where tqdm is not installed.
 
     Raises
     ------
     torch.OutOfMemoryError
-        From inside the block, with the advice to choose a smaller batch_size.
+        From inside the block, with the advice to choose a batch_size below the given one.
     """
-    with _memory_advice(config):
+    with _memory_advice(batch_size):
         try:
             from tqdm.auto import tqdm
         except ImportError:
             yield lambda now: print(json.dumps(now), file=sys.stderr)
             return
-        with tqdm(total=config.iterations, unit="it", mininterval=2) as bar:
+        with tqdm(total=total, unit="it", mininterval=2) as bar:
 
             def show(now: dict) -> None:
-                bar.set_postfix_str(
-                    f"critic {now['critic_loss']:.3g}, generator {now['generator_loss']:.3g}, "
-                    f"{now['images_per_second']:.0f} images/s",
-                    refresh=False,
+                seen = (
+                    f"{name.replace('_', ' ')} {value:.4g}"
+                    for name, value in now.items()
+                    if name != "iteration"
                 )
+                bar.set_postfix_str(", ".join(seen), refresh=False)
                 bar.update(now["iteration"] - bar.n)
 
             yield show
 
 
 @contextlib.contextmanager
-def _memory_advice(config: Config) -> Iterator[None]:
+def _memory_advice(batch_size: int) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise torch.OutOfMemoryError(
-            f"the device's memory is full with batch_size = {config.batch_size}: choose a smaller "
+            f"the device's memory is full with batch_size = {batch_size}: choose a smaller "
             f"batch_size, end other programs on the device, or use the CPU ({error})"
         ) from error

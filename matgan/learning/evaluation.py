@@ -10,9 +10,8 @@ import pandas as pd
 from sklearn.base import RegressorMixin, clone
 
 from matgan.data.splits import Split
-from matgan.learning.metrics import scores
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
-from matgan.learning.statistics import METRICS
+from matgan.learning.statistics import METRICS, scores
 
 # The settings that `search` tries for each feature set, on validation rows only.
 GRID: dict[str, Sequence] = {

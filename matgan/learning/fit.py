@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from matgan import files
-from matgan.crystals.crystal_graph import CrystalGraphs
-from matgan.powder.augmentation import Augmentation, Crystals
-from matgan.powder.patterns import decode
+from matgan.learning.compute import Diverged
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Fit:
 Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network takes, and the targets
 
 
-class Source(Protocol):
+class Examples(Protocol):
     """Where batches come from: stored arrays, graphs, or patterns drawn anew each time."""
 
     @property
@@ -51,53 +49,10 @@ class Source(Protocol):
     def batch(self, rows: np.ndarray, seed: list[int]) -> Batch: ...
 
 
-class Stored:
-    """Encoded patterns (n, points) uint8 as they are, with further inputs of one row for each."""
-
-    def __init__(self, codes: np.ndarray, targets: np.ndarray, *inputs: np.ndarray):
-        self.codes, self.targets, self.inputs = codes, targets, inputs
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def batch(self, rows, seed):
-        patterns = torch.from_numpy(decode(np.asarray(self.codes[rows])))
-        inputs = (patterns, *(torch.from_numpy(array[rows]) for array in self.inputs))
-        return inputs, torch.from_numpy(self.targets[rows])
-
-
-class Drawn:
-    """Augmented patterns of crystals, another one each time."""
-
-    def __init__(self, crystals: Crystals, options: Augmentation, targets: np.ndarray):
-        self.crystals, self.options, self.targets = crystals, options, targets
-
-    def __len__(self) -> int:
-        return len(self.crystals)
-
-    def batch(self, rows, seed):
-        rng = np.random.default_rng(seed)
-        drawn = np.stack([self.crystals.draw(int(i), rng, self.options) for i in rows])
-        return (torch.from_numpy(drawn),), torch.from_numpy(self.targets[rows])
-
-
-class Graphs:
-    """Crystal graphs."""
-
-    def __init__(self, graphs: CrystalGraphs, targets: np.ndarray):
-        self.graphs, self.targets = graphs, targets
-
-    def __len__(self) -> int:
-        return len(self.graphs)
-
-    def batch(self, rows, seed):
-        return self.graphs.batch(rows), torch.from_numpy(self.targets[rows])
-
-
 class Subset:
     """Some rows of a source."""
 
-    def __init__(self, source: Source, rows: np.ndarray):
+    def __init__(self, source: Examples, rows: np.ndarray):
         self.source, self.rows = source, np.asarray(rows)
 
     @property
@@ -109,10 +64,6 @@ class Subset:
 
     def batch(self, rows, seed):
         return self.source.batch(self.rows[rows], seed)
-
-
-class Diverged(RuntimeError):
-    """The loss became NaN or infinite; names the step."""
 
 
 Loss = Callable[..., Tensor]  # loss(output of the network, targets, inputs) -> scalar
@@ -138,7 +89,7 @@ def regression_loss(output: dict[str, Tensor], values: Tensor, inputs) -> Tensor
 
 def train(
     network: nn.Module,
-    source: Source,
+    source: Examples,
     loss: Loss,
     fit: Fit,
     checkpoint: str | Path | None = None,
@@ -254,7 +205,7 @@ def load_tensors(network: nn.Module, tensors: dict[str, np.ndarray], prefix: str
 
 
 @torch.no_grad()
-def outputs(network: nn.Module, source: Source, seed: int = 0, batch_size: int = 256) -> dict:
+def outputs(network: nn.Module, source: Examples, seed: int = 0, batch_size: int = 256) -> dict:
     """{head: (n, outputs) float32 array} for all rows of a source, in order.
 
     What a source draws is the same for the same seed.

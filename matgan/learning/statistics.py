@@ -9,8 +9,41 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.stats import binomtest
 
 METRICS = ("mae", "rmse", "r2")
+
+
+def scores(y, predicted) -> dict[str, float]:
+    """Mean absolute error, root mean square error, R² (Hu et al. 2020, Equations 7 to 9).
+
+    Parameters
+    ----------
+    y, predicted : (n,) array-likes of finite numbers, in the unit of the target
+
+    Returns
+    -------
+    dict with mae and rmse (in that unit) and r2 (at most 1; 0 for the mean of y; NaN where all y
+    are equal, for which R² has no value)
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ or are not (n,) with n > 0; a number that is not finite.
+    """
+    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    if y.shape != predicted.shape or y.ndim != 1 or not len(y):
+        raise ValueError(f"y and predicted must both be (n,), not {y.shape} and {predicted.shape}")
+    error = predicted - y
+    if not np.isfinite(error).all():
+        row = int(np.flatnonzero(~np.isfinite(error))[0])
+        raise ValueError(f"row {row}: y is {y[row]}, predicted {predicted[row]}")
+    squares, total = np.sum(error**2), np.sum((y - y.mean()) ** 2)
+    return {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(squares / len(y))),
+        "r2": float(1 - squares / total) if total > 0 else float("nan"),
+    }
 
 
 @dataclass(frozen=True)
@@ -165,3 +198,17 @@ def _ratio(rows: pd.DataFrame) -> float:
     # Where training rows are a small part of those there are (`Split.limited`), they overlap less
     # than this ratio stands for: intervals are then too wide rather than too narrow.
     return float((rows["n_test"] / rows["n_train"]).mean())
+
+
+def share_interval(correct: np.ndarray) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927)."""
+    found = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def paired_p(one: np.ndarray, other: np.ndarray) -> float:
+    """Two-sided exact p that two classifiers are right equally often on the same rows (McNemar)."""
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    if not only_one + only_other:
+        return 1.0
+    return float(binomtest(only_one, only_one + only_other).pvalue)

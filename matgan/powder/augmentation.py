@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from matgan.crystals.structures import Structures
 from matgan.powder.patterns import (
@@ -208,3 +209,19 @@ def allowed_strains(basis: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         unit[row, i, j] = unit[row, j, i] = 2  # of a squared length: twice the strain
     metric = basis @ unit @ basis.T
     return np.einsum("rij,sjk,rlk->sil", rotations, metric, rotations) / len(rotations)
+
+
+class Drawn:
+    """Augmented patterns of crystals, another one each time."""
+
+    def __init__(self, crystals: Crystals, options: Augmentation, targets: np.ndarray):
+        self.crystals, self.options, self.targets = crystals, options, targets
+
+    def __len__(self) -> int:
+        return len(self.crystals)
+
+    def batch(self, rows, seed):
+        """Inputs and targets of some rows, as tensors: see `matgan.learning.fit.Examples`."""
+        rng = np.random.default_rng(seed)
+        drawn = np.stack([self.crystals.draw(int(i), rng, self.options) for i in rows])
+        return (torch.from_numpy(drawn),), torch.from_numpy(self.targets[rows])

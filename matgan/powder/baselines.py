@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from matgan.learning.fit import top_k
-from matgan.powder.patterns import decode
+from matgan.powder.patterns import decode_pattern
 
 Scores = dict[str, np.ndarray]
 
@@ -27,7 +26,7 @@ def majority(classes: np.ndarray, counts: dict[str, int], n: int) -> Scores:
 
 def coarse(codes: np.ndarray, points: int) -> np.ndarray:
     """Square roots of the intensities, averaged over `points` neighbours: (n, ⌊…⌋) float32."""
-    roots = np.sqrt(decode(np.asarray(codes)))
+    roots = np.sqrt(decode_pattern(np.asarray(codes)))
     n_bins = roots.shape[1] // points
     return roots[:, : n_bins * points].reshape(len(roots), n_bins, points).mean(2)
 
@@ -92,17 +91,3 @@ def accuracies(name: str, scores: Scores, classes: np.ndarray, **facts: object) 
 def right(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """(n,) bool array: where the likeliest class is the true one."""
     return scores.argmax(1) == classes
-
-
-def interval(correct: np.ndarray) -> tuple[float, float]:
-    """95% interval of a share (Wilson 1927)."""
-    found = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
-
-
-def paired_p(one: np.ndarray, other: np.ndarray) -> float:
-    """Two-sided exact p that two classifiers are right equally often on the same rows (McNemar)."""
-    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
-    if not only_one + only_other:
-        return 1.0
-    return float(binomtest(only_one, only_one + only_other).pvalue)

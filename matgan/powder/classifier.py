@@ -25,28 +25,28 @@ import pandas as pd
 import torch
 
 from matgan import files
-from matgan.crystals.extinction import describe, extinction_group, extinction_groups
-from matgan.crystals.structures import Structures, load_structures
-from matgan.crystals.symmetry import SYSTEMS, crystal_system
-from matgan.data.sources import SourceUnavailable
-from matgan.learning.fit import (
-    Drawn,
-    Fit,
-    Stored,
-    classification_loss,
-    load_tensors,
-    outputs,
-    train,
+from matgan.crystals.structures import Structures, load_structures, training_rows
+from matgan.crystals.symmetry import (
+    SYSTEMS,
+    crystal_system,
+    describe,
+    extinction_group,
+    extinction_groups,
 )
-from matgan.powder.augmentation import Augmentation, Crystals
-from matgan.powder.baselines import accuracies, interval, majority, right
+from matgan.data.sources import SourceUnavailable
+from matgan.files import PRETRAINED
+from matgan.learning.fit import Fit, classification_loss, load_tensors, outputs, train
+from matgan.learning.statistics import share_interval
+from matgan.powder.augmentation import Augmentation, Crystals, Drawn
+from matgan.powder.baselines import accuracies, majority, right
 from matgan.powder.minerals import load_measured
 from matgan.powder.networks import FCN, LABELS
 from matgan.powder.patterns import (
     CU_KA1,
     Instrument,
     PatternError,
-    encode,
+    Stored,
+    encode_pattern,
     pattern,
     pattern_of,
     patterns,
@@ -58,7 +58,7 @@ __all__ = [
 
 # What the networks read: 1,700 points; the width sets only how finely patterns are computed.
 INSTRUMENT = Instrument(step=0.05, fwhm=0.25)
-PRETRAINED = Path(__file__).parent.parent / "pretrained" / "xrd-fcn.safetensors"
+CLASSIFIER = PRETRAINED / "xrd-fcn.safetensors"
 _LEAST_COVERED = 30.0  # degrees 2θ between 5 and 90 that a pattern must cover
 _WIDEST_GAP = 0.5  # degrees 2θ: points farther apart miss whole reflections
 
@@ -96,7 +96,7 @@ def classify(
     intensity: np.ndarray,
     top: int = 5,
     wavelength: float = CU_KA1,
-    weights_file: str | Path = PRETRAINED,
+    weights_file: str | Path = CLASSIFIER,
 ) -> Ranking:
     """Crystal system, extinction group and space group of a powder pattern, ranked.
 
@@ -210,7 +210,7 @@ def save_classifier(path: Path, network: FCN, facts: dict[str, object]) -> None:
 
 
 @cache
-def load_classifier(path: Path = PRETRAINED) -> FCN:
+def load_classifier(path: Path = CLASSIFIER) -> FCN:
     """A trained FCN of `save_classifier`, ready to classify.
 
     Raises
@@ -235,16 +235,7 @@ def load_classifier(path: Path = PRETRAINED) -> FCN:
     return network.eval()
 
 
-def training_rows(structures: Structures, part: str, limit: int, seed: int) -> np.ndarray:
-    """Rows of a part of the split with a known space group, at most `limit`, drawn by seed."""
-    table = structures.table
-    rows = np.flatnonzero((table["split"] == part) & (table["space_group"] > 0))
-    if limit and limit < len(rows):
-        rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, limit, replace=False))
-    return rows
-
-
-def evaluate(network: FCN, crystals: Structures, test_rows: int = 1000) -> pd.DataFrame:
+def evaluate_classifier(network: FCN, crystals: Structures, test_rows: int = 1000) -> pd.DataFrame:
     """Accuracy on measured patterns and on augmented patterns of test structures.
 
     Returns
@@ -256,7 +247,7 @@ def evaluate(network: FCN, crystals: Structures, test_rows: int = 1000) -> pd.Da
 
     def add(patterns: str, model: str, scores: dict[str, np.ndarray], classes: np.ndarray) -> None:
         table = accuracies(model, scores, classes, patterns=patterns)
-        ends = [interval(right(s, classes[:, i])) for i, s in enumerate(scores.values())]
+        ends = [share_interval(right(s, classes[:, i])) for i, s in enumerate(scores.values())]
         tables.append(table.assign(low=[e[0] for e in ends], high=[e[1] for e in ends]))
 
     try:
@@ -266,7 +257,12 @@ def evaluate(network: FCN, crystals: Structures, test_rows: int = 1000) -> pd.Da
     else:
         truth = class_labels(minerals.space_group)
         prepared = [prepare(minerals.two_theta, y) for y in minerals.intensity]
-        add("measured", "FCN", outputs(network, Stored(encode(np.stack(prepared)), truth)), truth)
+        add(
+            "measured",
+            "FCN",
+            outputs(network, Stored(encode_pattern(np.stack(prepared)), truth)),
+            truth,
+        )
         known = crystals.take(training_rows(crystals, "train", 0, 0)).table["space_group"]
         frequent = majority(class_labels(known), class_counts(), len(truth))
         add("measured", "majority of training", frequent, truth)
@@ -293,7 +289,11 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     crystals = load_structures()
     if arguments.evaluate:
-        print(evaluate(load_classifier(arguments.evaluate), crystals).to_string(index=False))
+        print(
+            evaluate_classifier(load_classifier(arguments.evaluate), crystals).to_string(
+                index=False
+            )
+        )
         return 0
     rows = training_rows(crystals, "train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)
@@ -329,7 +329,7 @@ def main(words: list[str] | None = None) -> int:
         "start": arguments.start.name if arguments.start else None,
         "losses": losses,
     }
-    save_classifier(arguments.out / PRETRAINED.name, network.cpu(), facts)
+    save_classifier(arguments.out / CLASSIFIER.name, network.cpu(), facts)
     print(json.dumps(facts))
     return 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from scipy.fft import irfft, next_fast_len, rfft
 
 from matgan.crystals.structures import StructureError, Structures, from_pymatgen
@@ -229,12 +230,12 @@ def _mixed_widths(fwhm: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.n
 # --- many patterns ------------------------------------------------------------------------------
 
 
-def encode(intensity: np.ndarray) -> np.ndarray:
+def encode_pattern(intensity: np.ndarray) -> np.ndarray:
     """Intensities from 0 to 1 as uint8: 255 times the square root, which keeps weak peaks."""
     return np.rint(255 * np.sqrt(intensity)).astype(np.uint8)
 
 
-def decode(codes: np.ndarray) -> np.ndarray:
+def decode_pattern(codes: np.ndarray) -> np.ndarray:
     """Intensities (float32, 0 to 1) of what `encode` made."""
     return (codes.astype(np.float32) / 255) ** 2
 
@@ -271,7 +272,7 @@ def _write_patterns(path: Path, structures, instrument, progress) -> None:
     codes = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     for i, (cell, numbers, frac) in enumerate(structures):
         try:
-            codes[i] = encode(pattern(cell, numbers, frac, instrument))
+            codes[i] = encode_pattern(pattern(cell, numbers, frac, instrument))
         except (StructureError, PatternError) as error:
             raise type(error)(f"structure {structures.table['id'].iloc[i]}: {error}") from error
         if progress:
@@ -284,3 +285,19 @@ def _fingerprint(structures: Structures, instrument: Instrument) -> str:
     for array in (structures.cell, structures.first, structures.numbers, structures.frac):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+class Stored:
+    """Encoded patterns (n, points) uint8 as they are, with further inputs of one row for each."""
+
+    def __init__(self, codes: np.ndarray, targets: np.ndarray, *inputs: np.ndarray):
+        self.codes, self.targets, self.inputs = codes, targets, inputs
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def batch(self, rows, seed):
+        """Inputs and targets of some rows, as tensors: see `matgan.learning.fit.Examples`."""
+        patterns = torch.from_numpy(decode_pattern(np.asarray(self.codes[rows])))
+        inputs = (patterns, *(torch.from_numpy(array[rows]) for array in self.inputs))
+        return inputs, torch.from_numpy(self.targets[rows])

@@ -39,7 +39,7 @@ from matgan.representation.features import (
 RANDOM = "random as in the paper, near-duplicates on both sides"
 FAMILY = "by family of near-duplicates"
 SYSTEM = "by chemical system"
-GROUPS = {RANDOM: compositions, FAMILY: near_duplicate_families, SYSTEM: chemical_systems}
+SPLIT_KINDS = {RANDOM: compositions, FAMILY: near_duplicate_families, SYSTEM: chemical_systems}
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Task:
         ValueError
             Another kind.
         """
-        if kind not in GROUPS:
-            raise ValueError(f"kind must be one of {', '.join(GROUPS)}, not {kind!r}")
-        return grouped_splits(GROUPS[kind](self.amounts), repeats, seed)
+        if kind not in SPLIT_KINDS:
+            raise ValueError(f"kind must be one of {', '.join(SPLIT_KINDS)}, not {kind!r}")
+        return grouped_splits(SPLIT_KINDS[kind](self.amounts), repeats, seed)
 
     def network(self, seed: int, device: str) -> FullyConnectedRegressor:
         """The paper's regressor with this task's epochs and batch size."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from matgan.chemistry.periodic_table import BLOCKS, by_block, periodic_table
+from matgan.chemistry.elements import BLOCKS, by_block, periodic_table
 
 
 def family_maps(maps: dict[str, np.ndarray], labels: pd.Series) -> Figure:
@@ -126,3 +129,250 @@ def with_intervals(table: pd.DataFrame, value: str, by: str, hue: str, axes: Axe
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()
     axes.legend(fontsize=8)
+
+
+# --- benchmark ------------------------------------------------------------------------------------
+
+
+def errors_with_intervals(
+    summary: pd.DataFrame,
+    units: dict[str, str],
+    paper: dict[tuple[str, str], float] | None = None,
+    metric: str = "mae",
+) -> Figure:
+    """Mean error of every feature set with its interval, a panel for each data set (Figure 5a).
+
+    Parameters
+    ----------
+    summary : as from `matgan.learning.statistics.summarise`
+    units : data set -> label of its axis
+    paper : (data set, features) -> the paper's value, drawn as a cross
+    metric : "mae", "rmse" or "r2"
+
+    Notes
+    -----
+    An axis ends a quarter of the means' range beyond them; an interval that goes on is cut.
+    """
+    kinds = list(summary["split"].unique())
+    middle = (len(kinds) - 1) / 2
+    names = list(summary["features"].unique())[::-1]
+    figure, panels = plt.subplots(
+        1, len(units), figsize=(3.6 * len(units), 0.38 * len(names) + 1.6), sharey=True
+    )
+    for axes, (dataset, label) in zip(np.atleast_1d(panels), units.items(), strict=True):
+        part = summary[summary["dataset"] == dataset]
+        for i, kind in enumerate(kinds):
+            rows = part[part["split"] == kind]
+            y = np.array([names.index(n) for n in rows["features"]]) + 0.25 * (middle - i)
+            half = (rows[f"{metric}_high"] - rows[metric]).to_numpy()
+            axes.errorbar(rows[metric], y, xerr=half, fmt="o", ms=5, capsize=2, label=kind)
+        for (where, features), value in (paper or {}).items():
+            if where == dataset and features in names:
+                axes.plot(value, names.index(features), "kx", ms=8, mew=2, label="paper")
+        shown = [*part[metric], *(v for (where, _), v in (paper or {}).items() if where == dataset)]
+        low, high = min(shown), max(shown)
+        axes.set(title=dataset, xlabel=label, ylim=(-0.6, len(names) - 0.4))
+        axes.set_xlim(max(0, low - 0.25 * (high - low)), high + 0.25 * (high - low))
+    np.atleast_1d(panels)[0].set_yticks(range(len(names)), names)
+    marks: dict[str, Artist] = {}  # one of each kind
+    for axes in np.atleast_1d(panels):
+        handles, labels = axes.get_legend_handles_labels()
+        marks |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=len(marks))
+    return figure
+
+
+def learning_curves(
+    curves: pd.DataFrame, units: dict[str, str], bold: Sequence[str] = (), metric: str = "mae"
+) -> Figure:
+    """Error against the number of training compounds, log-log, a panel for each data set.
+
+    Parameters
+    ----------
+    curves : dataset, features, n_train, repeat and the metric
+    units : data set -> label of its axis
+    bold : feature sets drawn with thick lines; the others are thin
+
+    Notes
+    -----
+    Lines are means over the repeats, bands their smallest and largest values.
+    """
+    names = list(curves["features"].unique())
+    colour = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+    figure, panels = plt.subplots(1, len(units), figsize=(4.8 * len(units), 4.6))
+    for axes, (dataset, label) in zip(np.atleast_1d(panels), units.items(), strict=True):
+        part = curves[curves["dataset"] == dataset]
+        for name in names:
+            points = part[part["features"] == name].groupby("n_train")[metric]
+            mean, low, high = points.mean(), points.min(), points.max()
+            width = 2.6 if name in bold else 1.2
+            axes.plot(mean.index, mean, marker=".", color=colour[name], lw=width, label=name)
+            axes.fill_between(mean.index, low, high, color=colour[name], alpha=0.12, lw=0)
+        axes.set(xscale="log", yscale="log", title=dataset, ylabel=label)
+        axes.set_xlabel("training and validation compounds")
+        axes.yaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.yaxis.set_minor_formatter(plt.FuncFormatter(lambda v, _: f"{v:.3g}"))
+        axes.tick_params(axis="y", which="minor", labelsize=8)
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def parity(predictions: dict[str, tuple[np.ndarray, np.ndarray]], units: dict[str, str]) -> Figure:
+    """Predicted against true values of the test compounds, darker where many lie.
+
+    Parameters
+    ----------
+    predictions : data set -> (true, predicted), (n,) arrays each
+    units : data set -> the quantity with its unit
+    """
+    figure, panels = plt.subplots(1, len(predictions), figsize=(3.8 * len(predictions), 3.9))
+    for axes, (dataset, (y, predicted)) in zip(
+        np.atleast_1d(panels), predictions.items(), strict=True
+    ):
+        ends = min(y.min(), predicted.min()), max(y.max(), predicted.max())
+        axes.hexbin(
+            y, predicted, gridsize=45, extent=(*ends, *ends), bins="log", mincnt=1, cmap="viridis_r"
+        )
+        axes.plot(ends, ends, color="k", linewidth=0.8)
+        axes.set(title=dataset, xlabel=f"true {units[dataset]}", ylabel="predicted")
+        axes.set_aspect("equal", adjustable="box")
+    return figure
+
+
+# --- a map to hover over --------------------------------------------------------------------------
+
+
+# The palette "colorblind" of seaborn, as in the other figures.
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494")
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 15px sans-serif; margin: 1em; }}
+svg {{ width: 100%; max-height: 80vh; border: 1px solid #ccc; }}
+circle {{ fill-opacity: 0.6; }}
+circle:hover, circle.found {{ stroke: #000; stroke-width: 2; fill-opacity: 1; }}
+svg.searching circle:not(.found) {{ fill-opacity: 0.07; }}
+circle.hidden {{ display: none; }}
+label {{ margin-right: 1em; }}
+#tip {{ position: fixed; display: none; padding: 0.2em 0.5em; background: #222; color: #fff;
+  border-radius: 3px; pointer-events: none; white-space: pre; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{legend}
+<label>Find <input id="find" type="search" placeholder="part of a text"></label>
+<span id="count"></span></p>
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
+  role="img" aria-label="{title}">
+{circles}
+</svg>
+<p>{caption}</p>
+<div id="tip"></div>
+<script>
+{script}
+</script>
+</body>
+</html>
+"""
+
+_SCRIPT = """const svg = document.querySelector("svg"), tip = document.getElementById("tip");
+const points = [...svg.querySelectorAll("circle")];
+svg.addEventListener("mousemove", event => {
+  const text = event.target.dataset.text;
+  tip.style.display = text ? "block" : "none";
+  tip.textContent = text || "";
+  tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8) + "px";
+  tip.style.top = event.clientY + 14 + "px";
+});
+svg.addEventListener("mouseleave", () => { tip.style.display = "none"; });
+document.querySelectorAll("input[type=checkbox]").forEach(box => {
+  box.addEventListener("change", () => {
+    points.forEach(point => {
+      if (point.dataset.label === box.value) point.classList.toggle("hidden", !box.checked);
+    });
+  });
+});
+document.getElementById("find").addEventListener("input", event => {
+  const wanted = event.target.value.trim().toLowerCase();
+  let count = 0;
+  points.forEach(point => {
+    const found = wanted !== "" && point.dataset.text.toLowerCase().includes(wanted);
+    point.classList.toggle("found", found);
+    count += found;
+  });
+  svg.classList.toggle("searching", wanted !== "");
+  document.getElementById("count").textContent = wanted === "" ? "" : count + " found";
+});"""
+
+
+def interactive_map(
+    points: np.ndarray,
+    labels: Sequence[str],
+    texts: Sequence[str],
+    title: str,
+    caption: str = "",
+    width: int = 1000,
+) -> str:
+    """A scatter plot as a page of HTML that needs no other file and no network.
+
+    Hovering over a point shows its text; a box for each label hides its points; a search field
+    marks the points whose text holds what is typed.
+
+    Parameters
+    ----------
+    points : (n, 2) array, finite
+    labels : (n,) texts, at most six different ones; each gets a colour
+    texts : (n,) texts, shown as they are: "<", "&" and quotes are escaped
+    title, caption : above and below the map
+    width : of the drawing, in its own units; the page scales it to the window
+
+    Returns
+    -------
+    str, the page
+
+    Raises
+    ------
+    ValueError
+        Lengths that differ, a point that is not finite, too many labels.
+    """
+    points = np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points must be (n, 2), not {points.shape}")
+    if not len(points) == len(labels) == len(texts):
+        raise ValueError(f"{len(points)} points, {len(labels)} labels, {len(texts)} texts")
+    if not np.isfinite(points).all():
+        raise ValueError(f"point {int(np.argwhere(~np.isfinite(points))[0, 0])} is not finite")
+    classes = sorted({str(label) for label in labels})
+    if len(classes) > len(COLOURS):
+        raise ValueError(f"{len(classes)} labels, but only {len(COLOURS)} colours")
+    colour = dict(zip(classes, COLOURS, strict=False))
+    places, height = _to_page(points, width)
+    circles = "\n".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour[str(label)]}"'
+        f' data-label="{escape(str(label))}" data-text="{escape(str(text))}"/>'
+        for (x, y), label, text in zip(places, labels, texts, strict=True)
+    )
+    legend = "\n".join(
+        f'<label style="color: {colour[name]}"><input type="checkbox" checked'
+        f' value="{escape(name)}"> {escape(name)}</label>'
+        for name in classes
+    )
+    page = {"title": escape(title), "caption": escape(caption), "legend": legend}
+    return _PAGE.format(**page, circles=circles, script=_SCRIPT, width=width, height=round(height))
+
+
+def _to_page(points: np.ndarray, width: int, margin: int = 12) -> tuple[np.ndarray, float]:
+    """Positions in the drawing, equal scales, y upwards; and its height."""
+    if not len(points):
+        return points, 2 * margin
+    low, size = points.min(axis=0), np.ptp(points, axis=0)
+    scale = (width - 2 * margin) / (size[0] or 1.0)
+    height = size[1] * scale + 2 * margin
+    x, y = (points - low).T * scale
+    return np.column_stack([x + margin, height - margin - y]), height

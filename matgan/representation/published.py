@@ -23,8 +23,8 @@ from matgan.data import compounds
 from matgan.data.splits import Split, published_split
 from matgan.files import atomic_file
 from matgan.learning.evaluation import fit_splits
-from matgan.learning.metrics import scores
 from matgan.learning.regressor import FullyConnectedRegressor
+from matgan.learning.statistics import scores
 from matgan.representation.benchmark import Task
 from matgan.representation.features import OneHot
 

@@ -12,10 +12,7 @@ from safetensors import safe_open
 
 from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.data.sources import WHEEL_DATA, SourceCorrupt, fetch
-
-PRETRAINED = (
-    Path(__file__).parent.parent / "pretrained"
-)  # <name>.safetensors, tensor "T" of (85, d)
+from matgan.files import PRETRAINED
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from matgan.study.run import PROJECT, replacing
+from matgan.files import replacing
+from matgan.study.run import PROJECT
 
 START, END = "<!-- claims: written by python -m matgan.study.claims -->", "<!-- end of claims -->"
 

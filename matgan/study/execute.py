@@ -26,8 +26,9 @@ import yaml
 from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 
-from matgan.study.run import PROJECT, RunError, device, read_manifest, replacing, update_manifest
-from matgan.study.skipping import without_unreachable
+from matgan.data.sources import SourceUnavailable, fetch
+from matgan.files import replacing
+from matgan.study.run import PROJECT, RunError, device, read_manifest, update_manifest
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -105,7 +106,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-# --- what to run --------------------------------------------------------------------------------
+# --- what to run ----------------------------------------------------------------------------------
 
 
 def plan(
@@ -223,7 +224,7 @@ def _is_done(notebook: Notebook, run_dir: Path, manifest: dict) -> bool:
     )
 
 
-# --- running it ---------------------------------------------------------------------------------
+# --- running it -----------------------------------------------------------------------------------
 
 
 def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, publish: Path | None) -> int:
@@ -366,3 +367,27 @@ def _clock(seconds: float) -> str:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+# --- cells whose data cannot be had ---------------------------------------------------------------
+
+
+def without_unreachable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook; a cell tagged needs-SOURCE only says "not run" if that source cannot be had."""
+    reasons: dict[str, str] = {}
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("needs-"):
+                name = tag.removeprefix("needs-")
+                if name not in reasons:
+                    reasons[name] = _why_not_reachable(name)
+                if reasons[name]:
+                    cell.source = f"print({f'not run: {reasons[name]}'!r})"
+    return notebook
+
+
+def _why_not_reachable(source: str) -> str:
+    try:
+        fetch(source)
+    except SourceUnavailable as error:
+        return str(error)
+    return ""

@@ -15,8 +15,9 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
+from matgan.files import replacing
 from matgan.study.claims import claims
-from matgan.study.run import RunError, read_manifest, replacing
+from matgan.study.run import RunError, read_manifest
 
 _STYLE = """
 body { font: 16px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222; }

@@ -16,8 +16,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -29,6 +27,7 @@ import pandas as pd
 from filelock import FileLock
 
 from matgan.data.sources import SOURCES
+from matgan.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -297,18 +296,7 @@ def _as_plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} cannot be written to the manifest")
 
 
-# --- files --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well, else removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+# --- names --------------------------------------------------------------------------------------
 
 
 def _plain(name: str) -> str:

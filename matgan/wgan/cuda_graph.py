@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # eager calls before the capture: they give optimisers their state
+EAGER_CALLS = 3  # eager calls before the capture: they give optimisers their state
 
 
 class Graphed:
@@ -30,7 +30,7 @@ class Graphed:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> Tensor:
-        if self.calls < WARM_UP:
+        if self.calls < EAGER_CALLS:
             self.calls += 1
             return self._aside()
         if self.graph is None:

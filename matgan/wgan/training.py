@@ -21,20 +21,21 @@ from torch import Tensor
 
 from matgan import files
 from matgan.chemistry.elements import ELEMENTS
-from matgan.learning.compute import deferred_interrupt, progress_bar
+from matgan.data.training_set import TrainingData, load_training_data
+from matgan.learning.compute import Diverged, deferred_interrupt, progress_bar
 from matgan.wgan.checkpoint import (
+    LOG_EVERY,
+    State,
     TrainedRun,
-    TrainingData,
+    batch_statistics,
     check,
     load_run,
-    load_training_data,
     write_history,
 )
 from matgan.wgan.config import PRESETS, Config, ConfigError
 from matgan.wgan.cuda_graph import Graphed
 from matgan.wgan.losses import critic_loss, generator_loss
 from matgan.wgan.networks import effective_rank, to_amounts
-from matgan.wgan.training_state import LOG_EVERY, State, batch_statistics
 
 _EARLY = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # looks at the test set while losses fall fast
 _CHECKPOINT_SECONDS = 60
@@ -42,11 +43,7 @@ _N_WATCHED = 64  # generated compositions that are kept at each look
 _MANY_STEPS = 100  # of the critic, in the "reference" schedule
 
 
-class Diverged(RuntimeError):
-    """A loss became NaN or infinite; names the iteration and the last good checkpoint."""
-
-
-def train(
+def train_wgan(
     config: Config,
     data: TrainingData,
     out: str | Path,
@@ -354,8 +351,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         config = PRESETS[arguments.preset].replace(**changes)
         data = load_training_data(arguments.data)
-        with progress_bar(config) as progress:
-            run = train(config, data, arguments.out, arguments.device, progress)
+        with progress_bar(config.iterations, config.batch_size) as progress:
+            run = train_wgan(config, data, arguments.out, arguments.device, progress)
     except KeyboardInterrupt as stopped:
         print(f"\n{stopped}", file=sys.stderr)
         return 130

@@ -56,7 +56,7 @@ def supercon_names():
         pytest.skip(f"not run: {error}")
 
 
-# --- parsing ------------------------------------------------------------------------------------
+# --- parsing --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_spelling_does_not_matter(text_and_amounts):
         np.testing.assert_array_equal(amounts(text), amounts(other))
 
 
-# --- errors -------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 BAD = [
     ("Xx2O", "unknown element symbol 'Xx'"),
@@ -362,7 +362,7 @@ def test_long_and_deep_formulas_cost_no_more_than_their_length(text, expected):
         assert as_dict(amounts(text)) == expected
 
 
-# --- formulas -----------------------------------------------------------------------------------
+# --- formulas -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_formulas_names_the_row():
         formulas(as_row(H=1))
 
 
-# --- counts -------------------------------------------------------------------------------------
+# --- counts ---------------------------------------------------------------------------------------
 
 
 def test_count_matrix_of_figure_1():

@@ -2,11 +2,21 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 
+import pytest
 from pymatgen.core import Element
 
 from matgan import ELEMENTS
-from matgan.chemistry.elements import ELEMENT_INDEX, FORMULA_ORDER, N_ELEMENTS, OTHER_ELEMENTS
+from matgan.chemistry.elements import (
+    BLOCKS,
+    ELEMENT_INDEX,
+    FORMULA_ORDER,
+    N_ELEMENTS,
+    OTHER_ELEMENTS,
+    by_block,
+    periodic_table,
+)
 
 
 def symbols(formula: str) -> set[str]:
@@ -41,3 +51,30 @@ def test_the_elements_and_the_others_are_the_periodic_table():
 
 def test_formula_order_follows_electronegativity():
     assert list(FORMULA_ORDER) == sorted(ELEMENTS, key=lambda s: (Element(s).X, s))
+
+
+# --- the periodic table ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("symbol", ELEMENTS)
+def test_as_pymatgen_has_it(symbol):
+    element = pytest.importorskip("pymatgen.core").Element(symbol)
+    row = periodic_table().loc[symbol]
+    assert (row["number"], row["period"]) == (element.Z, element.row)
+    assert row["block"] == element.block
+    if row["block"] == "f":
+        kind = "lanthanide" if element.is_lanthanoid else "actinide"
+        assert row["group"] == kind
+    else:
+        assert row["group"] == str(element.group)
+
+
+def test_blocks_are_in_one_piece_and_columns_within_them():
+    order = by_block()
+    assert sorted(order) == sorted(ELEMENTS)
+    blocks = periodic_table().loc[order, "block"].tolist()
+    assert list(dict.fromkeys(blocks)) == list(BLOCKS)
+    assert sum(a != b for a, b in pairwise(blocks)) == len(BLOCKS) - 1
+    text = " ".join(order)
+    for column in ("Li Na K Rb Cs", "F Cl Br I", "Cu Ag Au", "Sc Y Lu", "La Ce Pr", "Th Pa U"):
+        assert column in text

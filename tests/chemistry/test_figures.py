@@ -4,7 +4,7 @@ import pytest
 from pymatgen.core import Element
 
 from matgan import ELEMENTS
-from matgan.chemistry import figures
+from matgan.chemistry import elements, figures
 
 
 @pytest.fixture(autouse=True)
@@ -14,9 +14,9 @@ def closed_figures():
 
 
 def test_every_element_stands_in_its_period_and_group():
-    assert set(ELEMENTS) <= set(figures.PLACE)
-    assert len(set(figures.PLACE.values())) == len(figures.PLACE)
-    for symbol, (column, row) in figures.PLACE.items():
+    assert set(ELEMENTS) <= set(elements.PLACE)
+    assert len(set(elements.PLACE.values())) == len(elements.PLACE)
+    for symbol, (column, row) in elements.PLACE.items():
         element = Element(symbol)
         if row < 7:
             assert (column + 1, row + 1) == (element.group, element.row), symbol
@@ -26,7 +26,7 @@ def test_every_element_stands_in_its_period_and_group():
 
 
 def test_the_periodic_table_says_the_values_it_was_given():
-    figure = figures.periodic_table(pd.Series({"H": 12.0, "Fe": 3456.0}), "compounds", log=True)
+    figure = figures.on_periodic_table(pd.Series({"H": 12.0, "Fe": 3456.0}), "compounds", log=True)
     said = {text.get_text() for text in figure.axes[0].texts}
     assert {"H", "Fe", "12", "3,456"} <= said
     assert figure.axes[1].get_ylabel() == "compounds"

@@ -270,7 +270,7 @@ def test_invariants(counts, factor):
     assert electronegativity_balanced(both, mixed_valence=True)[0] >= balanced[0]
 
 
-# --- inputs -------------------------------------------------------------------------------------
+# --- inputs ---------------------------------------------------------------------------------------
 
 
 def test_kinds_of_input(oqmd):

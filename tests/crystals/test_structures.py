@@ -40,7 +40,7 @@ def test_taking_rows_keeps_order_atoms_and_labels():
     assert len(some().take([])) == 0
 
 
-# --- sources -------------------------------------------------------------------------------------
+# --- sources --------------------------------------------------------------------------------------
 
 
 def test_arrays_on_disk_come_back(tmp_path):
@@ -145,7 +145,7 @@ def test_the_real_structures_are_as_described(crystals):
     assert np.mean([key in known for key in test]) == pytest.approx(0.835, abs=0.0005)
 
 
-# --- bad input -----------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

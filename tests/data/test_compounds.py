@@ -42,7 +42,7 @@ def raw_table(load, *args):
         pytest.skip(f"not run: {error}")
 
 
-# --- OQMD ---------------------------------------------------------------------------------------
+# --- OQMD -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_load_oqmd_refuses_an_unknown_split():
         load_oqmd(split="matbench")
 
 
-# --- splits -------------------------------------------------------------------------------------
+# --- splits ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_mp_compositions_split_follows_its_parameters(mp_compositions, monkeypat
     assert (load_mp_compositions(seed=5, test_fraction=0.2)["split"] != table["split"]).any()
 
 
-# --- SuperCon -----------------------------------------------------------------------------------
+# --- SuperCon -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ def test_an_unknown_source_names_the_known_ones():
         fetch("oqdm")
 
 
-# --- MATGAN_DATA --------------------------------------------------------------------------------
+# --- MATGAN_DATA ----------------------------------------------------------------------------------
 
 
 def test_matgan_data_comes_first(cache, tmp_path, server, monkeypatch):
@@ -152,7 +152,7 @@ def test_a_wrong_file_in_matgan_data_is_named_and_left_alone(cache, tmp_path, se
     assert files_in(cache) == []
 
 
-# --- downloads ----------------------------------------------------------------------------------
+# --- downloads ------------------------------------------------------------------------------------
 
 
 def test_a_file_is_downloaded_once(cache, server, monkeypatch):
@@ -384,7 +384,7 @@ def test_a_disk_that_fills_during_the_download(cache, server, monkeypatch):
     assert files_in(cache) == []
 
 
-# --- pip ----------------------------------------------------------------------------------------
+# --- pip ------------------------------------------------------------------------------------------
 
 
 def write_wheel(path: Path, members: dict[str, str]) -> str:
@@ -459,7 +459,7 @@ def test_a_python_without_pip(cache, monkeypatch):
     assert_helpful(caught.value, cache, "pip download failed: No module named pip")
 
 
-# --- tables -------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 COLUMNS = {"formula": "str", "target": "float"}
 

@@ -178,7 +178,9 @@ def test_evaluate(mp_compositions):
     train, held_out = data[:3000], data[3000:6000]
     drawn = one_element_swapped(train, 1200, np.random.default_rng(0))
     sizes = (100, 1000, 10_000)
-    result = measures.evaluate(drawn, train, held_out, known=data, n_raw=1500, sizes=sizes)
+    result = measures.evaluate_compositions(
+        drawn, train, held_out, known=data, n_raw=1500, sizes=sizes
+    )
     assert result["decodable"] == 0.8
     assert result["unique"] == measures.uniqueness(drawn)
     assert result["novel"] == measures.novelty(drawn, train)
@@ -193,7 +195,7 @@ def test_evaluate(mp_compositions):
 
 def test_evaluate_a_generator_that_gives_nothing():
     nothing = np.zeros((0, 85), dtype=np.uint8)
-    result = measures.evaluate(nothing, counts("NaCl"), counts("KCl"), n_raw=1000)
+    result = measures.evaluate_compositions(nothing, counts("NaCl"), counts("KCl"), n_raw=1000)
     assert result.pop("decodable") == 0
     assert all(np.isnan(value) for value in result.values())
 
@@ -286,7 +288,7 @@ def test_bad_compositions_are_named(bad, message):
         lambda: measures.recovery(bad, good, [1]),
         lambda: measures.stoichiometry_divergence(bad, good),
         lambda: measures.validity_rates(bad),
-        lambda: measures.evaluate(bad, good, good),
+        lambda: measures.evaluate_compositions(bad, good, good),
         lambda: measures.two_sample_auc(np.repeat(bad, 10, axis=0), np.repeat(bad, 10, axis=0)),
     ):
         with pytest.raises(CompositionError, match=message):
@@ -295,4 +297,6 @@ def test_bad_compositions_are_named(bad, message):
 
 def test_an_unknown_set_of_oxidation_states_is_named():
     with pytest.raises(ValueError, match="unknown set of oxidation states 'smact15'"):
-        measures.evaluate(counts("NaCl"), counts("KCl"), counts("KCl"), oxidation_states="smact15")
+        measures.evaluate_compositions(
+            counts("NaCl"), counts("KCl"), counts("KCl"), oxidation_states="smact15"
+        )

@@ -3,10 +3,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from matgan.data.training_set import TrainingData
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.generated import sweep
-from matgan.wgan.checkpoint import TrainingData
 from matgan.wgan.config import LEARNING, PAPER
 
 TINY = {"batch_size": 8, "critic_steps": 1, "hidden": (8,), "head": (8,), "generator_batch": 8}
@@ -19,7 +19,7 @@ def data(oqmd):
 
 
 def test_the_search_is_the_papers_grid():
-    cells = list(sweep.search(7))
+    cells = list(sweep.search_grid(7))
     assert len(cells) == 5 * 6
     for labels, config in cells:
         same = {"generator_lr", "critic_lr", "batch_size", "iterations"}

@@ -6,8 +6,8 @@ from sklearn.neighbors import KNeighborsRegressor
 from matgan.data.splits import random_splits
 from matgan.learning import evaluation
 from matgan.learning.evaluation import evaluate, fit_splits, search
-from matgan.learning.metrics import scores
 from matgan.learning.regressor import FullyConnectedRegressor
+from matgan.learning.statistics import scores
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 5)) * [1, 1, 1, 1000, 1000]  # two columns in a large unit, of no use

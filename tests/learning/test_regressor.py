@@ -11,8 +11,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from matgan.learning import perceptron
-from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats, scores
-from matgan.learning.scaling import INPUT_SCALINGS, LIMIT, input_scale
+from matgan.learning.regressor import (
+    INPUT_SCALINGS,
+    LIMIT,
+    FullyConnectedRegressor,
+    fit_repeats,
+    input_scale,
+    scores,
+)
 from matgan.representation.features import OneHot
 
 RNG = np.random.default_rng(0)

@@ -6,8 +6,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
+from matgan.learning import statistics
 from matgan.powder import baselines, figures
-from matgan.powder.patterns import encode
+from matgan.powder.patterns import encode_pattern
 
 COUNTS = {"first": 3, "second": 5}
 
@@ -19,7 +20,7 @@ def data():
     patterns = 0.05 * rng.random((150, 100))
     patterns[np.arange(150), 5 + 10 * classes[:, 0]] = 1
     patterns[np.arange(150), 52 + 10 * classes[:, 1]] = 0.8
-    return encode(patterns), classes
+    return encode_pattern(patterns), classes
 
 
 def test_the_majority_is_always_the_same(data):
@@ -81,14 +82,14 @@ def test_the_paired_test_by_hand():
     """Five rows that only one gets right, none that only the other does: p = 2 / 2**5."""
     one = np.array([1, 1, 1, 1, 1, 1, 0, 0], dtype=bool)
     other = np.array([0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
-    assert baselines.paired_p(one, other) == pytest.approx(2 / 32)
-    assert baselines.paired_p(other, one) == pytest.approx(2 / 32)
-    assert baselines.paired_p(one, one) == 1
+    assert statistics.paired_p(one, other) == pytest.approx(2 / 32)
+    assert statistics.paired_p(other, one) == pytest.approx(2 / 32)
+    assert statistics.paired_p(one, one) == 1
 
 
 def test_the_interval_is_wilsons():
     """81 of 263: 0.2553 to 0.3662, the example of Newcombe (Statist. Med. 1998)."""
-    low, high = baselines.interval(np.arange(263) < 81)
+    low, high = statistics.share_interval(np.arange(263) < 81)
     assert (low, high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 

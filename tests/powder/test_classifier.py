@@ -8,15 +8,15 @@ import pytest
 import torch
 from known_structures import NACL, RUTILE
 
-from matgan.crystals.extinction import extinction_groups
-from matgan.crystals.symmetry import SYSTEMS
+from matgan.crystals import structures
+from matgan.crystals.symmetry import SYSTEMS, extinction_groups
 from matgan.files import WeightsError, save
 from matgan.powder import classifier
 from matgan.powder.classifier import Instrument, PatternError, pattern_of
 
 FINE = Instrument(step=0.01, fwhm=0.2)
 pretrained = pytest.mark.skipif(
-    not classifier.PRETRAINED.is_file(), reason="no pretrained classifier comes along"
+    not classifier.CLASSIFIER.is_file(), reason="no pretrained classifier comes along"
 )
 
 
@@ -104,14 +104,14 @@ def test_training_rows_are_of_their_part():
         pass
 
     Table.table = table
-    assert classifier.training_rows(Table, "train", 0, 0).tolist() == [0, 1, 3, 4, 5]
-    assert classifier.training_rows(Table, "test", 0, 0).tolist() == [6, 7, 8]
-    some = classifier.training_rows(Table, "train", 3, 0)
+    assert structures.training_rows(Table, "train", 0, 0).tolist() == [0, 1, 3, 4, 5]
+    assert structures.training_rows(Table, "test", 0, 0).tolist() == [6, 7, 8]
+    some = structures.training_rows(Table, "train", 3, 0)
     assert len(some) == 3
     assert (np.diff(some) > 0).all()
 
 
-# --- bad input -----------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 def bad(angle=None, counts=None):
@@ -179,7 +179,7 @@ def test_a_missing_file_is_named(tmp_path):
         )
 
 
-# --- the command ---------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 def test_the_command_trains_and_evaluates(crystals, tmp_path, monkeypatch, capsys):
@@ -205,7 +205,7 @@ def test_the_command_trains_and_evaluates(crystals, tmp_path, monkeypatch, capsy
 
 @pretrained
 def test_the_pretrained_classifier_is_small_and_knows_common_salt():
-    assert classifier.PRETRAINED.stat().st_size < 12e6
+    assert classifier.CLASSIFIER.stat().st_size < 12e6
     measured = np.random.default_rng(0).poisson(50 + 2000 * pattern_of(NACL, FINE))
     ranking = classifier.classify(FINE.two_theta, measured)
     assert ranking.crystal_system["crystal_system"].iloc[0] == "cubic"

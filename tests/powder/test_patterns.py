@@ -126,12 +126,12 @@ def test_the_pattern_does_not_depend_on_the_choice_of_cell():
     assert patterns.pattern_of(small) == pytest.approx(patterns.pattern_of(shuffled), abs=1e-6)
 
 
-# --- many ----------------------------------------------------------------------------------------
+# --- many -----------------------------------------------------------------------------------------
 
 
 def test_codes_keep_weak_peaks():
     intensity = np.array([0, 1e-5, 1e-3, 0.1, 0.5, 1])
-    back = patterns.decode(patterns.encode(intensity))
+    back = patterns.decode_pattern(patterns.encode_pattern(intensity))
     assert np.sqrt(back) == pytest.approx(np.sqrt(intensity), abs=0.5 / 255 + 1e-6)
 
 
@@ -141,7 +141,7 @@ def test_patterns_are_computed_once(tmp_path, monkeypatch):
     codes = patterns.patterns(some(), progress=seen.append)
     assert seen == [1, 2, 3]
     assert codes.shape == (3, 4250)
-    expected = [patterns.encode(patterns.pattern(*crystal)) for crystal in some()]
+    expected = [patterns.encode_pattern(patterns.pattern(*crystal)) for crystal in some()]
     assert (codes == expected).all()
     again = patterns.patterns(some(), progress=seen.append)
     assert seen == [1, 2, 3]
@@ -159,7 +159,7 @@ def test_a_structure_that_fails_is_named_and_nothing_is_kept(tmp_path, monkeypat
     assert list((tmp_path / "patterns").iterdir()) == []
 
 
-# --- bad input -----------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ import pytest
 import torch
 
 from matgan import files
+from matgan.data.training_set import TrainingData, save_training_data
 from matgan.study.run import PROJECT, read_manifest
 from matgan.wgan import training
-from matgan.wgan.checkpoint import TrainingData, save_training_data
 from matgan.wgan.config import LEARNING
 
 RUN = """
@@ -70,7 +70,7 @@ def on_a_disk(folder, size, script, *words, **environment):
     return run(*NEW_SPACE, "--mount", "sh", "-c", mount + script, folder, *words, **environment)
 
 
-# --- the cache ----------------------------------------------------------------------------------
+# --- the cache ------------------------------------------------------------------------------------
 
 FETCH = """
 import functools, http.server, pathlib, sys, threading
@@ -315,7 +315,7 @@ def test_a_smoke_run_killed_in_every_notebook_gives_the_same_tables(tmp_path):
     assert half_written(results) == []
 
 
-# --- training -----------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 OPTIONS = ["--preset", "learning", "--device", "cpu", "--batch-size", "8", "--test-every", "10"]
 OPTIONS += ["--hidden", "8", "--head", "8", "--embedding-dim", "4"]
@@ -481,7 +481,7 @@ from matgan.learning.compute import progress_bar
 from matgan.wgan.training import train
 from matgan.wgan.checkpoint import load_training_data
 config = LEARNING.replace(iterations={n}, batch_size=8, hidden=(8,), head=(8,), embedding_dim=4)
-with progress_bar(config) as progress:
+with progress_bar(config.iterations, config.batch_size) as progress:
     result = train(config, load_training_data({data!r}), {out!r}, "cpu", progress)
 """
 

@@ -12,10 +12,10 @@ import nbformat
 import papermill
 import pytest
 import yaml
+from matgan.data.training_set import TrainingData, save_training_data
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.study import execute
-from matgan.wgan.checkpoint import TrainingData, save_training_data
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

@@ -21,7 +21,7 @@ MODULES = {  # "room.module", or "module" for one beside the rooms
     if path.stem != "__init__"
 }
 
-# --- pins ----------------------------------------------------------------------------------------
+# --- pins -----------------------------------------------------------------------------------------
 
 CONDA_NAMES = {"pytorch": "torch"}
 
@@ -94,7 +94,7 @@ def test_citation_and_package_say_the_same_version():
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
 
 
-# --- imports -------------------------------------------------------------------------------------
+# --- imports --------------------------------------------------------------------------------------
 
 
 def test_importing_the_package_loads_nothing_heavy():
@@ -221,7 +221,7 @@ def test_a_module_says_what_it_is(name):
     assert docstring and docstring.splitlines()[0].endswith((".", ":", "`"))
 
 
-MAX_LINES = 380  # of a module: one idea, about 300 lines
+MAX_LINES = 400  # of a module: one idea, about 300 lines
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -306,7 +306,7 @@ def test_public_docstrings_are_complete(name):
     assert not lacking, "\n".join(lacking)
 
 
-# --- run_all.sh ----------------------------------------------------------------------------------
+# --- run_all.sh -----------------------------------------------------------------------------------
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
 EXECUTE = "import sys\nprint('ran', sys.prefix, sys.argv[1:])\n"

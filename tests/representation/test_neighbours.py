@@ -5,7 +5,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from matgan.data.compounds import load_supercon
 from matgan.data.sources import SourceUnavailable
 from matgan.data.splits import published_split
-from matgan.learning.metrics import scores
+from matgan.learning.statistics import scores
 from matgan.representation.features import OneHot
 from matgan.representation.neighbours import NearestCompositions
 

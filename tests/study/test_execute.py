@@ -12,7 +12,9 @@ import nbformat
 import papermill
 import pytest
 from filelock import FileLock
+from nbformat.v4 import new_code_cell, new_notebook
 
+from matgan.data.sources import SourceUnavailable
 from matgan.study import execute
 from matgan.study.run import open_run, read_manifest
 
@@ -169,7 +171,7 @@ def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project):
     assert read_manifest(pid.parent)["notebooks"]["01_first"].get("status") != "ok"
 
 
-# --- going on ------------------------------------------------------------------------------------
+# --- going on -------------------------------------------------------------------------------------
 
 
 def test_what_is_done_is_skipped(project, executed, capsys):
@@ -344,7 +346,7 @@ def test_a_full_disk_ends_the_run_with_a_message(project, executed, capsys, monk
     assert "No space left on device" in output
 
 
-# --- the rest ------------------------------------------------------------------------------------
+# --- the rest -------------------------------------------------------------------------------------
 
 
 def test_publish_copies_figures_and_tables(project, executed):
@@ -389,3 +391,40 @@ def test_the_machine_decides_the_profile(project, executed, monkeypatch, found, 
     monkeypatch.setattr(execute, "device", lambda: found)
     assert run(project) == 0
     assert [folder.name for folder in (project / "runs").iterdir()] == [profile]
+
+
+# --- cells whose data cannot be had ---------------------------------------------------------------
+
+
+def test_a_cell_whose_source_cannot_be_had_only_says_so(monkeypatch):
+    asked = []
+
+    def fetch(name):
+        asked.append(name)
+        if name == "supercon":
+            raise SourceUnavailable("supercon.csv is nowhere: it's 'gone'")
+
+    monkeypatch.setattr(execute, "fetch", fetch)
+    tags = (["needs-supercon"], ["needs-crabnet"], ["parameters"], ["needs-supercon"])
+    cells = [new_code_cell(f"x = {i}", metadata={"tags": t}) for i, t in enumerate(tags)]
+    cells.append(new_code_cell("x = 4"))
+    done = execute.without_unreachable(new_notebook(cells=cells))
+    nbformat.validate(done)
+    sources = [cell.source for cell in done.cells]
+    assert sources[1] == "x = 1" and sources[2] == "x = 2" and sources[4] == "x = 4"
+    said = []
+    exec(sources[0], {"print": said.append})
+    assert said == ["not run: supercon.csv is nowhere: it's 'gone'"]
+    assert sources[3] == sources[0]
+    assert asked == ["supercon", "crabnet"]  # each source once
+
+
+def test_a_source_that_a_tag_names_is_known():
+    from matgan.data.sources import SOURCES
+    from matgan.study.run import PROJECT
+
+    for path in (PROJECT / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for tag in cell.metadata.get("tags", []):
+                if tag.startswith("needs-"):
+                    assert tag.removeprefix("needs-") in SOURCES, path.name

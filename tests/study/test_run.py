@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matgan import files
 from matgan.study import run as runs
 
 
@@ -59,7 +60,7 @@ def test_a_missing_table_names_the_notebook_to_run(run):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(OSError, match="disk full"), runs.replacing(path) as temporary:
+    with pytest.raises(OSError, match="disk full"), files.replacing(path) as temporary:
         temporary.write_text("half of the n")
         raise OSError("disk full")
     assert path.read_text() == "old"

@@ -12,19 +12,13 @@ import pytest
 import torch
 
 from matgan import files
-from matgan.wgan.checkpoint import (
-    Mismatch,
-    TrainingData,
-    load_networks,
-    load_run,
-    load_training_data,
-    save_training_data,
-)
+from matgan.data.training_set import TrainingData, load_training_data, save_training_data
+from matgan.learning.compute import Diverged
+from matgan.wgan.checkpoint import Mismatch, State, batch_statistics, load_networks, load_run
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, ConfigError
 from matgan.wgan.losses import critic_loss, generator_loss
 from matgan.wgan.networks import build_critic, build_generator, to_amounts
-from matgan.wgan.training import Diverged, Loop, train
-from matgan.wgan.training_state import State, batch_statistics
+from matgan.wgan.training import Loop, train_wgan
 
 TINY = {"iterations": 6, "batch_size": 8, "critic_steps": 2, "test_every": 3}
 SETTINGS = {
@@ -54,7 +48,7 @@ def contents(folder):
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_stopped_run_goes_on_to_the_same_result_bit_for_bit(data, tmp_path, setting):
     config = SETTINGS[setting]
-    train(config, data, tmp_path / "whole", "cpu")
+    train_wgan(config, data, tmp_path / "whole", "cpu")
 
     def stop_at_four(now):
         if now["iteration"] == 5:
@@ -62,9 +56,9 @@ def test_a_stopped_run_goes_on_to_the_same_result_bit_for_bit(data, tmp_path, se
 
     # stopped by the hardest means that leaves a checkpoint: the exception flies through the loop
     with pytest.raises(KeyboardInterrupt):
-        train(config, data, tmp_path / "stopped", "cpu", stop_at_four)
+        train_wgan(config, data, tmp_path / "stopped", "cpu", stop_at_four)
     assert files.load(tmp_path / "stopped/checkpoint.safetensors")[1]["iteration"] == "3"
-    train(config, data, tmp_path / "stopped", "cpu")
+    train_wgan(config, data, tmp_path / "stopped", "cpu")
     assert contents(tmp_path / "whole") == contents(tmp_path / "stopped")
     assert set(contents(tmp_path / "whole")) == {
         "weights.safetensors", "history.csv", "snapshots.safetensors",
@@ -73,16 +67,16 @@ def test_a_stopped_run_goes_on_to_the_same_result_bit_for_bit(data, tmp_path, se
 
 def test_another_seed_gives_another_result(data, tmp_path):
     config = SETTINGS["ours"]
-    first = train(config, data, tmp_path / "0", "cpu")
-    second = train(config.replace(seed=1), data, tmp_path / "1", "cpu")
+    first = train_wgan(config, data, tmp_path / "0", "cpu")
+    second = train_wgan(config.replace(seed=1), data, tmp_path / "1", "cpu")
     assert first.history[-1]["test_critic_loss"] != second.history[-1]["test_critic_loss"]
 
 
 def test_a_finished_run_is_read_not_trained_again(data, tmp_path):
     config = SETTINGS["paper"]
-    first = train(config, data, tmp_path, "cpu")
+    first = train_wgan(config, data, tmp_path, "cpu")
     before = contents(tmp_path)
-    again = train(config, data, tmp_path, "cpu", lambda now: pytest.fail("trained again"))
+    again = train_wgan(config, data, tmp_path, "cpu", lambda now: pytest.fail("trained again"))
     assert contents(tmp_path) == before
     assert str(again.history) == str(first.history)  # nan is not equal to itself
     assert torch.equal(again.critic.T, first.critic.T)
@@ -93,15 +87,15 @@ def test_a_finished_run_is_read_not_trained_again(data, tmp_path):
 
 def test_a_run_of_another_configuration_or_other_data_is_refused(data, tmp_path):
     config = SETTINGS["paper"]
-    train(config, data, tmp_path, "cpu")
+    train_wgan(config, data, tmp_path, "cpu")
     with pytest.raises(Mismatch, match=r"clip = 0\.01 there, 0\.1 here"):
-        train(config.replace(clip=0.1), data, tmp_path, "cpu")
+        train_wgan(config.replace(clip=0.1), data, tmp_path, "cpu")
     with pytest.raises(Mismatch, match="other data"):
-        train(config, TrainingData(data.train[1:], data.test), tmp_path, "cpu")
+        train_wgan(config, TrainingData(data.train[1:], data.test), tmp_path, "cpu")
 
 
 def test_clipping_bounds_every_weight_of_the_critic(data, tmp_path):
-    run = train(SETTINGS["paper"].replace(clip=0.003, keep="last"), data, tmp_path, "cpu")
+    run = train_wgan(SETTINGS["paper"].replace(clip=0.003, keep="last"), data, tmp_path, "cpu")
     largest = max(value.abs().max().item() for value in run.critic.parameters())
     assert largest == pytest.approx(0.003)
 
@@ -120,7 +114,7 @@ def test_a_linear_schedule_ends_at_rate_zero(data, tmp_path):
 
 def test_the_losses_are_equations_3_and_4_and_the_total_is_a_sum_over_batches(data, tmp_path):
     config = SETTINGS["paper"].replace(iterations=1)
-    run = train(config, data, tmp_path, "cpu")
+    run = train_wgan(config, data, tmp_path, "cpu")
     torch.manual_seed(config.seed)  # the networks as they were before the first step
     generator, critic = build_generator(config), build_critic(config)
     rng = torch.Generator().manual_seed(config.seed + 1)
@@ -206,7 +200,7 @@ def test_a_diverged_run_names_the_iteration_and_keeps_the_last_good_state(
 
     monkeypatch.setattr(training, "critic_loss", fails_late)
     with pytest.raises(Diverged, match=r"iteration 5;.*checkpoint\.safetensors"):
-        train(SETTINGS["paper"], data, tmp_path, "cpu")
+        train_wgan(SETTINGS["paper"], data, tmp_path, "cpu")
     assert files.load(tmp_path / "checkpoint.safetensors")[1]["iteration"] == "3"
 
 
@@ -221,7 +215,7 @@ def test_ctrl_c_finishes_the_iteration_saves_and_stops(data, tmp_path):
     presser = threading.Thread(target=press, daemon=True)
     presser.start()
     with pytest.raises(KeyboardInterrupt, match=r"stopped at iteration \d+; run again"):
-        train(config, data, tmp_path, "cpu")
+        train_wgan(config, data, tmp_path, "cpu")
     assert int(files.load(tmp_path / "checkpoint.safetensors")[1]["iteration"]) > 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -229,11 +223,11 @@ def test_ctrl_c_finishes_the_iteration_saves_and_stops(data, tmp_path):
 def test_a_damaged_checkpoint_is_named(data, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"\x80\x04 no tensors")
     with pytest.raises(files.WeightsError, match=r"checkpoint\.safetensors"):
-        train(SETTINGS["paper"], data, tmp_path, "cpu")
+        train_wgan(SETTINGS["paper"], data, tmp_path, "cpu")
 
 
 def test_weights_that_do_not_fit_their_configuration_are_refused(data, tmp_path):
-    train(SETTINGS["paper"], data, tmp_path, "cpu")
+    train_wgan(SETTINGS["paper"], data, tmp_path, "cpu")
     path = tmp_path / "weights.safetensors"
     tensors, metadata = files.load(path)
     tensors["critic.embedding.weight"] = tensors["critic.embedding.weight"][:64]
@@ -246,7 +240,7 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(data, tmp_path)
 
 def test_too_little_data_for_a_batch_is_named(data, tmp_path):
     with pytest.raises(ConfigError, match="batch_size is 256, but there are 400 training and 100"):
-        train(PAPER, data, tmp_path, "cpu")
+        train_wgan(PAPER, data, tmp_path, "cpu")
 
 
 def test_looking_at_the_test_set_leaves_the_generator_as_it_was():
@@ -293,7 +287,7 @@ def test_the_command_trains_where_there_is_only_torch_and_numpy(data, tmp_path):
     assert json.loads(done.stdout)["iteration"] == 4
     # what it leaves is accepted as a finished run of the same configuration here
     config = LEARNING.replace(iterations=4, batch_size=8, head=(16, 8))
-    run = train(config, data, tmp_path / "r", "cpu", lambda now: pytest.fail("trained again"))
+    run = train_wgan(config, data, tmp_path / "r", "cpu", lambda now: pytest.fail("trained again"))
     with open(tmp_path / "r/history.csv") as file:
         assert len(list(csv.DictReader(file))) == len(run.history)
 
@@ -323,10 +317,10 @@ def test_cuda_gives_the_cpus_first_losses(data, tmp_path, setting):
         generator_gradient="straight-through",
     )
     torch.backends.cuda.matmul.allow_tf32 = False
-    on_cuda = train(config, data, tmp_path / "cuda", "cuda").history[0]
+    on_cuda = train_wgan(config, data, tmp_path / "cuda", "cuda").history[0]
     assert np.isfinite(on_cuda["test_critic_loss"])
     assert on_cuda["effective_rank"] == pytest.approx(
-        train(config, data, tmp_path / "cpu", "cpu").history[0]["effective_rank"], rel=1e-4
+        train_wgan(config, data, tmp_path / "cpu", "cpu").history[0]["effective_rank"], rel=1e-4
     )
 
 
@@ -334,9 +328,9 @@ def test_cuda_gives_the_cpus_first_losses(data, tmp_path, setting):
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_cuda_graph_trains_as_the_eager_loop_does(data, tmp_path, setting, monkeypatch):
     config = SETTINGS[setting].replace(iterations=12)
-    graphed = train(config, data, tmp_path / "graph", "cuda")
-    monkeypatch.setattr("matgan.wgan.cuda_graph.WARM_UP", 10**9)  # never captured
-    eager = train(config, data, tmp_path / "eager", "cuda")
+    graphed = train_wgan(config, data, tmp_path / "graph", "cuda")
+    monkeypatch.setattr("matgan.wgan.cuda_graph.EAGER_CALLS", 10**9)  # never captured
+    eager = train_wgan(config, data, tmp_path / "eager", "cuda")
     for one, other in zip(graphed.history, eager.history, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
 
@@ -350,5 +344,5 @@ def test_a_run_stopped_on_cuda_goes_on(data, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, data, tmp_path, "cuda", stop)
-    assert train(config, data, tmp_path, "cuda").history[-1]["iteration"] == 12
+        train_wgan(config, data, tmp_path, "cuda", stop)
+    assert train_wgan(config, data, tmp_path, "cuda").history[-1]["iteration"] == 12
