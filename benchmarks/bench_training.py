@@ -22,9 +22,9 @@ import time
 
 import numpy as np
 import torch
-from matgan.data.training_set import TrainingData, load_training_data
 from torch.nn import functional as F
 
+from matgan.data.training_set import TrainingData, load_training_data
 from matgan.wgan.checkpoint import State, make_optimizer
 from matgan.wgan.config import PRESETS, Config
 from matgan.wgan.networks import COUNTS, DeconvolutionGenerator, build_critic, build_generator

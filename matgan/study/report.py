@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from matgan.files import replacing
-from matgan.study.claims import claims
+from matgan.study.claims import read_claims
 from matgan.study.run import RunError, read_manifest
 
 _STYLE = """
@@ -60,7 +60,7 @@ def write_report(run_dir: Path) -> Path:
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True)
     exporter.exclude_output_prompt = True
     exporter.log.setLevel(logging.ERROR)  # it warns of every figure without a description
-    parts = [_head(run_dir, paths), _claims(run_dir, paths)]
+    parts = [_head(run_dir, paths), _read_claims(run_dir, paths)]
     for path in paths:
         body, _ = exporter.from_notebook_node(_without_widgets(nbformat.read(path, as_version=4)))
         body = _with_own_ids(body, path.stem).replace('href="figures/map.html"', 'href="#map"')
@@ -97,9 +97,9 @@ def _head(run_dir: Path, paths: list[Path]) -> str:
 <nav><a href="#claims">claims</a>{links}</nav>"""
 
 
-def _claims(run_dir: Path, paths: list[Path]) -> str:
+def _read_claims(run_dir: Path, paths: list[Path]) -> str:
     try:
-        table = claims(run_dir / "tables").map(html.escape)
+        table = read_claims(run_dir / "tables").map(html.escape)
     except FileNotFoundError:
         return '<h2 id="claims">Claims</h2><p>not run: no notebook has written its claims</p>'
     links = {path.stem[:2]: f'<a href="#{path.stem}">{path.stem[:2]}</a>' for path in paths}

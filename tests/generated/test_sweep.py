@@ -3,9 +3,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from matgan.data.training_set import TrainingData
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
 from matgan.wgan.config import LEARNING, PAPER
 

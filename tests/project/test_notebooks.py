@@ -12,9 +12,9 @@ import nbformat
 import papermill
 import pytest
 import yaml
-from matgan.data.training_set import TrainingData, save_training_data
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.data.training_set import TrainingData, save_training_data
 from matgan.study import execute
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"

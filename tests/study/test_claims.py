@@ -1,22 +1,93 @@
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from matgan.learning.statistics import mean_interval
 from matgan.powder.classifier import INSTRUMENT, pattern
 from matgan.study import claims
-from matgan.study.run import PROJECT
+from matgan.study.claims import Claims, Number
+from matgan.study.run import PROJECT, open_run
 
 README = (PROJECT / "README.md").read_text()
 FACE_CENTRED = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
 
 
-def test_the_claims_in_the_readme_are_those_of_the_published_run():
-    table = claims.claims_table(PROJECT / "figures")
-    assert claims.with_claims(README, table) == README
-    for file in (PROJECT / "figures").glob("claims_*.csv"):
-        for cell in pd.read_csv(file, dtype=str, keep_default_na=False).to_numpy().ravel():
-            assert cell in README, f"{file.name}: {cell}"
+@pytest.mark.parametrize(
+    ("holds", "repeats", "converged", "expected"),
+    [
+        ([True, True], 10, True, "holds"),
+        ([True, False], 10, None, "holds in part"),
+        ([False, False], 12, True, "does not hold"),
+        ([True, None], 10, True, "holds in part"),  # what was not run cannot be said to hold
+        ([False, None], 10, True, "does not hold"),
+        ([None], 0, None, "not run"),
+        ([True], 9, True, "not decided: too few repeats"),
+        ([False], 3, None, "not decided: too few repeats"),
+        ([True], 10, False, "not decided: not converged"),
+        ([np.bool_(True)], 10, np.bool_(True), "holds"),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(holds, repeats, converged, expected):
+    converged = None if converged is None else bool(converged)
+    assert claims.verdict(holds, repeats, converged=converged) == expected
+
+
+def test_numbers_are_shown_and_kept_as_numbers(tmp_path):
+    collected = Claims(open_run(tmp_path, "04_benchmarks"))
+    interval = mean_interval([1.0, 2.0, 3.0])
+    found = collected.add(
+        "T | beats <one-hot> (MAE, eV)",
+        paper="yes (Table 4)",
+        here=Number.of("T", interval, ".2f"),
+        control=[Number("one-hot", 2.5), "chance"],
+        rule="lower",
+        holds=[interval.mean < 2.5],
+        needed=1,
+        headline="T beats one-hot",
+    )
+    assert found == "holds"
+    shown = collected.table()
+    table = pd.read_csv(tmp_path / "tables" / "claims_04.csv")
+    assert table.loc[0, "here"] == f"T 2.00 ({interval.low:.2f} to {interval.high:.2f})"
+    assert table.loc[0, "control"] == "one-hot 2.5, chance"
+    numbers = pd.read_csv(tmp_path / "tables" / "claims_04_numbers.csv")
+    assert numbers["value"].tolist() == [2.0, 2.5]
+    assert numbers.loc[0, ["low", "high"]].tolist() == [interval.low, interval.high]
+    page = shown._repr_html_()
+    assert 'id="claim-t-beats-one-hot-mae-ev"' in page
+    assert "&lt;one-hot&gt;" in page
+    assert str(shown) == "1 claims. holds: 1."
+
+
+def test_a_claim_is_added_once_and_has_a_rule(tmp_path):
+    collected = Claims(open_run(tmp_path, "05_x"))
+    collected.not_run("a", paper="b", why="no data")
+    assert collected.rows[0]["verdict"] == "not run"
+    with pytest.raises(ValueError, match="stands there already"):
+        collected.not_run("a", paper="b", why="no data")
+    with pytest.raises(ValueError, match="has no part"):
+        collected.add("c", paper="", here="1", rule="", holds=[])
+
+
+def test_only_headlines_come_into_the_readme(tmp_path):
+    for name, headline in (("04_x", "short"), ("05_y", "")):
+        collected = Claims(open_run(tmp_path, name))
+        claim = {"paper": "yes", "here": "1", "rule": "above 0", "holds": [True], "needed": 1}
+        collected.add(f"long claim of {name}", headline=headline, **claim)
+        collected.table()
+    assert claims.read_claims(tmp_path / "tables")["notebook"].tolist() == ["04", "05"]
+    assert claims.headline_table(tmp_path / "tables").splitlines()[2:] == [
+        "| short | yes | 1 |  | holds |"
+    ]
+
+
+def test_a_readme_without_marks_or_a_folder_without_claims_is_named(tmp_path):
+    with pytest.raises(ValueError, match="lacks the marks"):
+        claims.with_claims("no marks", "| a |")
+    with pytest.raises(FileNotFoundError, match=r"holds no claims_NN\.csv"):
+        claims.headline_table(tmp_path)
 
 
 def test_every_local_link_of_the_readme_leads_somewhere():
@@ -24,13 +95,6 @@ def test_every_local_link_of_the_readme_leads_somewhere():
     assert len(links) > 3
     for link in links:
         assert (PROJECT / link).exists(), link
-
-
-def test_a_readme_without_marks_or_a_folder_without_claims_is_named(tmp_path):
-    with pytest.raises(ValueError, match="lacks the marks"):
-        claims.with_claims("no marks", "| a |")
-    with pytest.raises(FileNotFoundError, match=r"holds no claims_\*\.csv"):
-        claims.claims_table(tmp_path)
 
 
 def test_the_five_lines_of_the_readme_run(capsys):
