@@ -10,8 +10,8 @@ bash run_all.sh setup                 make the environment only
 bash run_all.sh --help                this text
 
 Options of a run:
-  --profile NAME    smoke (minutes, for a check), laptop (two CPU cores) or paper (a CUDA device);
-                    without it, paper where torch finds CUDA, else laptop
+  --profile NAME    smoke (minutes, for a check), laptop (two CPU cores) or full (to convergence);
+                    without it, full where torch finds CUDA, else laptop
   --only NN [NN..]  only these notebooks, on what the earlier ones have left: --only 02 03
   -p NAME VALUE     another value for a parameter of the notebooks; may be given several times
   --force           run again what is already done

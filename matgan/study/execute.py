@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
     """Run the notebooks of a project as the command line says; returns the exit status."""
     options = _options(arguments)
     try:
-        profile = options.profile or ("paper" if device() == "cuda" else "laptop")
+        profile = options.profile or ("full" if device() == "cuda" else "laptop")
         notebooks = plan(project / "notebooks", profile, options.only, options.parameter)
         run_dir = (options.run_dir or project / "runs" / profile).resolve()
         if options.list:
@@ -83,7 +83,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="bash run_all.sh", description="Run the notebooks of the study in order."
     )
     add = parser.add_argument
-    add("--profile", help="smoke, laptop or paper (default: paper with CUDA, else laptop)")
+    add("--profile", help="smoke, laptop or full (default: full with CUDA, else laptop)")
     add("--only", nargs="+", metavar="NN", default=[], help="only these notebooks, e.g. 02 03")
     add("--force", action="store_true", help="run what is already done once more")
     add(

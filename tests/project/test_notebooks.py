@@ -122,7 +122,7 @@ def test_its_run_is_opened_under_its_own_name(path):
     assert opened == [path.stem]
 
 
-@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "full"])
 def test_every_profile_fits_the_notebooks(profile):
     planned = execute.plan(FOLDER, profile)
     assert [notebook.path for notebook in planned] == NOTEBOOKS

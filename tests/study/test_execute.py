@@ -385,9 +385,9 @@ def test_list_shows_parameters_and_runs_nothing(project, executed, capsys):
     assert executed == []
 
 
-@pytest.mark.parametrize(("found", "profile"), [("cpu", "laptop"), ("cuda", "paper")])
+@pytest.mark.parametrize(("found", "profile"), [("cpu", "laptop"), ("cuda", "full")])
 def test_the_machine_decides_the_profile(project, executed, monkeypatch, found, profile):
-    (project / "notebooks" / "profiles.yaml").write_text(PROFILES + "paper:\n  all: {seed: 5}\n")
+    (project / "notebooks" / "profiles.yaml").write_text(PROFILES + "full:\n  all: {seed: 5}\n")
     monkeypatch.setattr(execute, "device", lambda: found)
     assert run(project) == 0
     assert [folder.name for folder in (project / "runs").iterdir()] == [profile]
