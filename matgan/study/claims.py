@@ -144,7 +144,7 @@ class Claims:
             raise ValueError(f"the claim {claim!r} stands there already")
         if not holds:
             raise ValueError(f"the rule of {claim!r} has no part that could hold")
-        row = {"claim": claim, "paper": paper}
+        row: dict[str, object] = {"claim": claim, "paper": paper}
         for role, shown in (("here", here), ("control", control)):
             parts = [shown] if isinstance(shown, Number | str) else list(shown)
             row[role] = ", ".join(map(str, parts))
@@ -194,7 +194,7 @@ class ClaimsTable:
             colour = _COLOURS.get(row["verdict"], "#eeeeee")
             cells = [f"<td>{html.escape(str(row[column]))}</td>" for column in shown]
             cells[-1] = cells[-1].replace("<td>", f'<td style="background: {colour}; color: #222">')
-            lines.append(f'<tr id="{anchor(row["claim"])}">{"".join(cells)}</tr>')
+            lines.append(f'<tr id="{row_id(row["claim"])}">{"".join(cells)}</tr>')
         body = "\n".join(lines)
         table = (
             f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
@@ -202,7 +202,7 @@ class ClaimsTable:
         return f"{table}\n<p>{html.escape(str(self))}</p>"
 
 
-def anchor(claim: str) -> str:
+def row_id(claim: str) -> str:
     """Id of a claim's row in the executed notebook, such as "claim-t-beats-one-hot"."""
     return "claim-" + re.sub(r"[^a-z0-9]+", "-", claim[:60].lower()).strip("-")
 
