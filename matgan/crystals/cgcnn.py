@@ -29,6 +29,7 @@ from matgan.crystals.structures import (
     training_rows,
 )
 from matgan.files import atomic_file
+from matgan.learning.compute import DEVICES, device
 from matgan.learning.fit import Fit, outputs, regression_loss, train
 from matgan.learning.statistics import scores
 
@@ -256,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--structures", type=int, default=0, help="to learn from; 0: all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     options = parser.parse_args(arguments)
     fit = Fit(options.epochs, options.batch_size, seed=options.seed)
 
@@ -270,7 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.structures,
         options.out.with_name(f"{options.out.stem}.checkpoint.safetensors"),
         show,
-        options.device,
+        device(options.device),
     )
     ours = {"model": "CGCNN (ours)", "epochs": fit.epochs, "seed": fit.seed, **found}
     published = [

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
+from matgan.learning.compute import device
 from matgan.learning.perceptron import CHUNK, Scaling, Training, forward, train
 from matgan.learning.statistics import scores
 
@@ -102,7 +103,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
     validation_fraction : float
         Share of the rows that `fit` holds out; 0 trains on all rows for all epochs.
     device : {"auto", "cpu", "cuda"}
-        "auto": CUDA where there is a device.
+        See `matgan.learning.compute.device`.
     random_state : int, RandomState or None
         Of the held-out rows, the initial weights, the batches and the dropout.
 
@@ -227,11 +228,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _device(self) -> str:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', not {self.device!r}")
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
+        return device(self.device)
 
     @torch.no_grad()
     def activations(self, X, layer: int) -> np.ndarray:

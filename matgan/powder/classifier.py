@@ -35,6 +35,7 @@ from matgan.crystals.symmetry import (
 )
 from matgan.data.sources import SourceUnavailable
 from matgan.files import PRETRAINED
+from matgan.learning.compute import DEVICES, device
 from matgan.learning.fit import Fit, classification_loss, load_tensors, outputs, train
 from matgan.learning.statistics import share_interval
 from matgan.powder.augmentation import Augmentation, Crystals, Drawn
@@ -285,7 +286,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, help="classifier to go on from, with a new cycle")
     parser.add_argument("--learning-rate", type=float, default=Fit.learning_rate)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     arguments = parser.parse_args(words)
     crystals = load_structures()
     if arguments.evaluate:
@@ -319,7 +320,7 @@ def main(words: list[str] | None = None) -> int:
             fit,
             arguments.out / "checkpoint.safetensors",
             show,
-            arguments.device,
+            device(arguments.device),
             arguments.steps,
         )
     facts = {

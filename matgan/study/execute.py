@@ -28,7 +28,8 @@ from nbclient.exceptions import DeadKernelError
 
 from matgan.data.sources import SourceUnavailable, fetch
 from matgan.files import replacing
-from matgan.study.run import PROJECT, RunError, device, read_manifest, update_manifest
+from matgan.learning.compute import DeviceError, device
+from matgan.study.run import PROJECT, RunError, read_manifest, update_manifest
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
     except Timeout:
         print(f"Another run is using {run_dir}: wait for it or choose another --run-dir.")
         return 2
-    except RunError as error:
+    except (RunError, DeviceError) as error:
         print(error)
         return 2
     except OSError as error:  # a read-only or full disk

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from filelock import FileLock
 
 from matgan.data.sources import SOURCES
 from matgan.files import replacing
+from matgan.learning.compute import device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,38 +170,10 @@ def open_run(run_dir: str | os.PathLike[str], notebook: str, seed: int = 0) -> R
 
 
 def set_seed(seed: int) -> None:
-    """Seed Python's, NumPy's and, where it is installed, torch's random numbers."""
+    """Seed Python's, NumPy's and torch's random numbers."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for libraries that use NumPy's global state
-    try:
-        import torch
-    except ImportError:
-        return
     torch.manual_seed(seed)
-
-
-def device() -> str:
-    """Device to compute on: "cuda" where there is one, else "cpu"; `MATGAN_DEVICE` decides first.
-
-    Raises
-    ------
-    RunError
-        `MATGAN_DEVICE` names another device, or CUDA where torch finds none.
-    """
-    wanted = os.environ.get("MATGAN_DEVICE", "")
-    if wanted not in ("", "cpu", "cuda"):
-        raise RunError(f"MATGAN_DEVICE is {wanted!r}; it can be cpu or cuda")
-    if wanted == "cpu":
-        return "cpu"
-    try:
-        import torch
-
-        found = torch.cuda.is_available()
-    except ImportError:
-        found = False
-    if wanted == "cuda" and not found:
-        raise RunError("MATGAN_DEVICE is cuda, but torch finds no CUDA device")
-    return "cuda" if found else "cpu"
 
 
 # --- the manifest -------------------------------------------------------------------------------
@@ -277,8 +251,6 @@ def _environment() -> dict:
 
 def _device_name(device: str) -> str:
     if device == "cuda":
-        import torch
-
         return torch.cuda.get_device_name()
     return platform.processor() or platform.machine()
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from matgan import files
 from matgan.chemistry.elements import ELEMENTS
-from matgan.wgan.config import Config
+from matgan.learning.checkpoint import Part, check_finite, check_fit, from_arrays, to_arrays
+from matgan.wgan.config import Config, ConfigError
 from matgan.wgan.networks import ConvolutionalCritic, Critic, build_critic, build_generator
 
 
@@ -58,7 +59,7 @@ def load_run(
         No finished run is there.
     Mismatch
         It was trained with another configuration or on other data; names the fields.
-    weights.WeightsError
+    matgan.files.WeightsError
         A file is damaged.
     """
     folder = Path(folder)
@@ -67,42 +68,54 @@ def load_run(
     with open(folder / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     history = [{k: (int if k == "iteration" else float)(v) for k, v in r.items()} for r in rows]
-    trained = Config.from_json(metadata["config"])
-    generator, critic = load_networks(folder / "weights.safetensors")
-    return TrainedRun(trained, metadata["data"], generator, critic, history, snapshots)
+    config, generator, critic = load_networks(folder / "weights.safetensors")
+    return TrainedRun(config, metadata.get("data", ""), generator, critic, history, snapshots)
 
 
-def load_networks(path: str | Path) -> tuple[nn.Module, Critic | ConvolutionalCritic]:
-    """Generator and critic of a weights file, on the CPU, in evaluation mode.
+def load_networks(path: str | Path) -> tuple[Config, nn.Module, Critic | ConvolutionalCritic]:
+    """Configuration, generator and critic of a weights file, on the CPU, in evaluation mode.
 
     Raises
     ------
     FileNotFoundError
-    weights.WeightsError
-        The file is damaged, or its tensors do not fit its own configuration.
+    matgan.files.WeightsError
+        The file is damaged, its tensors do not fit its own configuration, or one is not finite.
     """
     tensors, metadata = files.load(path)
-    if "config" not in metadata:
-        raise files.WeightsError(f"{path} has no configuration in its metadata")
     if tuple(metadata.get("elements", "").split()) != ELEMENTS:
         raise files.WeightsError(f"{path} was written for other elements than matgan.ELEMENTS")
-    config = Config.from_json(metadata["config"])
-    with torch.random.fork_rng(devices=[]):  # the initial weights that are replaced at once
-        generator, critic = build_generator(config), build_critic(config)
+    config = config_in(path, metadata)
+    check_finite(tensors, path)
     try:
-        generator.load_state_dict(part(tensors, "generator."))
-        critic.load_state_dict(part(tensors, "critic."))
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())
-        raise files.WeightsError(f"{path} does not fit its configuration: {problem}") from None
-    return generator.eval(), critic.eval()
+        with torch.device("meta"):  # without memory: the configuration may ask for any size
+            check_fit(_networks(config), tensors, path)
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise files.WeightsError(f"{path} asks for networks that cannot be: {error}") from error
+    with torch.random.fork_rng(devices=[]):  # the initial weights that are replaced at once
+        networks = _networks(config)
+    from_arrays(networks, tensors, path)
+    return config, networks["generator"].eval(), networks["critic"].eval()
+
+
+def _networks(config: Config) -> dict[str, Any]:
+    return {"generator": build_generator(config), "critic": build_critic(config)}
+
+
+def config_in(path: str | Path, metadata: dict[str, str]) -> Config:
+    """The configuration in a file's metadata; WeightsError where there is none."""
+    if "config" not in metadata:
+        raise files.WeightsError(f"{path} has no configuration in its metadata")
+    try:
+        return Config.from_json(metadata["config"])
+    except ConfigError as error:
+        raise files.WeightsError(f"{path} holds no sound configuration: {error}") from error
 
 
 def check(
     path: Path, metadata: dict[str, str], config: Config | None, data_hash: str | None
 ) -> None:
     """Mismatch if a file belongs to another configuration or other data."""
-    theirs = Config.from_json(metadata["config"])
+    theirs = config_in(path, metadata)
     if config is not None and theirs != config:
         changed = [
             f"{name} = {value!r} there, {getattr(config, name)!r} here"
@@ -114,15 +127,6 @@ def check(
         raise Mismatch(
             f"{path} was trained on other data: hash {metadata.get('data')} there, {data_hash} here"
         )
-
-
-def part(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose name starts with a prefix, without it."""
-    return {
-        key.removeprefix(prefix): torch.from_numpy(value)
-        for key, value in tensors.items()
-        if key.startswith(prefix)
-    }
 
 
 def write_history(path: Path, history: list[dict]) -> None:
@@ -178,38 +182,31 @@ class State:
                     group["lr"] = rate
 
     @property
-    def modules(self) -> dict[str, nn.Module]:
-        """The networks by name; the average only where there is one."""
-        named = {"generator": self.generator, "critic": self.critic}
-        return named | ({"average": self.average} if self.average else {})
+    def parts(self) -> dict[str, Part]:
+        """Networks and optimisers by name; the average only where there is one."""
+        named: dict[str, Part] = {"generator": self.generator, "critic": self.critic}
+        if self.average:
+            named["average"] = self.average
+        return named | {f"{name}-optimizer": o for name, o in self.optimizers.items()}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Everything as named arrays, for a checkpoint."""
-        out = {"rng": self.rng.get_state(), "losses": self.losses}
-        for name, module in self.modules.items():
-            out |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            for index, state in optimizer.state_dict()["state"].items():
-                out |= {f"{name}-optimizer.{index}.{key}": v for key, v in state.items()}
-        arrays = {name: value.detach().cpu().numpy() for name, value in out.items()}
-        return arrays | {f"snapshots.{k}": np.stack(v) for k, v in self.snapshots.items() if v}
+        own = {"rng": self.rng.get_state().numpy(), "losses": self.losses.cpu().numpy()}
+        kept = {f"snapshots.{key}": np.stack(v) for key, v in self.snapshots.items() if v}
+        return own | to_arrays(self.parts) | kept
 
-    def restore(self, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-        """The inverse of `tensors`."""
-        for name, module in self.modules.items():
-            module.load_state_dict(part(tensors, f"{name}."))
-        for name, optimizer in self.optimizers.items():
-            state: dict[int, dict] = {}
-            for key, value in part(tensors, f"{name}-optimizer.").items():
-                index, field = key.split(".")
-                state.setdefault(int(index), {})[field] = value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        self.rng.set_state(torch.from_numpy(tensors["rng"]))
-        self.losses.copy_(torch.from_numpy(tensors["losses"]))
-        self.iteration = int(metadata["iteration"])
-        self.best = float(metadata["best"])
-        self.history = json.loads(metadata["history"])
-        self.snapshots = {key: list(tensors[f"snapshots.{key}"]) for key in self.snapshots}
+    def restore(self, path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+        """The inverse of `tensors`; WeightsError where they do not fit, with the file's path."""
+        from_arrays(self.parts, tensors, path)
+        try:
+            self.rng.set_state(torch.from_numpy(tensors["rng"]))
+            self.losses.copy_(torch.from_numpy(tensors["losses"]))
+            self.iteration = int(metadata["iteration"])
+            self.best = float(metadata["best"])
+            self.history = json.loads(metadata["history"])
+            self.snapshots = {key: list(tensors[f"snapshots.{key}"]) for key in self.snapshots}
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise files.WeightsError(f"{path} is no whole checkpoint: {error!r}") from error
 
 
 def make_optimizer(name: str, parameters, lr: float, device: torch.device) -> torch.optim.Optimizer:

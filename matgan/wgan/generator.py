@@ -19,8 +19,8 @@ from matgan.chemistry.composition import formulas, reduced
 from matgan.chemistry.elements import ELEMENT_INDEX, N_ELEMENTS, OTHER_ELEMENTS
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
 from matgan.files import PRETRAINED
+from matgan.learning.compute import device
 from matgan.wgan.checkpoint import load_networks
-from matgan.wgan.config import Config
 from matgan.wgan.decoding import RULES, decode
 
 
@@ -169,6 +169,7 @@ class CompositionGenerator:
     def __post_init__(self):
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {self.rule!r}")
+        self.device = device(self.device)
         self.network = self.network.to(self.device).eval()
 
     def matrices(self, seed: int = 0) -> Iterator[np.ndarray]:
@@ -351,7 +352,5 @@ def load_generator(
             f"no generator {str(name_or_path)!r}: no such file, and no name; "
             f"the names are {', '.join(list_generators()) or '(none yet)'}"
         )
-    network, _ = load_networks(path)
-    _, metadata = files.load(path)
-    latent_dim = Config.from_json(metadata["config"]).latent_dim
-    return CompositionGenerator(network, latent_dim, rule, threshold, device)
+    config, network, _ = load_networks(path)
+    return CompositionGenerator(network, config.latent_dim, rule, threshold, device)

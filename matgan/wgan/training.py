@@ -22,7 +22,7 @@ from torch import Tensor
 from matgan import files
 from matgan.chemistry.elements import ELEMENTS
 from matgan.data.training_set import TrainingData, load_training_data
-from matgan.learning.compute import Diverged, deferred_interrupt, progress_bar
+from matgan.learning import compute
 from matgan.wgan.checkpoint import (
     LOG_EVERY,
     State,
@@ -47,7 +47,7 @@ def train_wgan(
     config: Config,
     data: TrainingData,
     out: str | Path,
-    device: str | None = None,
+    device: str = "auto",
     progress: Callable[[dict], None] | None = None,
 ) -> TrainedRun:
     """Train a WGAN, or go on with a run that was stopped, and return it.
@@ -64,7 +64,7 @@ def train_wgan(
     data : training and test compositions
     out : folder; gets weights.safetensors (what the run keeps), history.csv, and while the run
         is not finished checkpoint.safetensors
-    device : "cuda" or "cpu"; by default CUDA where there is one
+    device : "auto", "cpu" or "cuda", see `matgan.learning.compute.device`
     progress : called with a dict (iteration, critic_loss, generator_loss,
         images_per_second: real ones that the critic saw) now and then
 
@@ -79,7 +79,7 @@ def train_wgan(
     """
     out = Path(out)
     data_hash = data.hash
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = torch.device(compute.device(device))
     if (out / "snapshots.safetensors").is_file():  # written last
         return load_run(out, config, data_hash)
     state = State(config, place)
@@ -87,9 +87,9 @@ def train_wgan(
         path = out / "checkpoint.safetensors"
         tensors, metadata = files.load(path)
         check(path, metadata, config, data_hash)
-        state.restore(tensors, metadata)
+        state.restore(path, tensors, metadata)
     loop = Loop(config, data, data_hash, out, place, state, progress)
-    with deferred_interrupt() as interrupted:
+    with compute.deferred_interrupt() as interrupted:
         loop.run(interrupted)
     loop.finish()
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
@@ -218,10 +218,10 @@ class Loop:
     def set_rates(self) -> None:
         """Learning rates and temperature of this iteration, in place: a CUDA graph reads them."""
         config, state = self.config, self.state
-        done = state.iteration / config.iterations
-        left = 1 - done if config.schedule == "linear" else 1
-        state.set_learning_rates(config.generator_lr * left, config.critic_lr * left)
+        share = compute.learning_rate(config.schedule, state.iteration, config.iterations)
+        state.set_learning_rates(config.generator_lr * share, config.critic_lr * share)
         ratio = config.final_temperature / config.temperature
+        done = state.iteration / config.iterations
         state.temperature.fill_(config.temperature * ratio**done)
 
     def finite(self) -> dict[str, float]:
@@ -232,7 +232,7 @@ class Loop:
         bad = ~np.isfinite(values).all(1)
         if bad.any():
             kept = self.out / "checkpoint.safetensors"
-            raise Diverged(
+            raise compute.Diverged(
                 f"a loss became {values[bad][0]} at iteration {iterations[bad][0] + 1}; "
                 + (f"the last good state is {kept}" if kept.is_file() else "nothing was kept yet")
                 + ". Lower the learning rates or change lipschitz, clip or initialisation"
@@ -329,7 +329,7 @@ def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("data", help=".npz file written by save_training_data")
     parser.add_argument("--out", required=True, help="folder of the run")
     parser.add_argument("--preset", choices=PRESETS, default="learning", help="default: ours")
-    parser.add_argument("--device", help="cuda or cpu; default: cuda where there is one")
+    parser.add_argument("--device", choices=compute.DEVICES, default="auto")
     for field in dataclasses.fields(Config):
         kind = {"int": int, "float": float, "str": str}.get(str(field.type), _integers)
         option = "--" + field.name.replace("_", "-")
@@ -351,7 +351,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         config = PRESETS[arguments.preset].replace(**changes)
         data = load_training_data(arguments.data)
-        with progress_bar(config.iterations, config.batch_size) as progress:
+        with compute.progress_bar(config.iterations, config.batch_size) as progress:
             run = train_wgan(config, data, arguments.out, arguments.device, progress)
     except KeyboardInterrupt as stopped:
         print(f"\n{stopped}", file=sys.stderr)

@@ -141,7 +141,7 @@ def test_two_processes_record_at_once_without_loss(tmp_path):
 def test_a_seed_decides_every_random_number():
     import random
 
-    torch = pytest.importorskip("torch")
+    import torch
 
     def drawn():
         return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
@@ -151,21 +151,6 @@ def test_a_seed_decides_every_random_number():
     assert drawn() != first
     runs.set_seed(5)
     assert drawn() == first
-
-
-def test_the_device_can_be_chosen(monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert runs.device() == "cuda"
-    monkeypatch.setenv("MATGAN_DEVICE", "cpu")
-    assert runs.device() == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("MATGAN_DEVICE", "cuda")
-    with pytest.raises(runs.RunError, match="finds no CUDA device"):
-        runs.device()
-    monkeypatch.setenv("MATGAN_DEVICE", "gpu")
-    with pytest.raises(runs.RunError, match="'gpu'"):
-        runs.device()
 
 
 def test_git_state_names_the_commit_and_changes(tmp_path, monkeypatch):
