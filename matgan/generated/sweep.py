@@ -5,7 +5,7 @@
     python -m matgan.generated.sweep seeds mp.npz --out DIR  # ours with three seeds
 
 Each run lies in a folder of DIR; what is finished is read, not trained again. The table comes to
-DIR/<part>.csv, one row a run, rewritten after each of them. Published tables: matgan/pretrained/.
+DIR/<part>.csv, one row a run, rewritten after each of them. Published: results/long/wgan-*.csv.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -29,7 +30,7 @@ from nbclient.exceptions import DeadKernelError
 from matgan.data.sources import SourceUnavailable, fetch
 from matgan.files import replacing
 from matgan.learning.compute import DeviceError, device
-from matgan.study.run import PROJECT, RunError, read_manifest, update_manifest
+from matgan.study.run import LONG, PROJECT, RunError, read_manifest, update_manifest
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -194,13 +195,16 @@ def _value(text: str) -> object:
 def fingerprint(notebook: Notebook, earlier: list[str]) -> str:
     """SHA-256 of all that decides a notebook's results.
 
-    Its cells, its parameters, the package (with its pretrained weights), and the fingerprints of
-    the notebooks before it.
+    Its cells, its parameters, the tables of long computations that it reads, the package (with its
+    pretrained weights), and the fingerprints of the notebooks before it.
     """
     digest = hashlib.sha256()
     cells = nbformat.read(notebook.path, as_version=4).cells
     digest.update(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode())
     digest.update(json.dumps(notebook.parameters, sort_keys=True).encode())
+    for name in sorted(set(re.findall(r'\bkept\("([\w.-]+)"', "\n".join(c.source for c in cells)))):
+        table = LONG / f"{name}.csv"
+        digest.update(table.read_bytes() if table.is_file() else b"")
     for path in sorted(PACKAGE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")

@@ -6,6 +6,7 @@ which says what made them: commit, package versions, data hashes, seeds, device,
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 PROJECT = Path(__file__).resolve().parent.parent.parent
+LONG = PROJECT / "results" / "long"  # tables of long computations, each with its provenance
 
 
 class RunError(Exception):
@@ -43,7 +45,7 @@ class RunError(Exception):
 
 
 class NotYetMade(FileNotFoundError):
-    """A file of the run that an earlier notebook makes and has not made yet."""
+    """A file that an earlier notebook, or a long computation, makes and has not made yet."""
 
 
 @dataclass
@@ -108,11 +110,31 @@ class Run:
         NotYetMade
             The table is not there; names the notebook to run first (`made_by`).
         """
-        path = self.find("tables", f"{_plain(name)}.csv", made_by=made_by)
-        # "NaN" and "Na" are formulas; only an empty field is a gap
-        return pd.read_csv(
-            path, float_precision="round_trip", keep_default_na=False, na_values=[""]
-        )
+        return _read(self.find("tables", f"{_plain(name)}.csv", made_by=made_by))
+
+    def kept(self, name: str) -> pd.DataFrame:
+        """Read results/long/NAME.csv, the table of a long computation that this run does not redo.
+
+        What made it (results/long/NAME.json: commit, command, seeds, device, time) comes in
+        `.attrs["provenance"]`, and its SHA-256 goes into the manifest.
+
+        Raises
+        ------
+        NotYetMade
+            The table or its provenance is not there; names the command that makes both.
+        """
+        table, provenance = (LONG / f"{_plain(name)}.{kind}" for kind in ("csv", "json"))
+        for path in (table, provenance):
+            if not path.is_file():
+                raise NotYetMade(
+                    f"there is no {path.relative_to(PROJECT)}: `python -m matgan jobs run {name}` "
+                    "makes it (`python -m matgan jobs list` says how long it takes)"
+                )
+        kept = _read(table)
+        kept.attrs["provenance"] = json.loads(provenance.read_text(encoding="utf-8"))
+        known = read_manifest(self.folder)["notebooks"].get(self.notebook, {}).get("kept", {})
+        self.record(kept={**known, name: hashlib.sha256(table.read_bytes()).hexdigest()})
+        return kept
 
     def figure(self, figure: Figure, name: str) -> None:
         """Write a figure to figures/NAME.png (150 dpi) and figures/NAME.svg, without dates."""
@@ -268,7 +290,12 @@ def _as_plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} cannot be written to the manifest")
 
 
-# --- names --------------------------------------------------------------------------------------
+# --- tables and names ----------------------------------------------------------------------------
+
+
+def _read(path: Path) -> pd.DataFrame:
+    # "NaN" and "Na" are formulas; only an empty field is a gap
+    return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
 
 
 def _plain(name: str) -> str:

@@ -21,7 +21,11 @@ FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = yaml.safe_load((FOLDER / "profiles.yaml").read_text(encoding="utf-8"))
-MAX_LINES = 18  # of code in a cell; what is longer lives in the package
+MAX_LINES = 15  # of code in a cell, imports aside; what is longer lives in the package
+OLD_LINES = 18
+# not yet of the shape below: a typed verdict, longer cells, no quiz
+OLD = {"01_data_curation", "02_wgan_training", "03_embedding_analysis", "04_benchmarks"}
+OLD |= {"05_generator_validation", "06_powder_patterns", "07_properties_and_embedding"}
 NO_CODE = re.compile(r"""[\s()\[\]{},]*(f?".*",?)?""")  # brackets, or a text, alone on a line
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -44,10 +48,11 @@ def exercises(path):
     return dict(re.findall(r"^(\d)\. (.+)$", listed, flags=re.M))
 
 
-def test_the_notebooks_are_numbered_without_a_gap():
-    assert [path.name[:2] for path in NOTEBOOKS] == [
-        f"{n:02}" for n in range(1, len(NOTEBOOKS) + 1)
-    ]
+def test_the_notebooks_are_numbered_by_part():
+    """The first digit is the part, and a new part is a new ten: 05 is followed by 11."""
+    numbers = [path.name[:2] for path in NOTEBOOKS]
+    assert len(set(numbers)) == len(numbers)
+    assert all(part in "01234" and lesson != "0" for part, lesson in numbers), numbers
 
 
 @each_or_solution
@@ -68,17 +73,41 @@ def test_it_opens_with_a_title(path):
 
 @each
 def test_it_reads_as_a_lesson(path):
-    """Question, claim, measure and control come first; claims and verdict, then exercises, last."""
+    """Question, claim, measure and control come first; claims, reading, quiz, exercises last.
+
+    No verdict is typed: `Claims` computes it.
+    """
     first = cells(path, "markdown")[0]
     opening = re.findall(r"^\*\*([\w ]+)\.?\*\*", first.source, flags=re.M)
     asked = ["Question", r"What the \w+ claims?", "What we measure", "Controls?"]
     assert len(opening) == len(asked) and all(map(re.fullmatch, asked, opening)), opening
-    headings = re.findall(r"^(## Result|\*\*Verdict|### Exercises)", whole_text(path), flags=re.M)
-    assert headings == ["## Result", "**Verdict", "### Exercises"]
     assert len(exercises(path)) >= 2
     assert list(exercises(path)) == [str(n + 1) for n in range(len(exercises(path)))]
+    if path.stem in OLD:
+        return
+    last = ["## Result", "### How to read this", "### Quiz", "### Exercises"]
+    headings = re.findall(r"^(#+ .+)$", whole_text(path), flags=re.M)
+    assert headings[-4:] == last
     code = "\n".join(cell.source for cell in cells(path, "code"))
-    assert f'"claims_{path.name[:2]}"' in code, "the claims go into the table of all claims"
+    assert "claims = Claims(run)" in code and "claims.table()" in code
+    assert not re.search(r"\*\*Verdict|\bverdict =|\braise SystemExit", code + whole_text(path))
+
+
+def asked(path):
+    """Calls of `ask` by their question."""
+    code = ast.parse("\n".join(cell.source for cell in cells(path, "code")))
+    calls = [n for n in ast.walk(code) if isinstance(n, ast.Call)]
+    asks = [call for call in calls if ast.unparse(call.func) == "ask"]
+    return {ast.literal_eval(call.args[0]): call for call in asks}
+
+
+@each
+def test_it_has_a_quiz_that_the_solution_answers(path):
+    if path.stem in OLD:
+        return
+    questions = asked(path)
+    assert 2 <= len(questions) <= 3
+    assert list(asked(FOLDER / "solutions" / path.name)) == list(questions)
 
 
 @each
@@ -107,8 +136,15 @@ def test_its_parameters_are_typed_and_commented(path):
 @each_or_solution
 def test_its_code_cells_are_short(path):
     for cell in cells(path, "code"):
-        lines = [line for line in cell.source.splitlines() if not NO_CODE.fullmatch(line)]
-        assert len(lines) <= MAX_LINES, cell.source
+        imports = {
+            number
+            for node in ast.parse(cell.source).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for number in range(node.lineno, node.end_lineno + 1)
+        }
+        numbered = enumerate(cell.source.splitlines(), 1)
+        lines = [x for n, x in numbered if n not in imports and not NO_CODE.fullmatch(x)]
+        assert len(lines) <= (OLD_LINES if path.stem in OLD else MAX_LINES), cell.source
 
 
 @each
@@ -166,11 +202,19 @@ def test_the_solutions_run(path, oqmd, mp_compositions, tmp_path):
     options = {"kernel_name": "python3", "cwd": path.parent, "progress_bar": False}
     with mock.patch.dict(os.environ, environment):
         try:
-            papermill.execute_notebook(path, tmp_path / path.name, parameters, **options)
+            done = papermill.execute_notebook(path, tmp_path / path.name, parameters, **options)
         except papermill.PapermillExecutionError as error:
             if error.ename == "SourceUnavailable":
                 pytest.skip(f"not run: {error.evalue}")
             raise
+    printed = "\n".join(
+        output.text
+        for cell in done.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    )
+    for question in asked(path):
+        assert f"{question}\nRight." in printed, question
 
 
 def parameters_of(path):

@@ -59,11 +59,13 @@ def project(tmp_path, monkeypatch):
     second = PARAMETERS + "steps: int = 7\nrate: float = 0.1\nname: str = 'a'\ndeep: bool = False\n"
     risky = "# where it may stop\nif rate == 13:\n    raise ValueError('rate is bad')"
     risky += "\nif rate == 9:\n    import os\n    os.kill(os.getpid(), 9)"
-    write_notebook(notebooks, "02_second", second, "answer = steps * 2", risky)
+    kept = '# reads run.kept("slow")'
+    write_notebook(notebooks, "02_second", second, "answer = steps * 2", risky, kept)
     package = tmp_path / "package"
     package.mkdir()
     (package / "module.py").write_text("a = 1\n")
     monkeypatch.setattr(execute, "PACKAGE", package)
+    monkeypatch.setattr(execute, "LONG", package.parent)
     monkeypatch.setenv("MATGAN_DEVICE", "cpu")
     for name in ("OMP_NUM_THREADS", "PYTHONPATH", "JUPYTER_PREFER_ENV_PATH"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back what a run sets
@@ -210,9 +212,15 @@ def remove_table(project):
     return []
 
 
-@pytest.mark.parametrize(
-    "change", [change_parameter, change_profile, remove_result, remove_table, open_by_hand]
-)
+def change_kept_table(project):
+    (execute.LONG / "slow.csv").write_text("x\n2\n")
+    return []
+
+
+CHANGES = [change_parameter, change_profile, remove_result, remove_table, open_by_hand]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, change_kept_table])
 def test_a_change_runs_what_it_concerns_again(project, executed, change):
     run(project)
     laptop = project / "runs" / "laptop"

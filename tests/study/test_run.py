@@ -1,5 +1,6 @@
 """Run directories: tables, figures, the manifest, seeds, device."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -55,6 +56,34 @@ def test_a_named_index_is_written_and_another_is_not(run):
 def test_a_missing_table_names_the_notebook_to_run(run):
     with pytest.raises(runs.NotYetMade, match=r"run 01_data_curation first.*--only 01"):
         run.read_table("splits", made_by="01_data_curation")
+
+
+def test_a_kept_table_comes_with_what_made_it(run, monkeypatch):
+    monkeypatch.setattr(runs, "PROJECT", run.folder)
+    monkeypatch.setattr(runs, "LONG", run.folder)
+    with pytest.raises(runs.NotYetMade, match=r"python -m matgan jobs run one-fit"):
+        run.kept("one-fit")
+    table = pd.DataFrame({"formula": ["NaN", "InF"], "error": [0.1, 1 / 3]})
+    table.to_csv(run.folder / "one-fit.csv", index=False)
+    with pytest.raises(runs.NotYetMade, match=r"one-fit\.json"):
+        run.kept("one-fit")
+    (run.folder / "one-fit.json").write_text('{"seeds": [0, 1]}')
+    kept = run.kept("one-fit")
+    pd.testing.assert_frame_equal(kept, table, check_exact=True)
+    assert kept.attrs["provenance"] == {"seeds": [0, 1]}
+    known = runs.read_manifest(run.folder)["notebooks"]["02_wgan_training"]["kept"]
+    sha256 = hashlib.sha256((run.folder / "one-fit.csv").read_bytes()).hexdigest()
+    assert known == {"one-fit": sha256}
+    with pytest.raises(ValueError, match="no name for a file"):
+        run.kept("../one-fit")
+
+
+def test_every_kept_table_of_the_project_has_its_provenance(run):
+    names = {path.stem for path in runs.LONG.iterdir()}
+    assert names
+    for name in names:
+        provenance = run.kept(name).attrs["provenance"]
+        assert {"command", "commit", "device", "seeds"} <= set(provenance), name
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
