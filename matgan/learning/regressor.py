@@ -1,9 +1,11 @@
-"""Scaling of a network's inputs."""
+"""The paper's fully connected regressor for scikit-learn; repeats of it train side by side."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,66 +14,12 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
+from torch import Tensor
 
-from matgan.learning.compute import device
-from matgan.learning.perceptron import CHUNK, Scaling, Training, forward, train
+from matgan.learning.scaling import input_scale
 from matgan.learning.statistics import scores
 
-INPUT_SCALINGS = (None, "standard", "max-abs", "robust", "common")
-LIMIT = 5.0  # no training value of a "standard" or "robust" column lies further out
-
-
-def input_scale(X: np.ndarray, how: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and scale of each column, so that (X - shift) * scale suits a network.
-
-    Parameters
-    ----------
-    X : (n, d) array, the training part
-    how : {None, "standard", "max-abs", "robust", "common"}
-        None: as it is; "standard": mean 0, standard deviation 1; "max-abs": largest absolute value
-        1; "robust": median 0, distance of the quartiles 1; "common": one factor for all columns,
-        which keeps their proportions: root mean square of the whole matrix 1.
-
-    Returns
-    -------
-    shift, scale : (d,) float64 arrays
-
-    Raises
-    ------
-    ValueError
-        An unknown `how`.
-
-    Notes
-    -----
-    A one-hot column of an element that few training compounds hold has a tiny standard deviation
-    and quartiles of 0: scaled by them, its values would lie dozens of units out. "standard" and
-    "robust" therefore shrink such a column until its training values lie within 5. A column that
-    does not vary gets the scale 0 (but not with None or "common"): the network could learn nothing
-    from it, so nothing must reach it where a test value differs.
-    """
-    if how not in INPUT_SCALINGS:
-        raise ValueError(f"input_scaling must be one of {INPUT_SCALINGS}, not {how!r}")
-    shift, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-    if how is None:
-        return shift, scale
-    if how == "common":
-        size = np.sqrt(np.mean(np.square(X, dtype=float)))
-        return shift, scale / size if size > 0 else scale
-    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
-    if how == "max-abs":
-        unit = np.maximum(np.abs(low), np.abs(high))
-    else:
-        if how == "standard":
-            shift, unit = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
-        else:
-            first, shift, third = np.percentile(X, [25, 50, 75], axis=0)
-            unit = third - first
-        unit = np.maximum(unit, np.maximum(high - shift, shift - low) / LIMIT)
-    varies = (high > low) & (unit > 0)
-    return shift, np.where(varies, 1 / np.where(varies, unit, 1), 0)
-
-
-__all__ = ["FullyConnectedRegressor", "fit_repeats", "input_scale", "scores"]
+_CHUNK = 2**24  # numbers in the widest layer's output while predicting
 
 
 class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
@@ -102,8 +50,12 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         decide a test's R².
     validation_fraction : float
         Share of the rows that `fit` holds out; 0 trains on all rows for all epochs.
+    precision : {"float32", "bfloat16"}
+        Of the matrix products of a training; weights, losses and predictions stay float32.
+        "bfloat16" halves the time where the processor knows it (AVX512-BF16, CUDA) and a batch has
+        1,000 rows or the layers 1,000 units; small batches become no faster.
     device : {"auto", "cpu", "cuda"}
-        See `matgan.learning.compute.device`.
+        "auto": CUDA where there is a device.
     random_state : int, RandomState or None
         Of the held-out rows, the initial weights, the batches and the dropout.
 
@@ -130,6 +82,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         patience: int = 20,
         clip: bool = True,
         validation_fraction: float = 0.1,
+        precision: str = "float32",
         device: str = "auto",
         random_state=0,
     ):
@@ -144,6 +97,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         self.patience = patience
         self.clip = clip
         self.validation_fraction = validation_fraction
+        self.precision = precision
         self.device = device
         self.random_state = random_state
 
@@ -162,73 +116,43 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
             n = min(max(1, round(len(X) * self.validation_fraction)), len(X) - 1)
             rows = random.permutation(len(X))
             rows, validation = rows[n:], [rows[:n]]
-        self._fit_all([self], X, y, [rows], validation, [random.randint(2**31)], None)
+        _fit([self], X, y, [rows], validation, [random.randint(2**31)])
         return self
 
-    def _fit_all(self, models, X, y, rows, validation, seeds, watch) -> None:
-        """Train one network for each of `models`, side by side, with the settings of this one."""
-        how, device = self._training(), self._device()
-        y = np.asarray(y, dtype=float)
-        inputs = [input_scale(X[r], self.input_scaling) for r in rows]
-        targets = [(0.0, 1.0)] * len(rows)
-        if self.target_scaling == "standard":
-            targets = [(y[r].mean(), y[r].std() or 1.0) for r in rows]
-        elif self.target_scaling is not None:
-            raise ValueError(f"target_scaling must be None or 'standard': {self.target_scaling!r}")
-        scaling = Scaling(*map(np.array, zip(*inputs, strict=True)), *np.array(targets).T)
-        for r, model in enumerate(models):
-            model.shift_, model.scale_ = inputs[r]
-            model.middle_, model.spread_ = targets[r]
-            model.range_ = y[rows[r]].min(), y[rows[r]].max()
-
-        def report(r: int, out: np.ndarray) -> dict:
-            errors = scores(y[watch[r]], models[r]._in_target_unit(out))
-            return {f"watched_{name}": value for name, value in errors.items()}
-
-        trained = train(X, y, rows, validation, scaling, how, seeds, device, watch, report)
-        history = pd.DataFrame(trained.history)
-        for r, model in enumerate(models):
-            model.n_features_in_ = X.shape[1]
-            model.coefs_ = [w[r] for w in trained.weights]
-            model.intercepts_ = [b[r, 0] for b in trained.biases]
-            model.n_iter_ = trained.best_epoch[r]
-            mine = history[history["network"] == r]
-            model.history_ = mine.drop(columns="network").reset_index(drop=True)
-            if not np.isfinite(mine["train_loss"].iloc[-1]):
-                warnings.warn(
-                    f"training diverged (learning_rate={self.learning_rate}, "
-                    f"input_scaling={self.input_scaling!r}): kept epoch {model.n_iter_}",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-
-    def _training(self) -> Training:
-        hidden = tuple(self.hidden)
-        dropout = tuple(np.atleast_1d(np.asarray(self.dropout, dtype=float)).tolist())
-        if np.ndim(self.dropout) == 0:
-            dropout *= len(hidden)
-        if len(dropout) != len(hidden) or not all(0 <= p < 1 for p in dropout):
+    def _check(self) -> tuple[float, ...]:
+        """Refuse settings that make no sense; gives the dropout of each hidden layer."""
+        layers = len(self.hidden)
+        dropout = np.asarray(self.dropout, dtype=float)
+        dropout = np.full(layers, dropout) if dropout.ndim == 0 else dropout
+        if len(dropout) != layers or not ((dropout >= 0) & (dropout < 1)).all():
             raise ValueError(
                 "dropout must be a number in [0, 1) or one for each of the "
-                f"{len(hidden)} hidden layers, not {self.dropout!r}"
+                f"{layers} hidden layers, not {self.dropout!r}"
             )
         if self.loss not in ("mae", "mse"):
             raise ValueError(f"loss must be 'mae' or 'mse', not {self.loss!r}")
+        if self.target_scaling not in (None, "standard"):
+            raise ValueError(f"target_scaling must be None or 'standard': {self.target_scaling!r}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', not {self.precision!r}")
         for name in ("epochs", "batch_size", "patience"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        return Training(
-            hidden,
-            dropout,
-            self.loss,
-            self.learning_rate,
-            self.epochs,
-            self.batch_size,
-            self.patience,
-        )
+        return tuple(dropout.tolist())
+
+    def _set_scaling(self, X: np.ndarray, y: np.ndarray) -> None:
+        self.shift_, self.scale_ = input_scale(X, self.input_scaling)
+        self.middle_, self.spread_ = 0.0, 1.0
+        if self.target_scaling == "standard":
+            self.middle_, self.spread_ = y.mean(), y.std() or 1.0
+        self.range_ = y.min(), y.max()
 
     def _device(self) -> str:
-        return device(self.device)
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', not {self.device!r}")
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
 
     @torch.no_grad()
     def activations(self, X, layer: int) -> np.ndarray:
@@ -246,14 +170,11 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         device = self._device()
-        weights = [
-            torch.as_tensor(w, dtype=torch.float64, device=device)[None] for w in self.coefs_
-        ]
-        biases = [
-            torch.as_tensor(b, dtype=torch.float64, device=device)[None, None]
-            for b in self.intercepts_
-        ]
-        step = max(1, CHUNK // max(X.shape[1], *(w.shape[2] for w in weights)))
+        weights, biases = (
+            [torch.as_tensor(p, dtype=torch.float64, device=device)[None] for p in parameters]
+            for parameters in (self.coefs_, self.intercepts_)
+        )
+        step = max(1, _CHUNK // max(X.shape[1], *(w.shape[2] for w in weights)))
         parts = []
         for start in range(0, len(X), step):
             x = (X[start : start + step] - self.shift_) * self.scale_
@@ -268,6 +189,200 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
     def _in_target_unit(self, out: np.ndarray) -> np.ndarray:
         predicted = out.astype(float) * self.spread_ + self.middle_
         return np.clip(predicted, *self.range_) if self.clip else predicted
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def initial(sizes: Sequence[int], seeds: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights (R, inputs, outputs) by He et al. (2015) for ReLU and biases (R, 1, outputs) of 0.
+
+    Network r of the R depends on seeds[r] alone.
+    """
+    weights = [torch.empty(len(seeds), a, b) for a, b in pairwise(sizes)]
+    for r, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        for weight in weights:
+            weight[r].normal_(0, math.sqrt(2 / weight.shape[1]), generator=generator)
+    return weights, [torch.zeros(len(seeds), 1, b) for b in sizes[1:]]
+
+
+def forward(
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    x: Tensor,
+    dropout: Sequence[float] = (),
+    noise: torch.Generator | None = None,
+) -> list[Tensor]:
+    """Outputs of every layer of R networks side by side.
+
+    Parameters
+    ----------
+    weights, biases : of each layer, (R, inputs, outputs) and (R, 1, outputs)
+    x : (R, n, inputs)
+    dropout : share of each hidden layer's outputs that is set to 0; empty: none
+    noise : where these are drawn from
+
+    Returns
+    -------
+    list of (R, n, outputs): after ReLU (and dropout), the last one without
+    """
+    outputs = []
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        x = torch.baddbmm(bias, x, weight)
+        if layer < len(weights) - 1:
+            x = x.relu_()
+            if dropout and dropout[layer] > 0:
+                keep = 1 - dropout[layer]
+                drawn = torch.rand(x.shape, generator=noise, device=x.device)
+                x = x * (drawn < keep) / keep
+        outputs.append(x)
+    return outputs
+
+
+def losses(out: Tensor, target: Tensor, loss: str) -> Tensor:
+    """Mean absolute ("mae") or mean squared ("mse") error over the last axis."""
+    error = out - target
+    return (error.abs() if loss == "mae" else error.square()).mean(dim=-1)
+
+
+def shuffled(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """n row numbers: all of them in random order, then the first ones of that order again."""
+    order = rows[torch.randperm(len(rows), generator=generator)]
+    return order.repeat(math.ceil(n / len(rows)))[:n]
+
+
+class _Data:
+    """Features and targets on the device, scaled for each of R fitted models."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, models, device: str):
+        self.features = torch.tensor(X, dtype=torch.float32, device=device)  # (n, d), a copy
+        self.shift, self.scale = (
+            torch.as_tensor(np.array(each), dtype=torch.float32, device=device)[:, None]
+            for each in ([m.shift_ for m in models], [m.scale_ for m in models])
+        )  # (R, 1, d)
+        # scaled in float64, so that a large offset costs no digits
+        target = np.array([(y - m.middle_) / m.spread_ for m in models])
+        self.target = torch.as_tensor(target, dtype=torch.float32, device=device)  # (R, n)
+
+    def inputs(self, index: Tensor) -> Tensor:
+        """(R, batch, d) from the row numbers (R, batch)."""
+        return self.features[index].sub_(self.shift).mul_(self.scale)
+
+    @torch.no_grad()
+    def outputs(self, weights, biases, r: int, rows: Tensor) -> Tensor:
+        """(n_r,) scaled predictions of network r."""
+        weights, biases = ([p[r : r + 1] for p in ps] for ps in (weights, biases))
+        step = max(1, _CHUNK // max(w.shape[2] for w in weights))
+        parts = []
+        for chunk in rows.split(step):
+            x = (self.features[chunk] - self.shift[r]) * self.scale[r]
+            parts.append(forward(weights, biases, x[None])[-1][0, :, 0])
+        return torch.cat(parts)
+
+
+def _fit(
+    models: Sequence[FullyConnectedRegressor],
+    X: np.ndarray,
+    y: np.ndarray,
+    rows: Sequence[np.ndarray],
+    validation: Sequence[np.ndarray] | None,
+    seeds: Sequence[int],
+    watch: Sequence[np.ndarray] | None = None,
+) -> None:
+    """Train R models of the same settings side by side, each on its own rows of the same data.
+
+    Of each, the weights of the epoch with the lowest validation loss are kept; of the last epoch,
+    where `validation` is None. Model r depends on seeds[r] and its own rows only, up to rounding
+    (but with dropout, and where the numbers of rows differ, on the others too).
+    """
+    how, dropout, device, R = models[0], models[0]._check(), models[0]._device(), len(models)
+    y = np.asarray(y, dtype=float)
+    for model, own in zip(models, rows, strict=True):
+        model._set_scaling(X[own], y[own])
+    longest = max(len(r) for r in rows)
+    batch = min(how.batch_size, longest)
+    steps = math.ceil(longest / batch)
+    data = _Data(X, y, models, device)
+    rows = [torch.as_tensor(r) for r in rows]
+    held = None if validation is None else [torch.as_tensor(v, device=device) for v in validation]
+
+    weights, biases = (
+        [p.to(device).requires_grad_() for p in ps]
+        for ps in initial([X.shape[1], *how.hidden, 1], seeds)
+    )
+    parameters = [*weights, *biases]
+    optimizer = torch.optim.Adam(parameters, fused=True)
+    shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
+    noise = torch.Generator(device).manual_seed(seeds[0])  # of the dropout
+
+    def validation_losses() -> list[float]:
+        if held is None:
+            return [math.nan] * R
+        pairs = [
+            (data.outputs(weights, biases, r, v), data.target[r, v]) for r, v in enumerate(held)
+        ]
+        return torch.stack([losses(*pair, how.loss) for pair in pairs]).tolist()
+
+    best = [p.detach().clone() for p in parameters]
+    best_loss, best_epoch = validation_losses(), [0] * R
+    history: list[list[dict]] = [[] for _ in models]
+    active, step = list(range(R)), 0
+    for epoch in range(1, how.epochs + 1):
+        order = [shuffled(r, batch * steps, g) for r, g in zip(rows, shuffle, strict=True)]
+        total = torch.zeros(R, device=device)
+        for index in torch.stack(order).to(device).split(batch, dim=1):  # (R, batch)
+            with torch.autocast(device, torch.bfloat16, enabled=how.precision == "bfloat16"):
+                out = forward(weights, biases, data.inputs(index), dropout, noise)[-1][..., 0]
+            loss = losses(out.float(), data.target.gather(1, index), how.loss)
+            optimizer.zero_grad()
+            loss.sum().backward()  # no network's gradient depends on another's loss
+            rate = learning_rate_at(step, how.epochs * steps, how.learning_rate)
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            total += loss.detach()
+            step += 1
+        train_loss, validation_loss = (total / steps).tolist(), validation_losses()
+        for r in active:
+            row = {"epoch": epoch, "train_loss": train_loss[r]}
+            row["validation_loss"] = validation_loss[r]
+            if watch is not None:
+                out = data.outputs(weights, biases, r, torch.as_tensor(watch[r], device=device))
+                found = scores(y[watch[r]], models[r]._in_target_unit(out.cpu().numpy()))
+                row |= {f"watched_{name}": value for name, value in found.items()}
+            history[r].append(row)
+            if held is None or validation_loss[r] < best_loss[r]:
+                best_loss[r], best_epoch[r] = validation_loss[r], epoch
+                for kept, p in zip(best, parameters, strict=True):
+                    kept[r] = p[r].detach()
+        if held is not None:
+            active = [r for r in active if epoch - best_epoch[r] < how.patience]
+        if not active:
+            break
+    arrays = [p.cpu().numpy() for p in best]
+    for r, model in enumerate(models):
+        model.n_features_in_ = X.shape[1]
+        model.coefs_ = [w[r] for w in arrays[: len(weights)]]
+        model.intercepts_ = [b[r, 0] for b in arrays[len(weights) :]]
+        model.n_iter_, model.history_ = best_epoch[r], pd.DataFrame(history[r])
+        if not np.isfinite(history[r][-1]["train_loss"]):
+            warnings.warn(
+                f"training diverged (learning_rate={how.learning_rate}, "
+                f"input_scaling={how.input_scaling!r}): kept epoch {model.n_iter_}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+
+def learning_rate_at(step: int, steps: int, largest: float) -> float:
+    """Rises in a line over the first fifth of the steps, then falls to 0 along half a cosine.
+
+    With a rise a few epochs can be made at twice to three times the rate without diverging.
+    """
+    rise = 0.2 * steps
+    if step < rise:
+        return largest * (step + 1) / (rise + 1)
+    return largest * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
 
 def fit_repeats(
@@ -302,9 +417,9 @@ def fit_repeats(
     seeds = [settings.random_state + r for r in range(len(rows))]
     models = [clone(settings).set_params(random_state=seed) for seed in seeds]
     if together:
-        settings._fit_all(models, X, y, rows, validation, seeds, watch)
+        _fit(models, X, y, rows, validation, seeds, watch)
     else:
         for r, model in enumerate(models):
             watched = None if watch is None else [watch[r]]
-            model._fit_all([model], X, y, [rows[r]], [validation[r]], [seeds[r]], watched)
+            _fit([model], X, y, [rows[r]], [validation[r]], [seeds[r]], watched)
     return models

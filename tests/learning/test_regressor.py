@@ -5,20 +5,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
-from sklearn import metrics
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
-from matgan.learning import perceptron
-from matgan.learning.regressor import (
-    INPUT_SCALINGS,
-    LIMIT,
-    FullyConnectedRegressor,
-    fit_repeats,
-    input_scale,
-    scores,
-)
+from matgan.learning import regressor
+from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
+from matgan.learning.statistics import scores
 from matgan.representation.features import OneHot
 
 RNG = np.random.default_rng(0)
@@ -30,61 +23,6 @@ def small(**settings) -> FullyConnectedRegressor:
     """A regressor that trains in a moment."""
     defaults = {"hidden": (32, 16), "epochs": 30, "batch_size": 64, "device": "cpu"}
     return FullyConnectedRegressor(**(defaults | settings))
-
-
-# --- Equations 7 to 9 -----------------------------------------------------------------------------
-
-
-def test_scores_by_hand():
-    # errors 1, 0, -2; mean of y is 2, squares about it 1 + 0 + 1
-    got = scores([1, 2, 3], [2, 2, 1])
-    assert got == pytest.approx({"mae": 1.0, "rmse": np.sqrt(5 / 3), "r2": 1 - 5 / 2})
-
-
-def test_scores_equal_scikit_learn():
-    y, p = RNG.normal(size=(2, 500))
-    expected = {
-        "mae": metrics.mean_absolute_error(y, p),
-        "rmse": metrics.root_mean_squared_error(y, p),
-        "r2": metrics.r2_score(y, p),
-    }
-    assert scores(y, p) == pytest.approx(expected)
-    assert np.isnan(scores([2, 2], [1, 3])["r2"])
-
-
-def test_scores_refuse_what_has_none():
-    with pytest.raises(ValueError, match=r"row 1: y is 2\.0, predicted nan"):
-        scores([1, 2], [1, np.nan])
-    with pytest.raises(ValueError, match=r"not \(2,\) and \(3,\)"):
-        scores([1, 2], [1, 2, 3])
-
-
-# --- scaling --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("how", INPUT_SCALINGS)
-def test_scaling_against_its_definition(how):
-    data = RNG.normal(size=(500, 3)) * [1, 10, 0.1] + [0, 5, -3]
-    shift, scale = input_scale(data, how)
-    scaled = (data - shift) * scale
-    quartiles = np.percentile(scaled, [25, 50, 75], axis=0)
-    holds = {
-        None: (scaled == data).all(),
-        "standard": np.allclose([scaled.mean(0), scaled.std(0)], [[0] * 3, [1] * 3]),
-        "max-abs": np.allclose(np.abs(scaled).max(0), 1) and (shift == 0).all(),
-        "robust": np.allclose(quartiles[1], 0) and np.allclose(quartiles[2] - quartiles[0], 1),
-        "common": np.isclose(np.square(scaled).mean(), 1) and len(set(scale)) == 1,
-    }
-    assert holds[how]
-
-
-@pytest.mark.parametrize("how", ["standard", "robust", "max-abs"])
-def test_rare_and_constant_columns_do_not_blow_up(how):
-    data = np.zeros((300, 2))
-    data[7, 0] = 4  # one compound in 300 holds the element: 17 standard deviations
-    shift, scale = input_scale(data, how)
-    assert np.abs((data - shift) * scale).max() <= LIMIT + 1e-9
-    assert scale[0] > 0 and scale[1] == 0
 
 
 def test_rare_elements_do_not_blow_up_the_error_on_300_superconductors(supercon):
@@ -203,6 +141,7 @@ def test_divergence_is_said_and_the_untrained_network_kept():
         ({"input_scaling": "none"}, "input_scaling must be one of"),
         ({"target_scaling": "robust"}, "target_scaling"),
         ({"loss": "huber"}, "'mae' or 'mse'"),
+        ({"precision": "float16"}, "'float32' or 'bfloat16'"),
         ({"device": "tpu"}, "'auto', 'cpu' or 'cuda'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
@@ -258,42 +197,68 @@ def test_parts_of_different_length():
 
 
 @pytest.mark.parametrize("loss", ["mae", "mse"])
-@pytest.mark.parametrize("dropout", [(0.0, 0.0), (0.4, 0.25)])
-def test_gradients_written_out_are_those_of_autograd(loss, dropout):
-    networks = perceptron.Networks([6, 9, 5, 1], [3, 4], 50, "cpu")
+def test_gradients_are_those_of_each_network_alone(loss):
+    """Against torch's own layers and losses, one network at a time."""
+    weights, biases = regressor.initial([6, 9, 5, 1], [3, 4])
+    parameters = [p.requires_grad_() for p in (*weights, *biases)]
     x, y = torch.randn(2, 50, 6), torch.randn(2, 50)
-    networks.outputs[0].copy_(x)
-    out = networks.predict(dropout, torch.Generator().manual_seed(0))
-    networks.backward(perceptron._slopes(out, y, loss), dropout)
+    outputs = regressor.forward(weights, biases, x)
+    found = regressor.losses(outputs[-1][..., 0], y, loss)
+    gradients = torch.autograd.grad(found.sum(), parameters)
+    peer_loss = torch.nn.L1Loss() if loss == "mae" else torch.nn.MSELoss()
+    for r in range(2):
+        layers = [torch.nn.Linear(a, b) for a, b in ((6, 9), (9, 5), (5, 1))]
+        for layer, weight, bias in zip(layers, weights, biases, strict=True):
+            layer.weight.data, layer.bias.data = weight.data[r].T.clone(), bias.data[r, 0].clone()
+        first, second, last = layers
+        alone = peer_loss(last(second(first(x[r]).relu()).relu())[:, 0], y[r])
+        torch.testing.assert_close(found[r], alone)
+        alone.backward()
+        expected = [layer.weight.grad.T for layer in layers] + [
+            layer.bias.grad[None] for layer in layers
+        ]
+        torch.testing.assert_close([g[r] for g in gradients], expected)
 
-    weights, biases = (
-        [p.clone().requires_grad_() for p in ps] for ps in (networks.weights, networks.biases)
+
+def test_dropout_keeps_its_share_and_the_mean():
+    weights, biases = regressor.initial([6, 500, 1], [0, 1])
+    x, noise = torch.randn(2, 40, 6), torch.Generator().manual_seed(0)
+    (plain, _), (dropped, _) = (
+        regressor.forward(weights, biases, x, dropout, noise) for dropout in ((), (0.25,))
     )
-    noise, h = torch.Generator().manual_seed(0), x
-    for i, share in enumerate(dropout):
-        h = torch.relu(h @ weights[i] + biases[i])
-        if share:
-            h = h * (torch.rand(h.shape, generator=noise) < 1 - share) / (1 - share)
-    error = (h @ weights[2] + biases[2])[..., 0] - y
-    (error.abs() if loss == "mae" else error**2).mean(1).sum().backward()
-    torch.testing.assert_close(out, error.detach() + y)
-    expected = torch.cat([p.grad.flatten() for p in (*weights, *biases)])
-    torch.testing.assert_close(networks.vector.grad, expected)
+    kept = dropped[plain > 0] > 0
+    assert kept.float().mean() == pytest.approx(0.75, abs=0.02)
+    torch.testing.assert_close(dropped[plain > 0][kept], plain[plain > 0][kept] / 0.75)
 
 
-def test_the_learning_rate_rises_for_a_fifth_of_the_steps_and_falls_to_nothing():
-    rates = [perceptron.learning_rate_at(step, 100, 0.5) for step in range(100)]
-    assert np.argmax(rates) == 20 and max(rates) == pytest.approx(0.5)
-    assert np.all(np.diff(rates[:21]) > 0) and np.all(np.diff(rates[20:]) < 0)
-    assert rates[60] == pytest.approx(0.25) and 0 < rates[99] < 0.001 and rates[0] > 0
-    assert perceptron.learning_rate_at(0, 1, 0.5) > 0  # one step is a step
+def test_initial_weights_have_the_size_of_he_and_belong_to_their_seed():
+    weights, biases = regressor.initial([300, 400, 1], [3, 4])
+    for weight, inputs in zip(weights, (300, 400), strict=True):
+        assert weight.std().item() == pytest.approx(np.sqrt(2 / inputs), rel=0.1)
+    assert not any(bias.any() for bias in biases)
+    (alone, _), _ = regressor.initial([300, 400, 1], [4])
+    torch.testing.assert_close(alone[0], weights[0][1], rtol=0, atol=0)
+    assert not torch.equal(weights[0][0], weights[0][1])
 
 
-def test_every_row_is_seen_in_every_epoch():
-    rows = torch.arange(10) * 3
-    order = perceptron._shuffled(rows, 16, torch.Generator().manual_seed(0))
+def test_bfloat16_learns_the_same_to_its_digits():
+    exact, coarse = (
+        small(epochs=150, patience=50, precision=p).fit(X[:300], Y[:300])
+        for p in ("float32", "bfloat16")
+    )
+    assert coarse.coefs_[0].dtype == np.float32
+    one, other = exact.predict(X[300:]), coarse.predict(X[300:])
+    assert np.abs(one - other).max() > 1e-4  # it was used
+    found = [scores(Y[300:], predicted)["mae"] for predicted in (one, other)]
+    assert found[1] == pytest.approx(found[0], rel=0.2)
+
+
+def test_every_row_is_seen_in_every_epoch_in_an_order_of_its_own():
+    rows, generator = torch.arange(10) * 3, torch.Generator().manual_seed(0)
+    order, next_one = (regressor.shuffled(rows, 16, generator) for _ in range(2))
     assert sorted(order[:10].tolist()) == rows.tolist()
     assert order[10:].tolist() == order[:6].tolist()
+    assert order.tolist() != next_one.tolist()
 
 
 @pytest.mark.cuda

@@ -2,16 +2,48 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 from matgan.learning.statistics import (
     compare,
     corrected_resampled_ttest,
     holm,
     mean_interval,
+    scores,
     summarise,
 )
 
 RNG = np.random.default_rng(0)
+
+
+# --- Equations 7 to 9 -----------------------------------------------------------------------------
+
+
+def test_scores_by_hand():
+    # errors 1, 0, -2; mean of y is 2, squares about it 1 + 0 + 1
+    got = scores([1, 2, 3], [2, 2, 1])
+    assert got == pytest.approx({"mae": 1.0, "rmse": np.sqrt(5 / 3), "r2": 1 - 5 / 2})
+
+
+def test_scores_equal_scikit_learn():
+    y, p = RNG.normal(size=(2, 500))
+    expected = {
+        "mae": metrics.mean_absolute_error(y, p),
+        "rmse": metrics.root_mean_squared_error(y, p),
+        "r2": metrics.r2_score(y, p),
+    }
+    assert scores(y, p) == pytest.approx(expected)
+    assert np.isnan(scores([2, 2], [1, 3])["r2"])
+
+
+def test_scores_refuse_what_has_none():
+    with pytest.raises(ValueError, match=r"row 1: y is 2\.0, predicted nan"):
+        scores([1, 2], [1, np.nan])
+    with pytest.raises(ValueError, match=r"not \(2,\) and \(3,\)"):
+        scores([1, 2], [1, 2, 3])
+
+
+# --- repeated splits ------------------------------------------------------------------------------
 
 
 def test_corrected_ttest_by_hand():
