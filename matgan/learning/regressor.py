@@ -191,6 +191,37 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         return np.clip(predicted, *self.range_) if self.clip else predicted
 
 
+def fit_repeats(
+    settings: FullyConnectedRegressor,
+    X: np.ndarray,
+    y: np.ndarray,
+    rows: Sequence[np.ndarray],
+    validation: Sequence[np.ndarray],
+    watch: Sequence[np.ndarray] | None = None,
+) -> list[FullyConnectedRegressor]:
+    """Fit one regressor for each of R splits of the same data, all side by side.
+
+    Parameters
+    ----------
+    settings : unfitted regressor with an integer random_state s; repeat r takes s + r
+    X : (n, d) array
+    y : (n,) array
+    rows, validation : R arrays of row numbers to train on and to choose the epoch by
+    watch : R arrays of row numbers, or None
+        Scores on them go into the `history_` as watched_mae, watched_rmse and watched_r2 (in units
+        of the target); nothing else depends on them.
+
+    Returns
+    -------
+    list of R fitted regressors
+    """
+    X, y = check_X_y(X, y, dtype=(np.float64, np.float32), y_numeric=True)
+    seeds = [settings.random_state + r for r in range(len(rows))]
+    models = [clone(settings).set_params(random_state=seed) for seed in seeds]
+    _fit(models, X, y, rows, validation, seeds, watch)
+    return models
+
+
 # --- training -----------------------------------------------------------------------------------
 
 
@@ -383,43 +414,3 @@ def learning_rate_at(step: int, steps: int, largest: float) -> float:
     if step < rise:
         return largest * (step + 1) / (rise + 1)
     return largest * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
-
-
-def fit_repeats(
-    settings: FullyConnectedRegressor,
-    X: np.ndarray,
-    y: np.ndarray,
-    rows: Sequence[np.ndarray],
-    validation: Sequence[np.ndarray],
-    watch: Sequence[np.ndarray] | None = None,
-    together: bool = True,
-) -> list[FullyConnectedRegressor]:
-    """Fit one regressor for each of R splits of the same data.
-
-    Parameters
-    ----------
-    settings : unfitted regressor with an integer random_state s; repeat r takes s + r
-    X : (n, d) array
-    y : (n,) array
-    rows, validation : R arrays of row numbers to train on and to choose the epoch by
-    watch : R arrays of row numbers, or None
-        Scores on them go into the `history_` as watched_mae, watched_rmse and watched_r2 (in units
-        of the target); nothing else depends on them.
-    together : bool
-        Train all side by side as one batched model, or one after the other, which is not faster
-        on a CPU core either (`benchmarks/bench_regression.py`).
-
-    Returns
-    -------
-    list of R fitted regressors
-    """
-    X, y = check_X_y(X, y, dtype=(np.float64, np.float32), y_numeric=True)
-    seeds = [settings.random_state + r for r in range(len(rows))]
-    models = [clone(settings).set_params(random_state=seed) for seed in seeds]
-    if together:
-        _fit(models, X, y, rows, validation, seeds, watch)
-    else:
-        for r, model in enumerate(models):
-            watched = None if watch is None else [watch[r]]
-            _fit([model], X, y, [rows[r]], [validation[r]], [seeds[r]], watched)
-    return models
