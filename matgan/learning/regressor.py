@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
+from matgan.learning.compute import device, learning_rate
 from matgan.learning.scaling import input_scale
 from matgan.learning.statistics import scores
 
@@ -55,7 +56,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         "bfloat16" halves the time where the processor knows it (AVX512-BF16, CUDA) and a batch has
         1,000 rows or the layers 1,000 units; small batches become no faster.
     device : {"auto", "cpu", "cuda"}
-        "auto": CUDA where there is a device.
+        See `matgan.learning.compute.device`.
     random_state : int, RandomState or None
         Of the held-out rows, the initial weights, the batches and the dropout.
 
@@ -147,13 +148,6 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
             self.middle_, self.spread_ = y.mean(), y.std() or 1.0
         self.range_ = y.min(), y.max()
 
-    def _device(self) -> str:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', not {self.device!r}")
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
-
     @torch.no_grad()
     def activations(self, X, layer: int) -> np.ndarray:
         """Outputs of a layer after its ReLU: (n, width) float64 array.
@@ -169,16 +163,16 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        device = self._device()
+        where = device(self.device)
         weights, biases = (
-            [torch.as_tensor(p, dtype=torch.float64, device=device)[None] for p in parameters]
+            [torch.as_tensor(p, dtype=torch.float64, device=where)[None] for p in parameters]
             for parameters in (self.coefs_, self.intercepts_)
         )
         step = max(1, _CHUNK // max(X.shape[1], *(w.shape[2] for w in weights)))
         parts = []
         for start in range(0, len(X), step):
             x = (X[start : start + step] - self.shift_) * self.scale_
-            x = torch.as_tensor(x, dtype=torch.float64, device=device)
+            x = torch.as_tensor(x, dtype=torch.float64, device=where)
             parts.append(forward(weights, biases, x[None])[layer][0].cpu().numpy())
         return np.concatenate(parts)
 
@@ -286,15 +280,15 @@ def shuffled(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
 class _Data:
     """Features and targets on the device, scaled for each of R fitted models."""
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, models, device: str):
-        self.features = torch.tensor(X, dtype=torch.float32, device=device)  # (n, d), a copy
+    def __init__(self, X: np.ndarray, y: np.ndarray, models, where: str):
+        self.features = torch.tensor(X, dtype=torch.float32, device=where)  # (n, d), a copy
         self.shift, self.scale = (
-            torch.as_tensor(np.array(each), dtype=torch.float32, device=device)[:, None]
+            torch.as_tensor(np.array(each), dtype=torch.float32, device=where)[:, None]
             for each in ([m.shift_ for m in models], [m.scale_ for m in models])
         )  # (R, 1, d)
         # scaled in float64, so that a large offset costs no digits
         target = np.array([(y - m.middle_) / m.spread_ for m in models])
-        self.target = torch.as_tensor(target, dtype=torch.float32, device=device)  # (R, n)
+        self.target = torch.as_tensor(target, dtype=torch.float32, device=where)  # (R, n)
 
     def inputs(self, index: Tensor) -> Tensor:
         """(R, batch, d) from the row numbers (R, batch)."""
@@ -327,25 +321,25 @@ def _fit(
     where `validation` is None. Model r depends on seeds[r] and its own rows only, up to rounding
     (but with dropout, and where the numbers of rows differ, on the others too).
     """
-    how, dropout, device, R = models[0], models[0]._check(), models[0]._device(), len(models)
+    how, dropout, where, R = models[0], models[0]._check(), device(models[0].device), len(models)
     y = np.asarray(y, dtype=float)
     for model, own in zip(models, rows, strict=True):
         model._set_scaling(X[own], y[own])
     longest = max(len(r) for r in rows)
     batch = min(how.batch_size, longest)
     steps = math.ceil(longest / batch)
-    data = _Data(X, y, models, device)
+    data = _Data(X, y, models, where)
     rows = [torch.as_tensor(r) for r in rows]
-    held = None if validation is None else [torch.as_tensor(v, device=device) for v in validation]
+    held = None if validation is None else [torch.as_tensor(v, device=where) for v in validation]
 
     weights, biases = (
-        [p.to(device).requires_grad_() for p in ps]
+        [p.to(where).requires_grad_() for p in ps]
         for ps in initial([X.shape[1], *how.hidden, 1], seeds)
     )
     parameters = [*weights, *biases]
     optimizer = torch.optim.Adam(parameters, fused=True)
     shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
-    noise = torch.Generator(device).manual_seed(seeds[0])  # of the dropout
+    noise = torch.Generator(where).manual_seed(seeds[0])  # of the dropout
 
     def validation_losses() -> list[float]:
         if held is None:
@@ -361,15 +355,15 @@ def _fit(
     active, step = list(range(R)), 0
     for epoch in range(1, how.epochs + 1):
         order = [shuffled(r, batch * steps, g) for r, g in zip(rows, shuffle, strict=True)]
-        total = torch.zeros(R, device=device)
-        for index in torch.stack(order).to(device).split(batch, dim=1):  # (R, batch)
-            with torch.autocast(device, torch.bfloat16, enabled=how.precision == "bfloat16"):
+        total = torch.zeros(R, device=where)
+        for index in torch.stack(order).to(where).split(batch, dim=1):  # (R, batch)
+            with torch.autocast(where, torch.bfloat16, enabled=how.precision == "bfloat16"):
                 out = forward(weights, biases, data.inputs(index), dropout, noise)[-1][..., 0]
             loss = losses(out.float(), data.target.gather(1, index), how.loss)
             optimizer.zero_grad()
             loss.sum().backward()  # no network's gradient depends on another's loss
-            rate = learning_rate_at(step, how.epochs * steps, how.learning_rate)
-            optimizer.param_groups[0]["lr"] = rate
+            share = learning_rate("warm-up", step, how.epochs * steps)
+            optimizer.param_groups[0]["lr"] = how.learning_rate * share
             optimizer.step()
             total += loss.detach()
             step += 1
@@ -378,7 +372,7 @@ def _fit(
             row = {"epoch": epoch, "train_loss": train_loss[r]}
             row["validation_loss"] = validation_loss[r]
             if watch is not None:
-                out = data.outputs(weights, biases, r, torch.as_tensor(watch[r], device=device))
+                out = data.outputs(weights, biases, r, torch.as_tensor(watch[r], device=where))
                 found = scores(y[watch[r]], models[r]._in_target_unit(out.cpu().numpy()))
                 row |= {f"watched_{name}": value for name, value in found.items()}
             history[r].append(row)
@@ -403,14 +397,3 @@ def _fit(
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-
-def learning_rate_at(step: int, steps: int, largest: float) -> float:
-    """Rises in a line over the first fifth of the steps, then falls to 0 along half a cosine.
-
-    With a rise a few epochs can be made at twice to three times the rate without diverging.
-    """
-    rise = 0.2 * steps
-    if step < rise:
-        return largest * (step + 1) / (rise + 1)
-    return largest * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
