@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 DEVICES = ("auto", "cpu", "cuda")
+_MOST_JOBS = 4  # side by side: each holds its own features in memory
 RISE = 0.2  # share of the steps in which a learning rate rises before it falls
 
 
@@ -90,6 +91,43 @@ def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
             return (step + 1) / (rise + 1)
         return (1 + float(np.cos(np.pi * (step - rise) / (steps - rise)))) / 2
     raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, not {schedule!r}")
+
+
+def on_all_cores(job: Callable, arguments: Iterable[tuple], device: str) -> Iterator:
+    """job(*a) for each a of the arguments, in their order, side by side on a CPU.
+
+    The networks here are too small for one of them to gain much from a second core. Each job has
+    one thread, so results do not depend on the number of cores. The jobs are threads, up to four;
+    `joblib.parallel_config` chooses processes or the workers of a cluster instead.
+
+    Parameters
+    ----------
+    job : draws its random numbers from generators of its own
+    arguments : one tuple for each call
+    device : "cpu" or "cuda", where jobs run one after the other
+
+    Returns
+    -------
+    iterator over the results; an error of a job is raised at its place
+    """
+    if device == "cuda":
+        yield from (job(*a) for a in arguments)
+        return
+    import joblib
+
+    run = joblib.Parallel(
+        min(joblib.cpu_count(), _MOST_JOBS), prefer="threads", return_as="generator"
+    )
+    threads = torch.get_num_threads()
+    try:
+        yield from run(joblib.delayed(_on_one_thread)(job, a) for a in arguments)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _on_one_thread(job: Callable, arguments: tuple):
+    torch.set_num_threads(1)
+    return job(*arguments)
 
 
 @contextlib.contextmanager

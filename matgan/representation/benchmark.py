@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import starmap
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import RegressorMixin, TransformerMixin
 
 from matgan.chemistry.composition import amounts_matrix
@@ -228,25 +224,6 @@ def learning_curve(
             parts = [s.limited(n) for s in splits]
             tables.append(score(task, features, X, parts, sized, RANDOM))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def on_all_cores(job: Callable, arguments: Iterable[tuple], device: str) -> Iterator:
-    """job(*a) for each a of the arguments, in their order; on a CPU, one on each core, up to four.
-
-    The networks here are too small for one of them to gain much from a second core. Results do not
-    depend on the number of cores: every training has its own random numbers.
-    """
-    workers = 1 if device == "cuda" else min(os.cpu_count() or 1, 4)
-    if workers == 1:
-        yield from starmap(job, arguments)
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(lambda a: job(*a), arguments)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def error_by_element(amounts: np.ndarray, error: np.ndarray, at_least: int = 5) -> pd.Series:

@@ -6,12 +6,15 @@ import signal
 import sys
 import threading
 
+import joblib
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from matgan.learning import compute
-from matgan.learning.compute import DeviceError, device, learning_rate
+from matgan.learning.compute import DeviceError, device, learning_rate, on_all_cores
+from matgan.learning.regressor import FullyConnectedRegressor
 
 # --- devices --------------------------------------------------------------------------------------
 
@@ -158,3 +161,48 @@ def test_full_memory_advises_a_smaller_batch():
         compute.progress_bar(1, batch_size=32),
     ):
         raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+
+# --- jobs side by side ----------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.random((200, 5)), RNG.random(200)
+
+
+def fitted(seed, epochs):
+    """Weights of a network, and on how many threads it was trained."""
+    network = FullyConnectedRegressor((8,), epochs=epochs, random_state=seed, device="cpu")
+    return network.fit(X, Y).coefs_[0], torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("where", "cores"), [("cpu", 1), ("cpu", 3), ("cuda", 3)])
+def test_jobs_side_by_side_give_the_same_in_the_same_order(where, cores, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    arguments = [(seed, 2 + seed % 2) for seed in range(5)]
+    found = list(on_all_cores(fitted, arguments, where))
+    for a, (weights, _) in zip(arguments, found, strict=True):
+        np.testing.assert_array_equal(weights, fitted(*a)[0])
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_a_job_has_one_thread_wherever_it_runs(backend, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config(backend):
+            job = lambda seed: (os.getpid(), torch.get_num_threads(), torch.rand(1))  # noqa: E731
+            processes, threads, _ = zip(*on_all_cores(job, [(0,), (1,)], "cpu"), strict=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == (1, 1)
+    assert (os.getpid() in processes) == (backend == "threading")
+
+
+def test_a_job_that_fails_on_another_core_is_heard_of(monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    threads = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError):
+        list(on_all_cores(divmod, [(4, 2), (1, 0)], "cpu"))
+    assert torch.get_num_threads() == threads

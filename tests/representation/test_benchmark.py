@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data.sources import SourceUnavailable
@@ -89,28 +88,6 @@ def test_learning_curve_keeps_the_test_rows_and_leaves_out_what_is_too_large():
     assert curve["n_train"].tolist() == [20, 20, 50, 50]  # 110 are most of 162
     assert curve["n_test"].tolist() == [len(s.test) for s in splits] * 2
     assert benchmark.learning_curve(TASK, "one-hot", X, splits, NETWORK, (10_000,), 10).empty
-
-
-@pytest.mark.parametrize(("device", "cores"), [("cpu", 1), ("cpu", 3), ("cuda", 3)])
-def test_jobs_side_by_side_give_the_same_in_the_same_order(device, cores, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    X, y = RNG.random((200, 5)), RNG.random(200)
-
-    def job(seed, epochs):
-        return NETWORK.__class__(epochs=epochs, random_state=seed, device="cpu").fit(X, y).coefs_[0]
-
-    arguments = [(seed, 2 + seed % 2) for seed in range(5)]
-    found = list(benchmark.on_all_cores(job, arguments, device))
-    for a, weights in zip(arguments, found, strict=True):
-        np.testing.assert_array_equal(weights, job(*a))
-
-
-def test_a_job_that_fails_on_another_core_is_heard_of(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    threads = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError):
-        list(benchmark.on_all_cores(divmod, [(4, 2), (1, 0)], "cpu"))
-    assert torch.get_num_threads() == threads
 
 
 def test_error_by_element_by_hand():
