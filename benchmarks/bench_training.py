@@ -2,11 +2,11 @@
 
     python benchmarks/bench_training.py [oqmd.npz] [--preset paper] [--iterations 10]
 
-needs torch and NumPy only if the .npz of notebook 1 is given; else it makes the data itself. The
-peers take one-hot matrices (B, 85, 8) and Equation 5 as it is written, and draw the samples of
-each critic step anew. One of them sends the critic's gradient through the generator too, as a loop
-does in which nobody thought of cutting it off; the other detaches the samples. `--profile` shows
-where our time goes.
+needs torch, NumPy and safetensors only if the .npz of notebook 1 is given; else it makes the data
+itself. The peers take one-hot matrices (B, 85, 8) and Equation 5 as it is written, and draw the
+samples of each critic step anew. One of them sends the critic's gradient through the generator
+too, as a loop does in which nobody thought of cutting it off; the other detaches the samples.
+`--profile` shows where our time goes.
 
 The floor of the paper's setting on one CPU thread: 1,536 compositions go through the generator in
 an iteration and 256 of them back, 14 and 28 million floating-point operations each, 29 billion in

@@ -1,56 +1,138 @@
-"""Tensors in files of the safetensors format: read without running code, written atomically.
-
-The format is a few lines long (a JSON header and raw bytes), so that a machine with only torch
-and NumPy can train; a test compares these functions with the safetensors package.
-"""
+"""Files that appear whole or not at all; tensors and arrays read without running code."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-
-_TYPES = {
-    "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32,
-    "U8": np.uint8, "BOOL": np.bool_,
-}  # fmt: skip
-_NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
-_LONGEST_HEADER = 10_000_000  # bytes; more is no header
-
+import safetensors.numpy
+from safetensors import SafetensorError, safe_open
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+
+_LONGEST_HEADER = 10_000_000  # bytes; more is no header
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 class WeightsError(ValueError):
     """A file of weights that is damaged, of another format or of another shape; names it."""
 
 
+class ArraysError(ValueError):
+    """An .npz file that is damaged or holds something else; names it."""
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """`with atomic_file(path) as f`: a binary file that appears whole, or not at all.
+
+    It is written as .NAME.PID.tmp beside its place and renamed at the end of the block; after an
+    error it is removed, and what was at `path` stays. Folders are made.
+
+    Raises
+    ------
+    OSError
+        Of a full disk, too; with the path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def half_written(folder: Path) -> list[Path]:
+    """Temporary files of `atomic_file`, in a folder and below it, whose process was killed."""
+    found = []
+    for path in sorted(folder.rglob(".*.tmp")):
+        ours = _TEMPORARY.fullmatch(path.name)
+        if ours and path.is_file() and not _is_alive(int(ours[1])):
+            found.append(path)
+    return found
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# --- hashes ---------------------------------------------------------------------------------------
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(path: Path) -> None:
+    """Write the SHA-256 of a file beside it, as NAME.sha256 (`sha256sum --check` reads it)."""
+    with atomic_file(path.with_name(f"{path.name}.sha256")) as file:
+        file.write(f"{sha256(path)}  {path.name}\n".encode())
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is there and is what `seal` saw."""
+    try:
+        words = path.with_name(f"{path.name}.sha256").read_text(encoding="utf-8").split()
+        return words[:1] == [sha256(path)]
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
+
+
+# --- tensors --------------------------------------------------------------------------------------
+
+
 def save(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Write named arrays and metadata to a safetensors file, whole or not at all."""
-    header: dict[str, object] = {"__metadata__": metadata}
-    arrays, offset = [], 0
-    for name, tensor in tensors.items():
-        array = np.ascontiguousarray(tensor).reshape(np.shape(tensor))  # keeps a scalar a scalar
-        if array.dtype not in _NAMES:
-            raise WeightsError(f"{path}: tensor {name} has the unsupported type {array.dtype}")
-        header[name] = {
-            "dtype": _NAMES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-        arrays.append(array)
+    """Write named arrays and metadata to a safetensors file, whole or not at all.
+
+    The same content gives the same bytes.
+
+    Raises
+    ------
+    WeightsError
+        A type of number that the format does not have.
+    """
+    # the library takes the memory of an array as it lies
+    dense = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+    try:
+        content = safetensors.numpy.save(dense, metadata)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} cannot be written: {error}") from error
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(metadata.items()))  # the library's order is random
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the data starts at a multiple of 8 bytes
+    text += b" " * (-len(text) % 8)  # the data start at a multiple of 8 bytes
     with atomic_file(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for array in arrays:
-            file.write(array.tobytes())
+        file.write(memoryview(content)[start:])
+        file.flush()
+        os.fsync(file.fileno())  # hours of training must survive a crash of the machine, too
 
 
 def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -60,64 +142,44 @@ def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     ------
     FileNotFoundError
     WeightsError
-        Not a safetensors file (a pickle, say), truncated, or with offsets that do not fit.
+        No safetensors file (a pickle, say), cut off, with tensors that overlap or leave bytes
+        over, or with types that NumPy does not have.
     """
-    content = Path(path).read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > min(_LONGEST_HEADER, len(content) - 8):
-        raise WeightsError(f"{path} is no safetensors file, or is cut off")
+    with open(path, "rb") as opened:
+        header = int.from_bytes(opened.read(8), "little")
+    if header > _LONGEST_HEADER:
+        raise WeightsError(f"{path} is no safetensors file: its header would have {header:,} bytes")
     try:
-        header = json.loads(content[8 : 8 + length])
-        metadata = header.pop("__metadata__", {})
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise TypeError("__metadata__ holds more than texts")
-        data = memoryview(content)[8 + length :]
-        tensors = {}
-        for name, entry in header.items():
-            dtype, (start, end) = np.dtype(_TYPES[entry["dtype"]]), entry["data_offsets"]
-            if not 0 <= start <= end <= len(data):
-                raise WeightsError(f"{path} is cut off: tensor {name} lies beyond its end")
-            array = np.frombuffer(data[start:end], dtype).reshape(entry["shape"])
-            tensors[name] = array.copy()  # writable, and free of the file's buffer
-    except WeightsError:
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise WeightsError(f"{path} is no safetensors file, or is cut off: {error}") from error
+
+
+# --- arrays ---------------------------------------------------------------------------------------
+
+
+def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names in an .npz file.
+
+    Raises
+    ------
+    FileNotFoundError
+    ArraysError
+        No .npz file, cut off, with a wrong checksum, without one of the names, or pickled.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("one array alone, not an archive of them")
+            if missing := [name for name in names if name not in file.files]:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            arrays = {name: file[name] for name in names}
+            if odd := [name for name, a in arrays.items() if not isinstance(a, np.ndarray)]:
+                raise ValueError(f"{odd[0]} is no array")  # NumPy gives the bytes then
+            return arrays
+    except FileNotFoundError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"{path} is no safetensors file: {error!r}") from error
-    return tensors, metadata
-
-
-class atomic_file:
-    """`with atomic_file(path) as f`: a binary file that appears whole, or not at all."""
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-
-    def __enter__(self):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, self.temporary = tempfile.mkstemp(
-            dir=self.path.parent, prefix=f".{self.path.name}."
-        )
-        self.file = os.fdopen(descriptor, "wb")
-        return self.file
-
-    def __exit__(self, kind, *_):
-        try:
-            self.file.close()  # writes what is left, which a full disk does not take
-            if kind is None:
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(self.temporary, 0o666 & ~umask)  # mkstemp makes files private
-                os.replace(self.temporary, self.path)
-        finally:
-            Path(self.temporary).unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well, else removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except Exception as error:  # of zipfile, zlib, struct, ast, tokenize: damage has many names
+        raise ArraysError(f"{path} is no sound .npz file: {error}") from error

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from matgan.files import replacing
+from matgan.files import atomic_file
 from matgan.learning.statistics import Interval
 from matgan.study.run import PROJECT, Run
 
@@ -266,6 +266,6 @@ def main(arguments: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="matgan claims", description=description).parse_args(arguments)
     path = PROJECT / "README.md"
     text = with_claims(path.read_text("utf-8"), headline_table(PROJECT / "results" / "tables"))
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with atomic_file(path) as file:
+        file.write(text.encode())
     return 0

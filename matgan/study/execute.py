@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 
 from matgan.data.sources import SourceUnavailable, fetch
-from matgan.files import replacing
+from matgan.files import atomic_file, half_written
 from matgan.learning.compute import DeviceError, device
 from matgan.study.run import LONG, PROJECT, RunError, read_manifest, update_manifest
 
@@ -97,7 +96,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         metavar=("NAME", "VALUE"),
         help="a parameter of the notebooks that declare it; may be given several times",
     )
-    add("--run-dir", type=Path, metavar="DIR", help="where results go (default: runs/PROFILE)")
+    add("--run-dir", type=_folder, metavar="DIR", help="where results go (default: runs/PROFILE)")
     add(
         "--publish",
         action="store_true",
@@ -106,6 +105,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--report", action="store_true", help="write the run as one HTML file, report.html")
     add("--list", action="store_true", help="show notebooks, parameters and state; run nothing")
     return parser.parse_args(arguments)
+
+
+def _folder(text: str) -> Path:
+    if not text:  # Path("") would be the current folder
+        raise argparse.ArgumentTypeError("the name is empty (an unset variable?)")
+    return Path(text)
 
 
 # --- what to run ----------------------------------------------------------------------------------
@@ -260,13 +265,10 @@ def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, publish: Pat
 
 
 def _remove_half_written(run_dir: Path) -> None:
-    """Temporary files of a run that was killed while it wrote; the caller holds the lock."""
-    for folder in ("tables", "figures", "checkpoints", "data"):
-        for file in (run_dir / folder).rglob(".*"):
-            if file.is_file():
-                file.unlink(missing_ok=True)
-    for file in run_dir.glob(".*.tmp"):
-        file.unlink(missing_ok=True)
+    """Remove what a run that was killed while it wrote has left; the caller holds the lock."""
+    if read_manifest(run_dir)["notebooks"]:  # else the folder may be anyone's
+        for file in half_written(run_dir):
+            file.unlink(missing_ok=True)
 
 
 def _prepare_environment() -> None:
@@ -352,8 +354,8 @@ def _publish(run_dir: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
     published = ("figures/*.png", "figures/*.html", "tables/*.csv")
     for file in [file for pattern in published for file in run_dir.glob(pattern)]:
-        with replacing(target / file.name) as temporary:
-            shutil.copyfile(file, temporary)
+        with atomic_file(target / file.name) as copy:
+            copy.write(file.read_bytes())
 
 
 def _print_list(notebooks: list[Notebook], run_dir: Path) -> None:

@@ -15,7 +15,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from matgan.files import replacing
+from matgan.files import atomic_file
 from matgan.study.claims import read_claims
 from matgan.study.run import RunError, read_manifest
 
@@ -71,8 +71,8 @@ def write_report(run_dir: Path) -> Path:
         parts.append(f'<section id="map"><h1>Interactive map</h1><iframe srcdoc="{inside}">')
         parts.append("</iframe></section>")
     target = run_dir / "report.html"
-    with replacing(target) as temporary:
-        temporary.write_text("\n".join([*parts, "</body>\n</html>\n"]), encoding="utf-8")
+    with atomic_file(target) as file:
+        file.write("\n".join([*parts, "</body>\n</html>\n"]).encode())
     return target
 
 

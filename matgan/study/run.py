@@ -29,7 +29,7 @@ import torch
 from filelock import FileLock
 
 from matgan.data.sources import SOURCES
-from matgan.files import replacing
+from matgan.files import atomic_file
 from matgan.learning.compute import device
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class Run:
         """
         path = self.path("tables", f"{_plain(name)}.csv")
         named = all(level is not None for level in table.index.names)
-        with replacing(path) as temporary:
-            table.to_csv(temporary, index=named, lineterminator="\n")
+        with atomic_file(path) as file:
+            table.to_csv(file, index=named, lineterminator="\n")
         self._made(path)
         return table
 
@@ -144,10 +144,8 @@ class Run:
             path = self.path("figures", f"{_plain(name)}.{kind}")
             metadata = {"Software": None} if kind == "png" else {"Date": None}
             # the salt makes the SVG's ids the same in every run
-            with mpl.rc_context({"svg.hashsalt": "matgan"}), replacing(path) as temporary:
-                figure.savefig(
-                    temporary, format=kind, dpi=150, bbox_inches="tight", metadata=metadata
-                )
+            with mpl.rc_context({"svg.hashsalt": "matgan"}), atomic_file(path) as file:
+                figure.savefig(file, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
             self._made(path)
 
     def checkpoint(self, name: str) -> Path:
@@ -214,10 +212,12 @@ def read_manifest(run_dir: Path) -> dict:
         return {"notebooks": {}}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["notebooks"].items()
+        if not all(isinstance(entry, dict) for entry in manifest["notebooks"].values()):
+            raise TypeError("an entry is no object")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
-            f"{path} is damaged: delete it, and the run starts from its first notebook"
+            f"{path} is no manifest of a run, or is damaged: choose another folder, or delete it, "
+            "and the run starts from its first notebook"
         ) from error
     return manifest
 
@@ -235,9 +235,9 @@ def update_manifest(run_dir: Path, notebook: str, facts: dict, *, fresh: bool = 
         entry = {} if fresh else manifest["notebooks"].get(notebook, {})
         manifest["notebooks"][notebook] = {**entry, **facts}
         manifest["notebooks"] = dict(sorted(manifest["notebooks"].items()))
-        with replacing(path) as temporary:
+        with atomic_file(path) as file:
             text = json.dumps(manifest, indent=2, ensure_ascii=False, default=_as_plain)
-            temporary.write_text(text + "\n", encoding="utf-8")
+            file.write(f"{text}\n".encode())
 
 
 def git_state() -> dict:

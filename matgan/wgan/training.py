@@ -2,7 +2,7 @@
 
     python -m matgan.wgan.training curated.npz --out DIR [--preset learning] [--iterations 2000 ...]
 
-needs Python, torch and NumPy only. `curated.npz` is what `save_training_data` writes.
+needs torch, NumPy and safetensors only. `curated.npz` is what `save_training_data` writes.
 """
 
 from __future__ import annotations

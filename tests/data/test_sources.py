@@ -268,7 +268,7 @@ def test_a_wrong_file_from_the_server_leaves_nothing(content, cache, server, mon
 
 FETCH = """
 import sys
-from matgan import sources
+from matgan.data import sources
 address, sha256 = sys.argv[1:]
 sources.SOURCES["fake"] = sources.Source("fake", "table.csv", sha256, address, "", "")
 print("fetching", flush=True)

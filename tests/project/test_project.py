@@ -209,10 +209,12 @@ def test_only_notebooks_draw():
         assert not drawn or name.endswith(".figures"), f"{name} imports {drawn}"
 
 
-def test_training_needs_only_torch_and_numpy():
+def test_training_needs_only_torch_numpy_and_safetensors():
     for name in {"wgan.training", *reached("wgan.training")}:
         packages = {module.split(".")[0] for module in imported(MODULES[name], top_level=True)}
-        assert packages - sys.stdlib_module_names <= {"torch", "numpy", "matgan"}, name
+        assert packages - sys.stdlib_module_names <= {"torch", "numpy", "safetensors", "matgan"}, (
+            name
+        )
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -281,17 +281,38 @@ def test_a_moved_run_directory_is_still_done(project, executed):
 
 def test_what_a_killed_run_had_half_written_is_removed(project, executed):
     results = project / "runs" / "laptop"
-    left = [
-        "tables/.a.csv.7.tmp",
-        "checkpoints/ours/.checkpoint.safetensors.x",
-        ".manifest.json.tmp",
-    ]
-    kept = ["tables/a.csv", "checkpoints/ours/checkpoint.safetensors", ".other", "notes.tmp"]
+    left = [f"{name}.99999999.tmp" for name in ("tables/.a.csv", "data/.a.npz", ".manifest.json")]
+    kept = ["tables/a.csv", "checkpoints/checkpoint.safetensors", ".other", "notes.tmp"]
+    kept += ["data/.env", "data/raw/.gitignore", "figures/.htaccess", "data/raw/.dvc/config"]
     for name in left + kept:
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_text("x")
+    run(project, "--list")  # the folder may be anyone's as long as no run has written there
+    assert run(project, "--only", "01") == 0
+    assert [name for name in left + kept if (results / name).exists()] == left + kept
     assert run(project) == 0
     assert [name for name in left + kept if (results / name).exists()] == kept
+
+
+def test_a_folder_of_others_is_left_alone(project, executed):
+    results = project / "runs" / "laptop"
+    results.mkdir(parents=True)
+    (results / "manifest.json").write_text('{"name": "a web application"}')
+    (results / ".a.csv.99999999.tmp").write_text("x")
+    assert run(project) == 2
+    assert executed == []
+    assert sorted(p.name for p in results.iterdir() if p.name != ".lock") == [
+        ".a.csv.99999999.tmp", "manifest.json",
+    ]  # fmt: skip
+
+
+def test_an_empty_run_dir_is_refused(project, executed, capsys):
+    """As of --run-dir "$DIR" where DIR is not set: it would be the current folder."""
+    with pytest.raises(SystemExit) as stopped:
+        run(project, "--run-dir", "")
+    assert stopped.value.code == 2
+    assert "--run-dir: the name is empty (an unset variable?)" in capsys.readouterr().err
+    assert executed == []
 
 
 # --- what is refused -----------------------------------------------------------------------------

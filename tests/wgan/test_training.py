@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from matgan import files
-from matgan.data.training_set import TrainingData, load_training_data, save_training_data
+from matgan.data.training_set import TrainingData, save_training_data
 from matgan.learning.compute import Diverged
-from matgan.wgan.checkpoint import Mismatch, State, batch_statistics, load_networks, load_run
+from matgan.wgan.checkpoint import Mismatch, State, load_run
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, ConfigError
 from matgan.wgan.losses import critic_loss, generator_loss
 from matgan.wgan.networks import build_critic, build_generator, to_amounts
@@ -226,15 +226,8 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path):
         train_wgan(SETTINGS["paper"], data, tmp_path, "cpu")
 
 
-def test_weights_that_do_not_fit_their_configuration_are_refused(data, tmp_path):
-    train_wgan(SETTINGS["paper"], data, tmp_path, "cpu")
-    path = tmp_path / "weights.safetensors"
-    tensors, metadata = files.load(path)
-    tensors["critic.embedding.weight"] = tensors["critic.embedding.weight"][:64]
-    files.save(path, tensors, metadata)
-    with pytest.raises(files.WeightsError, match=r"does not fit.*embedding\.weight"):
-        load_networks(path)
-    with pytest.raises(FileNotFoundError):
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
         load_run(tmp_path / "elsewhere")
 
 
@@ -243,31 +236,9 @@ def test_too_little_data_for_a_batch_is_named(data, tmp_path):
         train_wgan(PAPER, data, tmp_path, "cpu")
 
 
-def test_looking_at_the_test_set_leaves_the_generator_as_it_was():
-    torch.manual_seed(0)
-    generator = build_generator(PAPER)
-    before = {name: value.clone() for name, value in generator.state_dict().items()}
-    with batch_statistics(generator), torch.no_grad():
-        generator(torch.randn(4, 128))
-    for name, value in generator.state_dict().items():
-        assert torch.equal(value, before[name]), name
-    generator(torch.randn(4, 128))
-    assert not torch.equal(generator.norms[0].running_mean, before["norms.0.running_mean"])
-
-
-def test_training_data_round_trip(data, tmp_path):
-    save_training_data(tmp_path / "d.npz", data)
-    again = load_training_data(tmp_path / "d.npz")
-    assert again.hash == data.hash
-    np.testing.assert_array_equal(again.train, data.train)
-    np.savez(tmp_path / "other.npz", train=data.train)
-    with pytest.raises(ValueError, match=r"other\.npz lacks elements, test"):
-        load_training_data(tmp_path / "other.npz")
-
-
 BARE = """
 import sys
-absent = "pandas safetensors tqdm sklearn pymatgen smact pooch scipy matplotlib"
+absent = "pandas tqdm sklearn pymatgen smact pooch scipy matplotlib"
 sys.modules.update(dict.fromkeys(absent.split()))  # None: an import of it fails
 from matgan.wgan.training import main
 sys.exit(main(sys.argv[1:]))
@@ -279,7 +250,7 @@ def command(*words):
     return subprocess.run([sys.executable, *words], capture_output=True, text=True)
 
 
-def test_the_command_trains_where_there_is_only_torch_and_numpy(data, tmp_path):
+def test_the_command_trains_where_there_are_only_torch_numpy_and_safetensors(data, tmp_path):
     save_training_data(tmp_path / "d.npz", data)
     options = ["--iterations", 4, "--batch-size", 8, "--head", "16,8", "--device", "cpu"]
     done = command("-c", BARE, tmp_path / "d.npz", "--out", tmp_path / "r", *options)
