@@ -28,13 +28,13 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from matgan.data.sources import SOURCES
-from matgan.files import replacing
+from matgan.files import atomic_file
+from matgan.learning.compute import device
 from matgan.study.fingerprint import digest, reached
-from matgan.study.run import PROJECT, RunError, device, git_state
+from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 MODULES: tuple[str, ...] = ()  # modules with a list JOBS
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
-LONG = PROJECT / "results" / "long"
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")
 
 Rows = list[dict]
@@ -208,8 +208,8 @@ def do_piece(work: Path, key: str, piece: Piece, deadline: float) -> str:
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "rows": rows,
             }
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(facts, default=float), encoding="utf-8")
+            with atomic_file(path) as file:
+                file.write(json.dumps(facts, default=float).encode())
     except Timeout:
         return ""
     return key
@@ -234,6 +234,9 @@ def _write(job: Job, done: dict[str, dict]) -> None:
         "job": job.name,
         "what": job.what,
         "command": f"python -m matgan jobs run {job.name}",
+        "commit": sorted({facts.get("commit", "") for facts in done.values()}),
+        "device": sorted({facts["device"] for facts in done.values()}),
+        "seeds": sorted({row["seed"] for row in rows if "seed" in row}),
         "complete": len(done) == total,
         "pieces_in_all": total,
         "core_hours": round(sum(facts["seconds"] for facts in done.values()) / 3600, 3),
@@ -248,10 +251,10 @@ def _write(job: Job, done: dict[str, dict]) -> None:
     }
     LONG.mkdir(parents=True, exist_ok=True)
     with FileLock(WORK / f".{job.name}.lock"):
-        with replacing(LONG / f"{job.name}.csv") as temporary:
-            pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
-        with replacing(LONG / f"{job.name}.json") as temporary:
-            temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+        with atomic_file(LONG / f"{job.name}.csv") as file:
+            pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")
+        with atomic_file(LONG / f"{job.name}.json") as file:
+            file.write((json.dumps(provenance, indent=1) + "\n").encode())
 
 
 # --- the command --------------------------------------------------------------------------------
