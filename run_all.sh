@@ -16,9 +16,9 @@ Options of a run:
   -p NAME VALUE     another value for a parameter of the notebooks; may be given several times
   --force           run again what is already done
   --run-dir DIR     where results go (default: runs/PROFILE in this folder)
-  --publish         copy figures and maps into figures/, tables and manifest into results/
-  --report          write the run as one HTML file, runs/PROFILE/report.html: the claims, then the
-                    notebooks with their figures; it opens without a network
+  --publish         copy the figures, the interactive map and the tables into figures/ at the end
+  --report          build a web site of the run, runs/PROFILE/site/index.html: claims, notebooks,
+                    figures, API; it opens from disk, without a network
   --list            show notebooks, parameters and what is already done; run nothing
 Option of all of them:
   --no-venv         use the activated environment (conda, venv) instead of making .venv

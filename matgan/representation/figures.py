@@ -114,7 +114,7 @@ def with_intervals(table: pd.DataFrame, value: str, by: str, hue: str, axes: Axe
 
     Parameters
     ----------
-    table : DataFrame with the columns `by`, `hue`, `value`, and `value`_low and _high (maybe NaN)
+    table : with the columns `by`, `hue` and `value`, and value_low and value_high (maybe NaN)
     axes : where to draw; horizontal
     """
     rows, hues = list(dict.fromkeys(table[by])), list(dict.fromkeys(table[hue]))

@@ -14,6 +14,9 @@ def critic_loss(
 ) -> Tensor:
     """Loss of the critic: Equation 4, with the gradient penalty where the configuration has it.
 
+    Parameters
+    ----------
+    critic, config : the network, and the setting that it is trained with
     real, fake : what the critic takes, for B compositions each
     mix : (B, 1) uniform numbers, the places between real and fake where the penalty of Gulrajani
         et al. 2017 takes the gradient (with respect to the matrix X)

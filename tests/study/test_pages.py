@@ -1,0 +1,102 @@
+"""Parts of the site's pages; how they look in a page is tested with the site."""
+
+import re
+
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from matgan.data.sources import SOURCES
+from matgan.study.claims import VERDICTS, read_claims
+from matgan.study.pages import (
+    claims_of,
+    claims_table,
+    data_cards,
+    drawn,
+    gallery,
+    modules_table,
+    rooms_of_package,
+    verdicts,
+)
+from matgan.study.run import PROJECT
+
+
+def test_names_of_figures_are_read_from_the_code():
+    assert list(drawn('run.figure(figure, "a_1")')) == ["a_1"]
+    (pattern,) = drawn('run.figure(draw(x), f"a_{name}")')
+    assert re.fullmatch(pattern, "a_gap") and not re.fullmatch(pattern, "b_gap")
+    (pattern,) = drawn('for n in ("p", "q"):\n    run.figure(f(n), n)')
+    assert re.fullmatch(pattern, "q") and not re.fullmatch(pattern, "r")
+    assert list(drawn("%matplotlib inline")) == []
+
+
+def test_a_figure_gets_the_caption_of_the_cell_that_draws_it(tmp_path):
+    for name in ("maps", "curve_gap", "curve_tc", "drawn_elsewhere"):
+        (tmp_path / f"{name}.png").touch()
+    cells = [
+        new_markdown_cell(
+            "# 1. All\n\n## A map\n\nLook at **red** [dots](x.md). Then stop. Not this."
+        ),
+        new_code_cell("x = 1"),
+        new_code_cell('run.figure(figure, "maps")'),
+        new_markdown_cell("- a list"),
+        new_code_cell('for name in names:\n    run.figure(figure, f"curve_{name}")'),
+    ]
+    lines = list(gallery(tmp_path, {"01_a": new_notebook(cells=cells)}))
+    shown = [line for line in lines if line.startswith("<figure>")]
+    assert [re.search(r'src="figures/(\w+).png"', line)[1] for line in shown] == [
+        "maps",
+        "curve_gap",
+        "curve_tc",
+        "drawn_elsewhere",
+    ]
+    assert 'notebooks/01_a.html">A map</a></b> Look at red dots. Then stop.</figc' in shown[0]
+    assert "A map</a></b> </figcaption>" in shown[1]
+    assert "notebooks/" not in shown[3]
+
+
+def test_the_published_claims_are_all_in_the_table():
+    folder = next(
+        f for f in ("results/tables", "figures") if list(PROJECT.glob(f"{f}/claims_*.csv"))
+    )
+    table = read_claims(PROJECT / folder)
+    assert claims_table(table, {}).count("<tr>") == len(table) + 1
+
+
+def test_verdicts_are_counted(tmp_path):
+    table = pd.DataFrame({"verdict": [VERDICTS[0], VERDICTS[0], VERDICTS[2], "of another kind"]})
+    assert (
+        verdicts(table)
+        == "**4 claims** stand in [the table](claims.md) (2 holds; 1 does not hold)."
+    )
+    assert "No claim has been tested" in verdicts(claims_of(tmp_path))
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_every_verdict_has_a_style(verdict):
+    row = {
+        "claim": "a",
+        "paper": "",
+        "here": "",
+        "control": "",
+        "verdict": verdict,
+        "notebook": "01",
+    }
+    (kind,) = re.findall(r'class="verdict ([\w-]+)"', claims_table(pd.DataFrame([row]), {}))
+    style = (PROJECT / "docs" / "_static" / "site.css").read_text(encoding="utf-8")
+    assert f".verdict.{kind} " in style
+
+
+def test_each_source_has_its_card():
+    cards = data_cards()
+    for source in SOURCES.values():
+        for text in (source.file, source.sha256, source.licence, source.citation):
+            assert text in cards
+
+
+def test_each_module_has_its_line():
+    rooms = rooms_of_package()
+    assert "matgan.study.pages" in rooms["study"] and rooms["files"] == ["matgan.files"]
+    lines = modules_table(rooms).splitlines()[2:]
+    assert len(lines) == sum(map(len, rooms.values()))
+    assert all(re.fullmatch(r"\| \{py:mod\}`[\w.]+` \| \S.* \|", line) for line in lines)
