@@ -16,7 +16,7 @@ Options of a run:
   -p NAME VALUE     another value for a parameter of the notebooks; may be given several times
   --force           run again what is already done
   --run-dir DIR     where results go (default: runs/PROFILE in this folder)
-  --publish         copy the figures, the interactive map and the tables into figures/ at the end
+  --publish         copy figures and maps into figures/, tables and manifest into results/
   --report          build a web site of the run, runs/PROFILE/site/index.html: claims, notebooks,
                     figures, API; it opens from disk, without a network
   --list            show notebooks, parameters and what is already done; run nothing

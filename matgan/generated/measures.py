@@ -20,7 +20,7 @@ from matgan.chemistry.composition import reduced, whole_counts
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.chemistry.metallicity import all_metal
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
-from matgan.learning.statistics import holm
+from matgan.learning.statistics import holm, jensen_shannon, mean_interval, welch_p
 
 # what the trees of the two-sample test see -> argument of `two_sample_auc`
 AUC_SEEN = {"counts": False, "counts and stoichiometry": True}
@@ -93,16 +93,6 @@ def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> 
     drawn, first = np.unique(keys(counts), return_index=True)
     found = first[among(drawn, wanted)]
     return [float((found < size).sum() / len(wanted)) for size in sizes]
-
-
-def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen-Shannon divergence of two histograms in bits: 0 (equal) to 1 (disjoint).
-
-    Lin, IEEE Trans. Inf. Theory 1991, 37, 145. The histograms need not be normalised.
-    """
-    p, q = p / p.sum(), q / q.sum()
-    mean = (p + q) / 2
-    return float(stats.entropy(p, mean, base=2) + stats.entropy(q, mean, base=2)) / 2
 
 
 def element_divergence(counts: np.ndarray, real: np.ndarray) -> float:
@@ -291,19 +281,6 @@ def evaluate_compositions(
     return out
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean and Student's t confidence interval of a measure over seeds: (mean, low, high).
-
-    One value has no interval: low and high are NaN then.
-    """
-    values = np.asarray(values, dtype=float)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, float("nan"), float("nan")
-    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
-    return mean, mean - half, mean + half
-
-
 def over_seeds(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Mean and interval of each data set, measure and model, in the order of the table.
 
@@ -314,7 +291,7 @@ def over_seeds(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     ----------
     table : columns data, measure, model, weights, seed, value; rows without a value are left out.
         "weights" names the network that drew a sample, "" where there is none.
-    level : of the interval, see `interval`
+    level : of the interval, by Student's t; NaN for one value
 
     Returns
     -------
@@ -325,7 +302,8 @@ def over_seeds(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     rows = []
     for names, part in groups:
         values, over = _independent(part)
-        rows.append((*names, *interval(values, level), over, len(values)))
+        found = mean_interval(values, level=level)
+        rows.append((*names, found.mean, found.low, found.high, over, len(values)))
     columns = ["data", "measure", "model", "mean", "low", "high", "interval over", "n"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -356,13 +334,7 @@ def differences(table: pd.DataFrame, model: str, others: Sequence[str]) -> pd.Da
         values = {name: _independent(of)[0] for name, of in part.groupby("model")}
         values = {name: some for name, some in values.items() if len(some) > 1}
         found = [other for other in others if other in values] if model in values else []
-        p = [_welch(values[model], values[other]) for other in found]
+        p = [welch_p(values[model], values[other]) for other in found]
         for other, adjusted in zip(found, holm(p), strict=True):
             rows.append((*names, other, values[model].mean() - values[other].mean(), adjusted))
     return pd.DataFrame(rows, columns=["data", "measure", "other", "difference", "p_holm"])
-
-
-def _welch(a: pd.Series, b: pd.Series) -> float:
-    if np.ptp(a) == 0 and np.ptp(b) == 0:  # no spread, where the t-test divides by zero
-        return float(a.iloc[0] == b.iloc[0])
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)

@@ -1,4 +1,4 @@
-"""Is one feature set better than another? Intervals and tests for repeated random splits."""
+"""Scores of predictions; intervals and tests that say what may be chance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.stats import binomtest
+from scipy.spatial.distance import jensenshannon
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 METRICS = ("mae", "rmse", "r2")
 
@@ -38,12 +39,14 @@ def scores(y, predicted) -> dict[str, float]:
     if not np.isfinite(error).all():
         row = int(np.flatnonzero(~np.isfinite(error))[0])
         raise ValueError(f"row {row}: y is {y[row]}, predicted {predicted[row]}")
-    squares, total = np.sum(error**2), np.sum((y - y.mean()) ** 2)
     return {
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt(squares / len(y))),
-        "r2": float(1 - squares / total) if total > 0 else float("nan"),
+        "mae": float(mean_absolute_error(y, predicted)),
+        "rmse": float(root_mean_squared_error(y, predicted)),
+        "r2": float(r2_score(y, predicted)) if np.ptp(y) > 0 else float("nan"),
     }
+
+
+# --- means over repeats and seeds -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Interval:
     high: float
     t: float
     p: float
+
+    def columns(self, name: str) -> dict[str, float]:
+        """For a table: the mean under `name`, the ends under `name`_low and `name`_high."""
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def corrected_resampled_ttest(
@@ -90,10 +97,10 @@ def corrected_resampled_ttest(
     mean, degrees = d.mean(), len(d) - 1
     error = np.sqrt((1 / len(d) + test_train_ratio) * d.var(ddof=1))
     t = mean / error if error > 0 else np.copysign(np.inf, mean) if mean else 0.0
-    half = stats.t.ppf((1 + level) / 2, degrees) * error
-    return Interval(
-        *map(float, (mean, mean - half, mean + half, t, 2 * stats.t.sf(abs(t), degrees)))
-    )
+    low, high = mean, mean
+    if error > 0:
+        low, high = stats.t.interval(level, degrees, loc=mean, scale=error)
+    return Interval(*map(float, (mean, low, high, t, 2 * stats.t.sf(abs(t), degrees))))
 
 
 def mean_interval(
@@ -102,8 +109,11 @@ def mean_interval(
     """Mean of J results with its confidence interval by Student's t.
 
     With `test_train_ratio` 0 for independent results; with n_test / n_train for the results of
-    repeated random splits of the same data, as in `corrected_resampled_ttest`.
+    repeated random splits of the same data, as in `corrected_resampled_ttest`. One result has no
+    interval: all but its mean are NaN.
     """
+    if len(values) == 1:
+        return Interval(float(np.asarray(values)[0]), *[float("nan")] * 4)
     return corrected_resampled_ttest(values, test_train_ratio, level)
 
 
@@ -144,10 +154,7 @@ def summarise(rows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     ):
         row = {"dataset": dataset, "split": split, "features": features, "repeats": len(part)}
         for metric in METRICS:
-            row |= {metric: part[metric].mean(), f"{metric}_low": np.nan, f"{metric}_high": np.nan}
-            if len(part) > 1:
-                interval = mean_interval(part[metric], _ratio(part), level)
-                row |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+            row |= mean_interval(part[metric], _ratio(part), level).columns(metric)
         out.append(row)
     return pd.DataFrame(out)
 
@@ -200,9 +207,71 @@ def _ratio(rows: pd.DataFrame) -> float:
     return float((rows["n_test"] / rows["n_train"]).mean())
 
 
+def compare_with_control(
+    rows: pd.DataFrame, value: str, control: str, by: str = "task"
+) -> pd.DataFrame:
+    """Mean of a measure over the seeds, and its difference from a control on the same seeds.
+
+    Parameters
+    ----------
+    rows : DataFrame with the columns features, seed, `by` and `value`; maybe chance
+    value : the measure
+    control : the features to compare with
+    by : what else tells rows apart: "task" or "space"
+
+    Returns
+    -------
+    DataFrame, a row for each `by` and features: both; chance, if it was there; `value`, _low,
+    _high; difference, difference_low, difference_high (95% by Student's t, paired by seed; NaN for
+    a single seed, and for the control itself).
+
+    Raises
+    ------
+    ValueError
+        The control has no rows; names where.
+    """
+    out = []
+    for name, part in rows.groupby(by, sort=False):
+        base = part[part["features"] == control].set_index("seed")[value]
+        if base.empty:
+            raise ValueError(f"{name}: no rows of the control {control!r}")
+        for features, mine in part.groupby("features", sort=False):
+            row = {by: name, "features": features}
+            row |= {"chance": mine["chance"].mean()} if "chance" in mine else {}
+            values = mine.set_index("seed")[value]
+            row |= mean_interval(values).columns(value)
+            if features != control:
+                row |= mean_interval(values - base).columns("difference")
+            out.append(row)
+    return pd.DataFrame(out)
+
+
+# --- two samples, two classifiers, permutations ---------------------------------------------------
+
+
+def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p that two samples have the same mean, by Welch's t-test (Biometrika 34, 28, 1947).
+
+    The samples, of two or more values each, may vary unequally. Where neither varies at all, p is
+    1 if they are equal and else 0.
+    """
+    if np.ptp(a) == 0 and np.ptp(b) == 0:
+        return float(np.mean(a) == np.mean(b))
+    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+
+
+def permutation_p(found: float, drawn: np.ndarray) -> float:
+    """One-sided p: the share of draws under chance that reach what was found.
+
+    The data are counted as one of the draws (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9,
+    39, 2010), so that n draws never give less than 1 / (n + 1).
+    """
+    return float((1 + (drawn >= found - 1e-12).sum()) / (1 + len(drawn)))
+
+
 def share_interval(correct: np.ndarray) -> tuple[float, float]:
     """95% interval of a share (Wilson 1927)."""
-    found = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
+    found = stats.binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -211,4 +280,19 @@ def paired_p(one: np.ndarray, other: np.ndarray) -> float:
     only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
     if not only_one + only_other:
         return 1.0
-    return float(binomtest(only_one, only_one + only_other).pvalue)
+    return float(stats.binomtest(only_one, only_one + only_other).pvalue)
+
+
+# --- histograms -----------------------------------------------------------------------------------
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """Jensen-Shannon divergence of two histograms in bits: 0 (equal) to 1 (disjoint).
+
+    Lin, IEEE Trans. Inf. Theory 1991, 37, 145. The histograms need not be normalised; one without
+    an entry gives NaN.
+    """
+    if not (np.any(p) and np.any(q)):
+        return float("nan")
+    # of equal ones SciPy may take the root of -1e-17
+    return float(np.nan_to_num(jensenshannon(p, q, base=2)) ** 2)

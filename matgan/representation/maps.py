@@ -12,7 +12,7 @@ from openTSNE import TSNE
 from sklearn.metrics import pairwise_distances_chunked, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-from matgan.learning.statistics import mean_interval
+from matgan.learning.statistics import mean_interval, permutation_p
 
 
 def tsne_map(X: np.ndarray, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
@@ -116,8 +116,8 @@ def purity_test(
 
     drawn = np.array([purity(rng.permutation(labels)) for _ in range(permutations)])
     found = purity(labels)
-    p = (1 + (drawn >= found - 1e-12).sum()) / (1 + permutations)
     low, high = np.quantile(drawn, [0.025, 0.975])
+    p = permutation_p(found, drawn)
     return {"purity": found, "chance": drawn.mean(), "low": low, "high": high, "p": p}
 
 
@@ -199,7 +199,7 @@ def summarise_separation(rows: pd.DataFrame) -> pd.DataFrame:
         row = {"features": features, "space": space, "repeats": len(part)}
         row["chance"] = part["chance"].mean()
         for name in ("purity", "silhouette"):
-            row |= _with_interval(name, part[name])
+            row |= mean_interval(part[name]).columns(name)
         out.append(row)
     return pd.DataFrame(out)
 
@@ -236,52 +236,6 @@ def purity_over_samples(
         out.append({"features": features, "task": task, "seed": seed, "rows": len(rows)})
         out[-1] |= {"purity": purity.mean, "chance": purity.chance}
     return pd.DataFrame(out)
-
-
-def compare_with_control(
-    rows: pd.DataFrame, value: str, control: str, by: str = "task"
-) -> pd.DataFrame:
-    """Mean of a measure over the seeds, and its difference from a control on the same seeds.
-
-    Parameters
-    ----------
-    rows : DataFrame with the columns features, seed, `by` and `value`; maybe chance
-    value : the measure
-    control : the features to compare with
-    by : what else tells rows apart: "task" or "space"
-
-    Returns
-    -------
-    DataFrame, a row for each `by` and features: both; chance, if it was there; `value`, _low,
-    _high; difference, difference_low, difference_high (95% by Student's t, paired by seed; NaN for
-    a single seed, and for the control itself).
-
-    Raises
-    ------
-    ValueError
-        The control has no rows; names where.
-    """
-    out = []
-    for name, part in rows.groupby(by, sort=False):
-        base = part[part["features"] == control].set_index("seed")[value]
-        if base.empty:
-            raise ValueError(f"{name}: no rows of the control {control!r}")
-        for features, mine in part.groupby("features", sort=False):
-            row = {by: name, "features": features}
-            row |= {"chance": mine["chance"].mean()} if "chance" in mine else {}
-            values = mine.set_index("seed")[value]
-            row |= _with_interval(value, values)
-            if features != control:
-                row |= _with_interval("difference", values - base)
-            out.append(row)
-    return pd.DataFrame(out)
-
-
-def _with_interval(name: str, values: pd.Series) -> dict[str, float]:
-    if len(values) < 2:
-        return {name: float(values.mean()), f"{name}_low": np.nan, f"{name}_high": np.nan}
-    interval = mean_interval(values)
-    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def _finite(X: np.ndarray) -> np.ndarray:

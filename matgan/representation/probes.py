@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from matgan.chemistry.elements import N_ELEMENTS
-from matgan.learning.statistics import mean_interval
+from matgan.learning.statistics import mean_interval, permutation_p
 
 # --- do the elements of a group line up? --------------------------------------------------------
 
@@ -73,8 +73,7 @@ def line_test(
     drawn = np.array(
         [in_line(points[rng.choice(len(points), len(chosen), replace=False)]) for _ in range(draws)]
     )
-    p = (1 + (drawn >= found - 1e-12).sum()) / (1 + draws)
-    return {"in_line": found, "chance": float(drawn.mean()), "p": float(p)}
+    return {"in_line": found, "chance": float(drawn.mean()), "p": permutation_p(found, drawn)}
 
 
 # --- do charge-balanced pairs of elements separate? ---------------------------------------------
@@ -151,11 +150,8 @@ def probe(
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, tol=1e-3))
         classifier.fit(X[train], y[train])
         aucs.append(roc_auc_score(y[test], classifier.decision_function(X[test])))
-    if len(aucs) < 2:
-        return {"auc": float(aucs[0]), "auc_low": np.nan, "auc_high": np.nan}
     ratio = float(np.mean([len(test) / len(train) for train, test in splits]))
-    interval = mean_interval(aucs, ratio)
-    return {"auc": interval.mean, "auc_low": interval.low, "auc_high": interval.high}
+    return mean_interval(aucs, ratio).columns("auc")
 
 
 def probe_table(

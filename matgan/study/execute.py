@@ -9,42 +9,27 @@ run directory in use, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import ast
-import hashlib
-import json
 import os
-import re
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import papermill
-import yaml
 from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 
 from matgan.data.sources import SourceUnavailable, fetch
 from matgan.files import atomic_file, half_written
 from matgan.learning.compute import DeviceError, device
-from matgan.study.run import LONG, PROJECT, RunError, read_manifest, update_manifest
-
-PACKAGE = Path(__file__).resolve().parent.parent
-
-
-@dataclass
-class Notebook:
-    """One notebook with the parameters it will get (without run_dir, which fixes no result)."""
-
-    path: Path
-    parameters: dict
-
-    @property
-    def name(self) -> str:
-        """Name of the file without its ending, for example "01_data_curation"."""
-        return self.path.stem
+from matgan.study.plan import Notebook, fingerprint, plan
+from matgan.study.run import (
+    MANIFEST,
+    PROJECT,
+    RunError,
+    read_manifest,
+    update_manifest,
+)
 
 
 def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
@@ -100,7 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--publish",
         action="store_true",
-        help="copy figures and tables into figures/ at the end",
+        help="copy figures into figures/, tables and manifest into results/ at the end",
     )
     add("--report", action="store_true", help="build a web site of the run, site/index.html")
     add("--list", action="store_true", help="show notebooks, parameters and state; run nothing")
@@ -113,115 +98,7 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-# --- what to run ----------------------------------------------------------------------------------
-
-
-def plan(
-    folder: Path, profile: str, only: Sequence[str] = (), overrides: Sequence[Sequence[str]] = ()
-) -> list[Notebook]:
-    """The notebooks to run, in order, each with its parameters.
-
-    Parameters
-    ----------
-    folder : the notebooks and profiles.yaml
-    profile : name of a profile in that file
-    only : numbers or names; empty for all
-    overrides : (name, value as text) pairs, for the notebooks that declare the name
-
-    Raises
-    ------
-    RunError
-        Unknown profile, notebook or parameter, or a value of another type than the default's;
-        names it.
-    """
-    profiles = yaml.safe_load((folder / "profiles.yaml").read_text(encoding="utf-8"))
-    if profile not in profiles:
-        raise RunError(f"unknown profile {profile!r}; there are {', '.join(profiles)}")
-    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    for wanted in only:
-        if not any(wanted in (path.stem, path.stem[:2]) for path in found):
-            names = ", ".join(path.stem for path in found)
-            raise RunError(f"there is no notebook {wanted!r}; there are {names}")
-    paths = [p for p in found if not only or p.stem in only or p.stem[:2] in only]
-    defaults = {path: _declared(path) for path in paths}
-    for name, _ in overrides:
-        if not any(name in declared for declared in defaults.values()):
-            raise RunError(f"no notebook to run declares the parameter {name!r}")
-    notebooks = []
-    for path in paths:
-        chosen = {**profiles[profile]["all"], **profiles[profile].get(path.stem, {})}
-        chosen |= {name: _value(text) for name, text in overrides if name in defaults[path]}
-        chosen["profile"] = profile
-        _check(path.name, chosen, defaults[path])
-        notebooks.append(Notebook(path, chosen))
-    return notebooks
-
-
-def _declared(path: Path) -> dict:
-    """Names and defaults of the cell tagged `parameters`; None for a default that is computed."""
-    notebook = nbformat.read(path, as_version=4)
-    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise RunError(f"{path.name} needs one cell tagged `parameters`, it has {len(cells)}")
-    declared = {}
-    for line in ast.parse(cells[0].source).body:
-        if isinstance(line, ast.Assign | ast.AnnAssign):
-            target = line.targets[0] if isinstance(line, ast.Assign) else line.target
-            try:
-                declared[ast.unparse(target)] = ast.literal_eval(line.value or "None")
-            except ValueError:
-                declared[ast.unparse(target)] = None
-    return declared
-
-
-def _check(notebook: str, parameters: dict, declared: dict) -> None:
-    for name in ("run_dir", *parameters):
-        if name not in declared:
-            raise RunError(f"{notebook} declares no parameter {name!r} in its `parameters` cell")
-    for name, value in parameters.items():
-        default = declared[name]
-        fits = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(
-            default, bool
-        )
-        whole = isinstance(default, float) and type(value) is int
-        if not (default is None or value is None or fits or whole):
-            kind = type(default).__name__
-            raise RunError(f"{notebook}: the parameter {name!r} is of type {kind}, not {value!r}")
-
-
-def _value(text: str) -> object:
-    """A plain Python literal, true, false or null; anything else is a string."""
-    try:
-        return ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(text, text))
-    except (ValueError, SyntaxError):
-        return text
-
-
-def fingerprint(notebook: Notebook, earlier: list[str]) -> str:
-    """SHA-256 of all that decides a notebook's results.
-
-    Its cells, its parameters, the tables of long computations that it reads, the package (with its
-    pretrained weights), and the fingerprints of the notebooks before it.
-    """
-    digest = hashlib.sha256()
-    cells = nbformat.read(notebook.path, as_version=4).cells
-    digest.update(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode())
-    digest.update(json.dumps(notebook.parameters, sort_keys=True).encode())
-    for name in sorted(set(re.findall(r'\bkept\("([\w.-]+)"', "\n".join(c.source for c in cells)))):
-        table = LONG / f"{name}.csv"
-        digest.update(table.read_bytes() if table.is_file() else b"")
-    for path in sorted(PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    digest.update(" ".join(earlier).encode())
-    return digest.hexdigest()
-
-
-def _fingerprint_in(notebook: Notebook, manifest: dict) -> str:
-    entries = manifest["notebooks"]
-    earlier = [name for name in sorted(entries) if name < notebook.name]
-    return fingerprint(notebook, [entries[name].get("fingerprint", "") for name in earlier])
+# --- what is done ------------------------------------------------------------------------------
 
 
 def _is_done(notebook: Notebook, run_dir: Path, manifest: dict) -> bool:
@@ -229,7 +106,7 @@ def _is_done(notebook: Notebook, run_dir: Path, manifest: dict) -> bool:
     files = [f"{notebook.name}.ipynb", *entry.get("files", [])]
     return (
         entry.get("status") == "ok"
-        and entry.get("fingerprint") == _fingerprint_in(notebook, manifest)
+        and entry.get("fingerprint") == fingerprint(notebook, manifest)
         and all((run_dir / file).exists() for file in files)
     )
 
@@ -256,7 +133,7 @@ def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, publish: Pat
             break
     failed = any(row[1] == "failed" for row in rows)
     if publish and not failed:
-        _publish(run_dir, publish / "figures")
+        _publish(run_dir, publish)
     print()
     for name, result, clock in rows:
         print(f"  {name:32} {result:24} {clock:>8}")
@@ -291,7 +168,7 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
     result = run_dir / f"{notebook.name}.ipynb"
     running = run_dir / f"{notebook.name}.running.ipynb"
     update_manifest(run_dir, notebook.name, {"status": "started"}, fresh=True)
-    mark = _fingerprint_in(notebook, read_manifest(run_dir))
+    before = read_manifest(run_dir)
     start = time.monotonic()
     failure = ""
     try:
@@ -322,7 +199,8 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
     facts = {
         "status": "failed" if failure else "ok",
         "wall_seconds": round(time.monotonic() - start, 1),
-        "fingerprint": mark,
+        "fingerprint": fingerprint(notebook, before),
+        "results": fingerprint(notebook, before, drawing=False),
         "parameters": notebook.parameters,
     }
     update_manifest(run_dir, notebook.name, facts)
@@ -350,12 +228,18 @@ def _last_started(path: Path) -> tuple[str, str]:
     return f"In [{len(started)}]", started[-1].source
 
 
-def _publish(run_dir: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
-    published = ("figures/*.png", "figures/*.html", "tables/*.csv")
-    for file in [file for pattern in published for file in run_dir.glob(pattern)]:
-        with atomic_file(target / file.name) as copy:
-            copy.write(file.read_bytes())
+def _publish(run_dir: Path, project: Path) -> None:
+    """Pictures and maps into figures/, tables and the manifest into results/."""
+    for target, pattern in (
+        ("figures", "figures/*.png"),
+        ("figures", "figures/*.html"),
+        ("results/tables", "tables/*.csv"),
+        ("results", MANIFEST),
+    ):
+        (project / target).mkdir(parents=True, exist_ok=True)
+        for file in run_dir.glob(pattern):
+            with atomic_file(project / target / file.name) as copy:
+                copy.write(file.read_bytes())
 
 
 def _print_list(notebooks: list[Notebook], run_dir: Path) -> None:

@@ -72,8 +72,8 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def find(self, *parts: str, made_by: str = "") -> Path:
-        """Path of a file that an earlier notebook has made.
+    def find(self, *parts: str, made_by: str) -> Path:
+        """Path of a file that the earlier notebook `made_by` has made.
 
         Raises
         ------
@@ -82,10 +82,9 @@ class Run:
         """
         path = self.path(*parts)
         if not path.exists():
-            first = made_by or f"the notebooks before {self.notebook}"
             raise NotYetMade(
-                f"{'/'.join(parts)} is not in {self.folder}: run {first} first, with the same "
-                f"run directory (bash run_all.sh --only {made_by[:2] or 'NN'})"
+                f"{'/'.join(parts)} is not in {self.folder}: run {made_by} first, with the same "
+                f"run directory (bash run_all.sh --only {made_by[:2]})"
             )
         return path
 
@@ -102,7 +101,7 @@ class Run:
         self._made(path)
         return table
 
-    def read_table(self, name: str, made_by: str = "") -> pd.DataFrame:
+    def read_table(self, name: str, made_by: str) -> pd.DataFrame:
         """Read tables/NAME.csv, exactly as written; an index comes back as a column.
 
         Raises

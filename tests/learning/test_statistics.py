@@ -1,16 +1,24 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
 from matgan.learning.statistics import (
     compare,
+    compare_with_control,
     corrected_resampled_ttest,
     holm,
+    jensen_shannon,
     mean_interval,
+    paired_p,
+    permutation_p,
     scores,
+    share_interval,
     summarise,
+    welch_p,
 )
 
 RNG = np.random.default_rng(0)
@@ -163,3 +171,97 @@ def test_summary():
     )
     assert a["rmse"] == pytest.approx(4) and a["repeats"] == 3
     assert table["mae_low"].isna().tolist() == [False, False, True]
+
+
+def test_the_interval_of_one_result_is_missing():
+    one = mean_interval([7.0])
+    assert one.mean == 7 and np.isnan([one.low, one.high, one.t, one.p]).all()
+    columns = mean_interval([1, 2, 3]).columns("auc")
+    assert list(columns) == ["auc", "auc_low", "auc_high"]
+    # t for 2 degrees of freedom, 95%: 4.302653
+    assert columns["auc_high"] == pytest.approx(2 + 4.302653 / np.sqrt(3))
+
+
+def test_differences_from_a_control_are_paired_by_seed():
+    values = {"good": [0.9, 0.8, 0.7], "noise": [0.2, 0.3, 0.4]}
+    table = pd.DataFrame(
+        {"features": features, "task": "families", "seed": seed, "purity": value, "chance": 0.1}
+        for features, drawn in values.items()
+        for seed, value in enumerate(drawn)
+    )
+    found = compare_with_control(table[::-1], "purity", "noise").set_index("features")
+    peer = stats.ttest_rel(values["good"], values["noise"]).confidence_interval()
+    assert found.loc["good", "difference"] == pytest.approx(0.5)
+    assert found.loc["good", "difference_low"] == pytest.approx(peer.low)
+    assert found.loc["good", "difference_high"] == pytest.approx(peer.high)
+    expected = mean_interval(values["noise"])
+    assert found.loc["noise", "purity_high"] == pytest.approx(expected.high)
+    assert found["chance"].to_numpy() == pytest.approx(0.1)
+    assert np.isnan(found.loc["noise", "difference"])
+    one = compare_with_control(table[table["seed"] == 1], "purity", "noise")
+    assert one["purity_low"].isna().all() and one["difference"].notna().sum() == 1
+    with pytest.raises(ValueError, match="families: no rows of the control 'none'"):
+        compare_with_control(table, "purity", "none")
+
+
+# --- two samples, two classifiers, permutations ---------------------------------------------------
+
+
+def test_welch_by_hand():
+    a, b = [1.0, 2.0, 3.0], [5.0, 9.0]
+    # variances of the means 1/3 and 8/2; degrees of freedom by Welch and Satterthwaite
+    va, vb = 1 / 3, 4.0
+    degrees = (va + vb) ** 2 / (va**2 / 2 + vb**2 / 1)
+    expected = 2 * stats.t.sf(5 / np.sqrt(va + vb), degrees)
+    assert welch_p(a, b) == pytest.approx(expected) == welch_p(b, a)
+    assert welch_p([1, 1], [1, 1, 1]) == 1 and welch_p([1, 1], [2, 2]) == 0
+
+
+def test_a_permutation_p_is_the_rank_of_the_data_and_never_zero():
+    drawn = np.arange(99.0)
+    assert permutation_p(1000.0, drawn) == pytest.approx(1 / 100)
+    assert permutation_p(-1.0, drawn) == 1
+    assert permutation_p(98.0, drawn) == pytest.approx(2 / 100)  # a draw that equals it reaches it
+    # against SciPy's own test of means, whose draws are all 20 permutations: p is their share
+    x, y = np.array([1.0, 2.0, 3.5]), np.array([2.5, 4.0, 9.0])
+    peer = stats.permutation_test(
+        (y, x), lambda a, b: a.mean() - b.mean(), permutation_type="independent",
+        alternative="greater", n_resamples=np.inf,
+    )  # fmt: skip
+    others = np.sort(peer.null_distribution)
+    others = np.delete(others, np.searchsorted(others, peer.statistic))
+    assert permutation_p(peer.statistic, others) == pytest.approx(peer.pvalue)
+
+
+def test_the_paired_test_by_hand():
+    """Five rows that only one gets right, none that only the other does: p = 2 / 2**5."""
+    one = np.array([1, 1, 1, 1, 1, 1, 0, 0], dtype=bool)
+    other = np.array([0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
+    assert paired_p(one, other) == pytest.approx(2 / 32)
+    assert paired_p(other, one) == pytest.approx(2 / 32)
+    assert paired_p(one, one) == 1
+
+
+def test_the_interval_is_wilsons():
+    """81 of 263: 0.2553 to 0.3662, the example of Newcombe (Statist. Med. 1998)."""
+    low, high = share_interval(np.arange(263) < 81)
+    assert (low, high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+# --- histograms -----------------------------------------------------------------------------------
+
+histograms = st.lists(st.integers(0, 1000), min_size=5, max_size=5).filter(any)
+
+
+@given(histograms, histograms)
+def test_jensen_shannon_is_its_definition(p, q):
+    a, b = (np.array(h) / sum(h) for h in (p, q))
+    mean = (a + b) / 2
+    expected = (stats.entropy(a, mean, base=2) + stats.entropy(b, mean, base=2)) / 2
+    assert jensen_shannon(np.array(p), np.array(q)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_jensen_shannon_at_its_ends():
+    assert jensen_shannon(np.array([1, 2, 0]), np.array([10, 20, 0])) == pytest.approx(0, abs=1e-15)
+    assert jensen_shannon(np.array([1, 0]), np.array([0, 5])) == pytest.approx(1)
+    assert np.isnan(jensen_shannon(np.zeros(2), np.array([1, 1])))

@@ -6,7 +6,6 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from matgan.learning import statistics
 from matgan.powder import baselines, figures
 from matgan.powder.patterns import encode_pattern
 
@@ -76,21 +75,6 @@ def test_tree_by_tree_it_is_the_forest_of_scikit_learn(data):
         ours.values(), whole.classes_, whole.predict_proba(x), strict=True
     ):
         assert score[:, known] == pytest.approx(share)
-
-
-def test_the_paired_test_by_hand():
-    """Five rows that only one gets right, none that only the other does: p = 2 / 2**5."""
-    one = np.array([1, 1, 1, 1, 1, 1, 0, 0], dtype=bool)
-    other = np.array([0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
-    assert statistics.paired_p(one, other) == pytest.approx(2 / 32)
-    assert statistics.paired_p(other, one) == pytest.approx(2 / 32)
-    assert statistics.paired_p(one, one) == 1
-
-
-def test_the_interval_is_wilsons():
-    """81 of 263: 0.2553 to 0.3662, the example of Newcombe (Statist. Med. 1998)."""
-    low, high = statistics.share_interval(np.arange(263) < 81)
-    assert (low, high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
 def test_figures_say_what_they_show(data):

@@ -15,7 +15,7 @@ import yaml
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.data.training_set import TrainingData, save_training_data
-from matgan.study import execute
+from matgan.study import plan
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
@@ -160,7 +160,7 @@ def test_its_run_is_opened_under_its_own_name(path):
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "full"])
 def test_every_profile_fits_the_notebooks(profile):
-    planned = execute.plan(FOLDER, profile)
+    planned = plan.plan(FOLDER, profile)
     assert [notebook.path for notebook in planned] == NOTEBOOKS
     names = {path.stem for path in NOTEBOOKS} | {"all"}
     assert set(PROFILES[profile]) <= names, "parameters of a notebook that is not there"

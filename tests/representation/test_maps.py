@@ -6,7 +6,6 @@ from sklearn.manifold import TSNE, trustworthiness
 
 from matgan.learning.statistics import mean_interval
 from matgan.representation.maps import (
-    compare_with_control,
     knn_purity,
     neighbour_overlap,
     purity_over_samples,
@@ -176,7 +175,7 @@ def test_overlap_by_hand_and_at_its_ends():
         neighbour_overlap(X, X[1:])
 
 
-def test_samples_and_differences_from_a_control():
+def test_purity_over_samples():
     noise = RNG.normal(size=X.shape)
     settings = {"task": "families", "seeds": [3, 4, 5], "sample": 150, "k": 7}
     rows = pd.concat(
@@ -185,14 +184,3 @@ def test_samples_and_differences_from_a_control():
     )
     drawn = np.random.default_rng(4).permutation(300)[:150]
     assert rows["purity"].iloc[1] == knn_purity(X[drawn], LABELS[drawn], 7).mean
-    table = compare_with_control(rows, "purity", "noise").set_index("features")
-    good, bad = (rows[rows["features"] == name]["purity"].to_numpy() for name in ("good", "noise"))
-    interval = mean_interval(good - bad)
-    assert table.loc["good", "difference"] == pytest.approx(interval.mean)
-    assert table.loc["good", "difference_low"] == pytest.approx(interval.low)
-    assert table.loc["noise", "purity_high"] == pytest.approx(mean_interval(bad).high)
-    assert np.isnan(table.loc["noise", "difference"])
-    one = compare_with_control(rows[rows["seed"] == 3], "purity", "noise")
-    assert one["purity_low"].isna().all() and one["difference"].notna().sum() == 1
-    with pytest.raises(ValueError, match="families: no rows of the control 'none'"):
-        compare_with_control(rows, "purity", "none")

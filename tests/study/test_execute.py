@@ -15,7 +15,7 @@ from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_notebook
 
 from matgan.data.sources import SourceUnavailable
-from matgan.study import execute
+from matgan.study import execute, plan
 from matgan.study.run import open_run, read_manifest
 
 PARAMETERS = """\
@@ -51,21 +51,18 @@ def project(tmp_path, monkeypatch):
     notebooks = folder / "notebooks"
     notebooks.mkdir(parents=True)
     (notebooks / "profiles.yaml").write_text(PROFILES)
-    save = "import json, os, sys\nfrom pathlib import Path\n"
+    save = "import json, os, sys\nfrom pathlib import Path\nfrom matgan.wgan import figures\n"
     save += "facts = {'seed': seed, 'profile': profile, 'python': sys.executable}\n"
     save += "facts |= {'cwd': os.getcwd(), 'data': os.environ.get('MATGAN_DATA')}\n"
     save += "Path(run_dir, 'first.json').write_text(json.dumps(facts))"
     write_notebook(notebooks, "01_first", PARAMETERS, save)
     second = PARAMETERS + "steps: int = 7\nrate: float = 0.1\nname: str = 'a'\ndeep: bool = False\n"
-    risky = "# where it may stop\nif rate == 13:\n    raise ValueError('rate is bad')"
+    risky = "# where it may stop; made_by='01_first'\n"
+    risky += "if rate == 13:\n    raise ValueError('rate is bad')"
     risky += "\nif rate == 9:\n    import os\n    os.kill(os.getpid(), 9)"
     kept = '# reads run.kept("slow")'
     write_notebook(notebooks, "02_second", second, "answer = steps * 2", risky, kept)
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "module.py").write_text("a = 1\n")
-    monkeypatch.setattr(execute, "PACKAGE", package)
-    monkeypatch.setattr(execute, "LONG", package.parent)
+    monkeypatch.setattr(plan, "LONG", tmp_path)
     monkeypatch.setenv("MATGAN_DEVICE", "cpu")
     for name in ("OMP_NUM_THREADS", "PYTHONPATH", "JUPYTER_PREFER_ENV_PATH"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back what a run sets
@@ -213,7 +210,7 @@ def remove_table(project):
 
 
 def change_kept_table(project):
-    (execute.LONG / "slow.csv").write_text("x\n2\n")
+    (plan.LONG / "slow.csv").write_text("x\n2\n")
     return []
 
 
@@ -233,26 +230,40 @@ def test_a_change_runs_what_it_concerns_again(project, executed, change):
     assert executed == ["02_second"]
 
 
-def change_source(project):
+def change_source(project, monkeypatch):
     write_notebook(project / "notebooks", "01_first", PARAMETERS, "print('other')")
     return []
 
 
-def change_seed(project):
+def change_seed(project, monkeypatch):
     return ["-p", "seed", "9"]
 
 
-def change_package(project):
-    (execute.PACKAGE / "module.py").write_text("a = 2\n")
+def change_package(project, monkeypatch):
+    monkeypatch.setattr(plan, "modules_digest", lambda modules: "other")
     return []
 
 
 @pytest.mark.parametrize("change", [change_source, change_seed, change_package])
-def test_a_later_notebook_follows_an_earlier_one(project, executed, change):
+def test_a_later_notebook_follows_the_one_whose_files_it_reads(
+    project, executed, change, monkeypatch
+):
     run(project)
     executed.clear()
-    assert run(project, *change(project)) == 0
+    assert run(project, *change(project, monkeypatch)) == 0
     assert executed == ["01_first", "02_second"]
+
+
+def test_a_changed_label_of_a_figure_runs_one_notebook(project, executed, monkeypatch):
+    run(project)
+    executed.clear()
+    drawn = lambda modules: "new" if "wgan.figures" in modules else "as it was"  # noqa: E731
+    monkeypatch.setattr(plan, "modules_digest", lambda modules: "as it was")
+    run(project)
+    executed.clear()
+    monkeypatch.setattr(plan, "modules_digest", drawn)
+    assert run(project) == 0
+    assert executed == ["01_first"]
 
 
 def test_a_stopped_run_goes_on_after_what_finished(project, executed, monkeypatch):
@@ -349,7 +360,7 @@ def test_a_profile_parameter_that_no_cell_declares_is_named(project, executed, c
 )
 def test_values_are_plain_literals(project, text, value):
     name = {int: "steps", float: "rate", bool: "deep"}.get(type(value), "name")
-    planned = execute.plan(project / "notebooks", "laptop", overrides=[[name, text]])
+    planned = plan.plan(project / "notebooks", "laptop", overrides=[[name, text]])
     assert planned[1].parameters[name] == value
     assert type(planned[1].parameters[name]) is type(value)
     assert name not in planned[0].parameters
@@ -385,11 +396,10 @@ def test_publish_copies_figures_and_tables(project, executed):
         (results / file).write_text(file)
     assert run(project, "--publish") == 0
     published = {f.name: f.read_text() for f in (project / "figures").iterdir()}
-    assert published == {
-        "loss.png": "figures/loss.png",
-        "map.html": "figures/map.html",
-        "loss.csv": "tables/loss.csv",
-    }
+    assert published == {"loss.png": "figures/loss.png", "map.html": "figures/map.html"}
+    assert (project / "results" / "tables" / "loss.csv").read_text() == "tables/loss.csv"
+    manifest = (results / "manifest.json").read_text()
+    assert (project / "results" / "manifest.json").read_text() == manifest
 
 
 def test_report_writes_one_file_also_when_all_is_done(project, capsys):

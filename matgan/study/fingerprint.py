@@ -1,0 +1,96 @@
+"""What a notebook's or a job's code depends on: the modules that it reaches by imports.
+
+A result is current while its fingerprint is: a changed label of a figure makes one notebook run
+again, not all of them. Imports are read from the source, so those inside of functions count too.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from matgan.files import PRETRAINED
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+# Modules that read pretrained files, and which
+WEIGHTS = {
+    "wgan.generator": "wgan-*",
+    "representation.tables": "wgan-*",
+    "powder.classifier": "xrd-*",
+}
+
+
+def reached(code: str) -> set[str]:
+    """Modules of this package that a source imports, directly or through others.
+
+    Parameters
+    ----------
+    code : Python source, for example all code cells of a notebook
+
+    Returns
+    -------
+    set of names such as "wgan.training"
+    """
+    found: set[str] = set()
+    todo = list(_imported(code))
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += _needs(name)
+    return found
+
+
+def digest(modules: Iterable[str]) -> str:
+    """SHA-256 of the sources of modules, and of the pretrained files that they read."""
+    total = hashlib.sha256()
+    for name in sorted(modules):
+        paths = [_path(name)]
+        if name in WEIGHTS:
+            paths += sorted(PRETRAINED.glob(WEIGHTS[name] + ".safetensors"))
+        for path in paths:
+            total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+@cache
+def _needs(name: str) -> frozenset[str]:
+    return frozenset(_imported(_path(name).read_text(encoding="utf-8")))
+
+
+def _path(name: str) -> Path:
+    return PACKAGE.joinpath(*name.split(".")).with_suffix(".py")
+
+
+@cache
+def _face() -> dict[str, str]:
+    """Public name of the package -> the module that it comes from."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    return {
+        alias.asname or alias.name: (node.module or "").removeprefix("matgan.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matgan.")
+        for alias in node.names
+    }
+
+
+def _imported(code: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "matgan":  # any name of the face may be used
+                    names |= set(_face().values())
+                names.add(alias.name.removeprefix("matgan."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "matgan":
+            for alias in node.names:
+                names |= {alias.name, _face().get(alias.name, alias.name)}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matgan."):
+            module = (node.module or "").removeprefix("matgan.")
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if _path(name).is_file()}

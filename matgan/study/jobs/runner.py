@@ -1,0 +1,309 @@
+"""Long computations: named, resumable, side by side; each leaves a table and its provenance.
+
+    python -m matgan jobs list
+    python -m matgan jobs run NAME [NAME ...]
+
+A job is cut into pieces that need nothing of each other, such as one training each. What a piece
+found is kept at once under runs/jobs, so that a job that was killed goes on with the pieces that
+are missing; trainings keep their checkpoints there. After every piece the table of those that are
+done is written to results/long/NAME.csv and how it was made to NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from matgan.data.sources import SOURCES
+from matgan.files import atomic_file
+from matgan.learning.compute import device
+from matgan.study.fingerprint import digest, reached
+from matgan.study.run import LONG, PROJECT, RunError, git_state
+
+MODULES: tuple[str, ...] = ()  # modules with a list JOBS
+WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
+_PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")
+
+Rows = list[dict]
+Piece = Callable[[Path], Rows]  # gets a folder of its own, for checkpoints
+
+
+@dataclass(frozen=True)
+class Job:
+    """One long computation.
+
+    Attributes
+    ----------
+    name : of its table in results/long and of its folder
+    what : one line for a reader
+    core_hours : estimate for all pieces on one core of a current server
+    pieces : gives key -> function, in the order in which they should run. A function takes a folder
+        of its own and gives rows of the table. It must be one that a process can be sent:
+        defined in a module, its arguments bound by functools.partial.
+    """
+
+    name: str
+    what: str
+    core_hours: float
+    pieces: Callable[[], dict[str, Piece]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the code that the job reaches."""
+        return digest(reached(f"import {self.pieces.__module__}"))
+
+
+def known_jobs() -> dict[str, Job]:
+    """Every job by its name."""
+    jobs = [job for module in MODULES for job in importlib.import_module(module).JOBS]
+    return {job.name: job for job in jobs}
+
+
+def finished(job: Job) -> dict[str, dict]:
+    """What the finished pieces left: key -> facts, among them rows; in the order of the pieces."""
+    done = {}
+    for key in job.pieces():
+        path = WORK / job.name / key / "done.json"
+        if path.is_file():
+            done[key] = json.loads(path.read_text(encoding="utf-8"))
+    return done
+
+
+def state(job: Job) -> tuple[str, int, int]:
+    """What `jobs list` says of a job: "done", "stale", "partly" or "missing"; pieces done, of all.
+
+    The published table decides; "stale" means that code which the job reaches has changed since.
+    """
+    total = len(job.pieces())
+    path = LONG / f"{job.name}.json"
+    if not path.is_file():
+        return "missing", len(finished(job)), total
+    provenance = json.loads(path.read_text(encoding="utf-8"))
+    done = len(provenance["pieces"])
+    if provenance["fingerprint"] != job.fingerprint:
+        return "stale", done, total
+    return ("done" if done >= total else "partly"), done, total
+
+
+def run_job(
+    job: Job,
+    workers: int = 1,
+    scheduler: str | None = None,
+    hours: float = float("inf"),
+    fresh: bool = False,
+) -> bool:
+    """Do the pieces that are missing, and write the table after each.
+
+    Parameters
+    ----------
+    job : what to compute
+    workers : pieces at a time on this machine, one thread each
+    scheduler : address of a Dask scheduler; its workers do the pieces, and see the same folder
+    hours : no piece starts after so many
+    fresh : forget what earlier runs found, finished or not
+
+    Returns
+    -------
+    bool : whether every piece is done
+
+    Notes
+    -----
+    Several calls may work on one job at the same time: a piece that another one has is left to it.
+    """
+    if fresh:
+        shutil.rmtree(WORK / job.name, ignore_errors=True)
+    pieces = job.pieces()
+    done = finished(job)
+    todo = {key: piece for key, piece in pieces.items() if key not in done}
+    started, deadline = time.monotonic(), time.monotonic() + 3600 * hours
+    if done:
+        _write(job, done)
+    run = _on_cluster(scheduler) if scheduler else _on_this_machine(workers)
+    for key in run(WORK / job.name, todo, deadline):
+        facts = finished(job)
+        _write(job, facts)
+        spent = sum(fact["seconds"] for fact in facts.values()) / 3600
+        left = spent / len(facts) * (len(pieces) - len(facts))
+        print(
+            f"{job.name}: {key} done, {len(facts)} of {len(pieces)} pieces, "
+            f"{(time.monotonic() - started) / 3600:.2f} h so far, about {left:.2f} core-hours left",
+            flush=True,
+        )
+    return len(finished(job)) == len(pieces)
+
+
+Runner = Callable[[Path, dict[str, Piece], float], Iterator[str]]
+
+
+def _on_this_machine(workers: int) -> Runner:
+    def run(work: Path, todo: dict[str, Piece], deadline: float) -> Iterator[str]:
+        from joblib import Parallel, delayed
+
+        calls = (delayed(do_piece)(work, *item, deadline) for item in todo.items())
+        keys = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(calls)
+        yield from (key for key in keys if key)
+
+    return run
+
+
+def _on_cluster(address: str) -> Runner:
+    def run(work: Path, todo: dict[str, Piece], deadline: float) -> Iterator[str]:
+        from dask.distributed import Client, as_completed
+
+        with Client(address) as client:
+            # a deadline by this machine's clock means nothing on another
+            futures = [
+                client.submit(do_piece, work, *item, float("inf"), pure=False)
+                for item in todo.items()
+            ]
+            for future in as_completed(futures):
+                if key := future.result():
+                    yield key
+                if time.monotonic() > deadline:
+                    client.cancel(futures)
+                    return
+
+    return run
+
+
+def do_piece(work: Path, key: str, piece: Piece, deadline: float) -> str:
+    """Do one piece and keep what it found; its key, or "" where another process has it.
+
+    Parameters
+    ----------
+    work : folder of the job; the piece gets the folder `key` in it
+    key, piece : of `Job.pieces`
+    deadline : by this machine's monotonic clock; later no piece starts
+    """
+    if time.monotonic() > deadline:
+        return ""
+    folder = work / key
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            path = folder / "done.json"
+            if path.is_file():
+                return key
+            _one_thread()
+            started = time.monotonic()
+            rows = piece(folder)
+            facts = {
+                **git_state(),
+                "device": device(),
+                "threads": 1,
+                "seconds": round(time.monotonic() - started + _before(folder), 1),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "rows": rows,
+            }
+            with atomic_file(path) as file:
+                file.write(json.dumps(facts, default=float).encode())
+    except Timeout:
+        return ""
+    return key
+
+
+def _before(folder: Path) -> float:
+    """Seconds that earlier, interrupted tries spent; a training may write them to spent.json."""
+    path = folder / "spent.json"
+    return float(json.loads(path.read_text())) if path.is_file() else 0.0
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _write(job: Job, done: dict[str, dict]) -> None:
+    rows = [row for facts in done.values() for row in facts["rows"]]
+    total = len(job.pieces())
+    provenance = {
+        "job": job.name,
+        "what": job.what,
+        "command": f"python -m matgan jobs run {job.name}",
+        "commit": sorted({facts.get("commit", "") for facts in done.values()}),
+        "device": sorted({facts["device"] for facts in done.values()}),
+        "seeds": sorted({row["seed"] for row in rows if "seed" in row}),
+        "complete": len(done) == total,
+        "pieces_in_all": total,
+        "core_hours": round(sum(facts["seconds"] for facts in done.values()) / 3600, 3),
+        "fingerprint": job.fingerprint,
+        "python": sys.version.split()[0],
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "data": {source.file: source.sha256 for source in SOURCES.values()},
+        "pieces": {
+            key: {name: value for name, value in facts.items() if name != "rows"}
+            for key, facts in done.items()
+        },
+    }
+    LONG.mkdir(parents=True, exist_ok=True)
+    with FileLock(WORK / f".{job.name}.lock"):
+        with atomic_file(LONG / f"{job.name}.csv") as file:
+            pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")
+        with atomic_file(LONG / f"{job.name}.json") as file:
+            file.write((json.dumps(provenance, indent=1) + "\n").encode())
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m matgan jobs`: 0 when all that was asked for is done, 1 when something is left."""
+    parser = argparse.ArgumentParser(
+        prog="matgan jobs", description="Long computations behind results/long."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every job: done, stale, partly or missing, and its estimate")
+    run = commands.add_parser("run", help="do what is missing of one or more jobs")
+    run.add_argument("names", nargs="*", metavar="NAME")
+    run.add_argument("--all", action="store_true", help="every job that is not done")
+    run.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="pieces at a time")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:port")
+    run.add_argument("--hours", type=float, default=float("inf"), help="start nothing after these")
+    run.add_argument("--fresh", action="store_true", help="forget what is there and start anew")
+    options = parser.parse_args(arguments)
+    jobs = known_jobs()
+    if options.command == "list":
+        _print_list(jobs)
+        return 0
+    chosen = list(jobs) if options.all else options.names
+    if unknown := [name for name in chosen if name not in jobs]:
+        raise RunError(f"there is no job {unknown[0]!r}; there are {', '.join(jobs)}")
+    if not chosen:
+        raise RunError(f"name a job, or --all; there are {', '.join(jobs)}")
+    if options.workers < 1:
+        raise RunError(f"--workers must be 1 or more, not {options.workers}")
+    end = time.monotonic() + 3600 * options.hours
+    complete = [
+        run_job(
+            jobs[name],
+            options.workers,
+            options.scheduler,
+            max(0.0, (end - time.monotonic()) / 3600),
+            options.fresh,
+        )
+        for name in chosen
+        if not options.all or state(jobs[name])[0] != "done"
+    ]
+    return 0 if all(complete) else 1
+
+
+def _print_list(jobs: dict[str, Job]) -> None:
+    for job in jobs.values():
+        word, done, total = state(job)
+        left = job.core_hours * (total - done) / total
+        hours = "" if word == "done" else f"about {left:.1f} of {job.core_hours:g} core-hours left"
+        print(f"{job.name:28} {word:8} {done:>3} of {total:<3} {hours:32} {job.what}")

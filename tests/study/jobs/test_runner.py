@@ -1,0 +1,175 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pandas as pd
+import pytest
+
+from matgan.study.jobs import runner
+from matgan.study.jobs.runner import Job
+from matgan.study.run import PROJECT, RunError
+
+
+def square(number, folder):
+    """A piece: one row; it says how often it ran."""
+    with (folder / "calls").open("a") as file:
+        file.write("x")
+    return [{"number": number, "square": number**2, "third": number / 3}]
+
+
+def pieces(n=4):
+    return {f"{number:02}": partial(square, number) for number in range(n)}
+
+
+JOB = Job("squares", "numbers and their squares", 0.1, pieces)
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "WORK", tmp_path / "work")
+    monkeypatch.setattr(runner, "LONG", tmp_path / "long")
+    return tmp_path
+
+
+def calls(folder, key):
+    return len((folder / "work" / "squares" / key / "calls").read_text())
+
+
+def test_a_job_leaves_its_table_and_how_it_was_made(folders):
+    assert runner.state(JOB) == ("missing", 0, 4)
+    assert runner.run_job(JOB)
+    table = pd.read_csv(folders / "long" / "squares.csv", float_precision="round_trip")
+    assert table["square"].tolist() == [0, 1, 4, 9]
+    assert table["third"].tolist() == [0, 1 / 3, 2 / 3, 1]
+    said = json.loads((folders / "long" / "squares.json").read_text())
+    assert said["complete"]
+    assert said["command"] == "python -m matgan jobs run squares"
+    assert set(said["pieces"]) == {"00", "01", "02", "03"}
+    assert {"commit", "seconds", "device", "threads", "finished"} <= set(said["pieces"]["00"])
+    assert said["packages"]["numpy"]
+    assert len(said["data"]["supercon.csv"]) == 64
+    assert runner.state(JOB) == ("done", 4, 4)
+
+
+def test_what_is_done_is_not_done_again_and_fresh_forgets(folders):
+    runner.run_job(JOB)
+    (folders / "work" / "squares" / "02" / "done.json").unlink()
+    runner.run_job(JOB)
+    assert [calls(folders, key) for key in pieces()] == [1, 1, 2, 1]
+    runner.run_job(JOB, fresh=True)
+    assert [calls(folders, key) for key in pieces()] == [1, 1, 1, 1]
+
+
+def test_changed_code_is_said_and_nothing_is_thrown_away(folders, monkeypatch):
+    runner.run_job(JOB)
+    monkeypatch.setattr(runner, "digest", lambda modules: "other")
+    assert runner.state(JOB) == ("stale", 4, 4)
+    runner.run_job(JOB)
+    assert calls(folders, "00") == 1
+
+
+def test_after_its_hours_nothing_starts_and_the_table_holds_what_is_done(folders):
+    runner.do_piece(folders / "work" / "squares", "01", pieces()["01"], float("inf"))
+    assert not runner.run_job(JOB, hours=0)
+    assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [1]
+    assert not json.loads((folders / "long" / "squares.json").read_text())["complete"]
+    assert runner.state(JOB) == ("partly", 1, 4)
+
+
+def test_a_piece_that_another_process_has_is_left_to_it(folders):
+    folder = folders / "work" / "squares" / "00"
+    folder.mkdir(parents=True)
+    with runner.FileLock(folder / ".lock"):
+        assert not runner.run_job(JOB)
+    assert not (folder / "calls").exists()
+    assert runner.run_job(JOB)
+
+
+def test_a_piece_that_fails_leaves_the_others(folders):
+    def broken(folder):
+        raise ValueError("no luck")
+
+    job = Job("squares", "", 0.1, lambda: {**pieces(2), "zz": broken})
+    with pytest.raises(ValueError, match="no luck"):
+        runner.run_job(job)
+    assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [0, 1]
+
+
+def test_the_command_names_what_is_wrong(monkeypatch, capsys):
+    monkeypatch.setattr(runner, "known_jobs", lambda: {"squares": JOB})
+    for words, message in (
+        (["run", "cubes"], "no job 'cubes'; there are squares"),
+        (["run"], "name a job"),
+        (["run", "squares", "--workers", "0"], "1 or more"),
+    ):
+        with pytest.raises(RunError, match=message):
+            runner.main(words)
+    assert runner.main(["run", "squares", "--workers", "1"]) == 0
+    assert runner.main(["list"]) == 0
+    assert "squares                      done       4 of 4" in capsys.readouterr().out
+
+
+SLOW = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from matgan.study.jobs import runner
+
+def slow(number, folder):
+    (folder / "begun").touch()
+    if number == 1 and not (folder / "resumed").exists():
+        (folder / "resumed").touch()
+        time.sleep(60)
+    return [{"number": number}]
+
+def pieces():
+    return {str(number): partial(slow, number) for number in range(3)}
+
+runner.WORK, runner.LONG = Path(sys.argv[1], "work"), Path(sys.argv[1], "long")
+runner.run_job(runner.Job("slow", "", 0.1, pieces))
+"""
+
+
+def test_a_job_killed_in_a_piece_goes_on_with_it(folders):
+    script = folders / "slow.py"
+    script.write_text(SLOW)
+    command = [sys.executable, script, folders]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    first = subprocess.Popen(command, env=environment)
+    while not (folders / "work" / "slow" / "1" / "begun").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0]
+    subprocess.run(command, env=environment, check=True)
+    assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0, 1, 2]
+
+
+ROOTS = Job("roots", "", 0.1, lambda: {str(n): partial(root, n) for n in range(4)})
+
+
+def root(number, folder):
+    return [{"number": number, "root": number**0.5, "process": os.getpid()}]
+
+
+def test_pieces_run_side_by_side(folders):
+    assert runner.run_job(ROOTS, workers=2)
+    table = pd.read_csv(folders / "long" / "roots.csv", float_precision="round_trip")
+    assert table["root"].tolist() == [number**0.5 for number in range(4)]
+    assert os.getpid() not in set(table["process"])
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_dask_cluster_do_the_pieces(folders):
+    distributed = pytest.importorskip("dask.distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        assert runner.run_job(ROOTS, scheduler=cluster.scheduler_address)
+    table = pd.read_csv(folders / "long" / "roots.csv", float_precision="round_trip")
+    assert table["root"].tolist() == [number**0.5 for number in range(4)]
+    assert os.getpid() not in set(table["process"])

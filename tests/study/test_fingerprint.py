@@ -1,0 +1,58 @@
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from matgan.study import fingerprint
+from matgan.study.run import PROJECT
+
+CODE = "from matgan.representation import figures\nfrom matgan import ELEMENTS\n"
+
+
+def test_modules_are_reached_through_others_and_by_the_face():
+    found = fingerprint.reached(CODE)
+    assert {"representation.figures", "chemistry.elements"} <= found
+    assert not {name for name in found if name.startswith(("wgan.", "powder."))}
+
+
+@pytest.mark.parametrize("name", ["wgan.training", "powder.classifier", "generated.measures"])
+def test_whatever_an_import_really_loads_is_reached(name):
+    code = f"import sys, matgan; before = set(sys.modules); import matgan.{name}; "
+    code += "print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {m.removeprefix("matgan.") for m in done.stdout.split() if m.startswith("matgan.")}
+    loaded = {module for module in loaded if fingerprint._path(module).is_file()}
+    assert loaded <= fingerprint.reached(f"import matgan.{name}")
+
+
+def test_a_changed_module_changes_only_what_reaches_it(monkeypatch, tmp_path):
+    package = tmp_path / "matgan"
+    for path in fingerprint.PACKAGE.rglob("*.py"):
+        copy = package / path.relative_to(fingerprint.PACKAGE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
+    monkeypatch.setattr(fingerprint, "PRETRAINED", package / "pretrained")
+    maps, powder = (
+        fingerprint.reached(f"from matgan.{room} import figures")
+        for room in ("representation", "powder")
+    )
+    before = [fingerprint.digest(modules) for modules in (maps, powder)]
+    with (package / "representation" / "figures.py").open("a") as file:
+        file.write("# another label\n")
+    after = [fingerprint.digest(modules) for modules in (maps, powder)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_weights_count_where_they_are_read():
+    """Every module that names the folder of the pretrained files is listed with its files."""
+    for path in fingerprint.PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(fingerprint.PACKAGE).with_suffix("").parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        uses = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        if "PRETRAINED" in uses and name not in ("files", "study.fingerprint"):
+            assert name in fingerprint.WEIGHTS, name
+    for pattern in fingerprint.WEIGHTS.values():
+        assert list((PROJECT / "matgan" / "pretrained").glob(pattern + ".safetensors"))
