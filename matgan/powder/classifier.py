@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 
 from matgan import files
-from matgan.crystals.structures import Structures, load_structures, training_rows
+from matgan.crystals.structures import Structures, load_structures
 from matgan.crystals.symmetry import (
     SYSTEMS,
     crystal_system,
@@ -264,10 +264,10 @@ def evaluate_classifier(network: FCN, crystals: Structures, test_rows: int = 100
             outputs(network, Stored(encode_pattern(np.stack(prepared)), truth)),
             truth,
         )
-        known = crystals.take(training_rows(crystals, "train", 0, 0)).table["space_group"]
+        known = crystals.take(crystals.rows("train")).table["space_group"]
         frequent = majority(class_labels(known), class_counts(), len(truth))
         add("measured", "majority of training", frequent, truth)
-    chosen = crystals.take(training_rows(crystals, "test", test_rows, 0))
+    chosen = crystals.take(crystals.rows("test", test_rows))
     classes = class_labels(chosen.table["space_group"])
     drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), classes)
     add("test structures, augmented", "FCN", outputs(network, drawn), classes)
@@ -296,7 +296,7 @@ def main(words: list[str] | None = None) -> int:
             )
         )
         return 0
-    rows = training_rows(crystals, "train", arguments.structures, arguments.seed)
+    rows = crystals.rows("train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)
     labels = class_labels(chosen.table["space_group"])
     drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), labels)

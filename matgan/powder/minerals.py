@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from matgan.data.sources import SourceCorrupt, fetch
+from matgan.files import load_arrays
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,12 @@ def read_measured(path: Path) -> Measured:
         An array is missing, or they do not fit together.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            intensity, groups = file["intensity"], file["space_group"].astype(int)
-            start, step = float(file["two_theta_start"]), float(file["two_theta_step"])
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        arrays = load_arrays(
+            path, ["intensity", "space_group", "two_theta_start", "two_theta_step"]
+        )
+        intensity, groups = arrays["intensity"], arrays["space_group"].astype(int)
+        start, step = float(arrays["two_theta_start"]), float(arrays["two_theta_step"])
+    except (TypeError, ValueError) as error:
         raise SourceCorrupt(f"{path} holds no measured patterns: {error}") from error
     if intensity.ndim != 2 or groups.shape != intensity.shape[:1]:
         raise SourceCorrupt(f"{path}: {intensity.shape} intensities, {groups.shape} space groups")

@@ -7,9 +7,10 @@ Equal to pymatgen's XRDCalculator, broadened by the same profile, at many times 
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,13 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from matgan.crystals.structures import StructureError, Structures, from_pymatgen
 from matgan.data.sources import cache_dir
+from matgan.files import atomic_file, half_written, is_sealed, seal
 from matgan.powder.reflections import Reflections, reflections
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+log = logging.getLogger(__name__)
 
 CU_KA1, CU_KA2 = 1.54056, 1.54439  # Å, the values of pymatgen's table
 KA2_RATIO = 0.5  # intensity of Kα2 over that of Kα1
@@ -247,41 +251,49 @@ def patterns(
 ) -> np.ndarray:
     """(n, points) uint8 array: the encoded pattern of each structure, computed once.
 
-    Kept in the cache under a name that follows from the structures and the instrument, and
-    read from there by memory map. `progress` is called with the number of patterns done.
+    Kept in the cache under a name that follows from the structures, the instrument and pymatgen's
+    version (of the scattering factors), with its SHA-256 beside it, and read from there by memory
+    map; a damaged file is named in the log and computed again. `progress` is called with the
+    number of patterns done.
 
     Raises
     ------
     StructureError, PatternError
         As `pattern`, with the id of the structure.
+    OSError
+        The cache cannot be written, or the disk is full; with the path. Nothing is left then.
     """
     path = cache_dir() / "patterns" / f"{_fingerprint(structures, instrument)}.npy"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            _write_patterns(temporary, structures, instrument, progress)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    if not is_sealed(path):
+        if path.is_file():
+            log.warning("%s has not the SHA-256 it was written with: it is computed again", path)
+        for left in half_written(path.parent):
+            left.unlink(missing_ok=True)
+        _write_patterns(path, structures, instrument, progress)
+        seal(path)
     return np.load(path, mmap_mode="r")
 
 
 def _write_patterns(path: Path, structures, instrument, progress) -> None:
     shape = (len(structures), len(instrument.two_theta))
-    codes = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    for i, (cell, numbers, frac) in enumerate(structures):
-        try:
-            codes[i] = encode_pattern(pattern(cell, numbers, frac, instrument))
-        except (StructureError, PatternError) as error:
-            raise type(error)(f"structure {structures.table['id'].iloc[i]}: {error}") from error
-        if progress:
-            progress(i + 1)
-    codes.flush()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    # written row by row: a full disk is no error but a signal where a memory map meets it
+    with atomic_file(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for i, (cell, numbers, frac) in enumerate(structures):
+            try:
+                codes = encode_pattern(pattern(cell, numbers, frac, instrument))
+            except (StructureError, PatternError) as error:
+                name = structures.table["id"].iloc[i]
+                raise type(error)(f"structure {name}: {error}") from error
+            file.write(codes.tobytes())
+            if progress:
+                progress(i + 1)
 
 
 def _fingerprint(structures: Structures, instrument: Instrument) -> str:
-    digest = hashlib.sha256(repr((_VERSION, astuple(instrument))).encode())
+    made_by = _VERSION, version("pymatgen"), astuple(instrument)
+    digest = hashlib.sha256(repr(made_by).encode())
     for array in (structures.cell, structures.first, structures.numbers, structures.frac):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Crystal structures: labels, prototypes, splits, both sources, bad input."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -9,10 +10,11 @@ import pytest
 from known_structures import KNOWN, NACL, QUARTZ, RUTILE, some
 from pymatgen.core import Composition, DummySpecies, Lattice, Structure
 
+from matgan import files
 from matgan.crystals import structures as st_
 from matgan.crystals import symmetry
 from matgan.crystals.structures import StructureError
-from matgan.data.sources import SourceCorrupt, SourceUnavailable
+from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable, fetch
 
 
 def test_structures_come_back_as_they_were():
@@ -40,6 +42,22 @@ def test_taking_rows_keeps_order_atoms_and_labels():
     assert len(some().take([])) == 0
 
 
+def test_rows_are_of_their_part_and_have_a_space_group():
+    parts, groups = ["train"] * 6 + ["test"] * 4, [1, 2, 0, 4, 5, 6, 7, 8, 9, 0]
+    ten = st_.from_pymatgen(
+        [NACL] * 10, pd.DataFrame({"id": range(10), "split": parts, "space_group": groups})
+    )
+    assert ten.rows("train").tolist() == [0, 1, 3, 4, 5]
+    assert ten.rows("test", 9).tolist() == [6, 7, 8]
+    assert ten.rows("val").tolist() == []
+    some = ten.rows("train", 3, seed=0)
+    assert len(some) == 3 and set(some) < {0, 1, 3, 4, 5}
+    assert (np.diff(some) > 0).all()
+    assert {tuple(ten.rows("train", 3, seed)) for seed in range(9)} != {tuple(some)}
+    with pytest.raises(ValueError, match="one of train, val, test, not 'valid'"):
+        ten.rows("valid")
+
+
 # --- sources --------------------------------------------------------------------------------------
 
 
@@ -54,8 +72,11 @@ def test_arrays_on_disk_come_back(tmp_path):
         st_.read_arrays(tmp_path / "s.npz", "0" * 64)
 
 
-def write_jarvis(folder, cartesian=False, split=None, ids=("mp-1", "mp-2", "mp-3")):
-    """JARVIS's two files, in the format of its downloads, from the known structures."""
+def write_jarvis(folder, cartesian=False, split=None, ids=("mp-1", "mvc-2", "mp-3"), bad=0):
+    """JARVIS's two files, in the format of its downloads, from the known structures.
+
+    The energies of the split differ from those of the structures by `bad` eV/atom.
+    """
     entries = [
         {
             "id": ids[i],
@@ -70,9 +91,9 @@ def write_jarvis(folder, cartesian=False, split=None, ids=("mp-1", "mp-2", "mp-3
         }
         for i, (structure, _) in enumerate(KNOWN.values())
     ]
-    parts = zip(("train", "val", "test"), ids, strict=True)
-    split = split or {part: {name: -1.0} for part, name in parts}
-    paths = [folder / name for name in st_.JARVIS]
+    parts = zip(("train", "val", "test"), ids, range(3), strict=True)
+    split = split or {part: {name: str(bad - 1.0 - i)} for part, name, i in parts}
+    paths = [folder / st_.MEGNET, folder / SOURCES["jarvis_split"].file]
     for path, content in zip(paths, (entries, split), strict=True):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(path.stem, json.dumps(content))
@@ -90,24 +111,84 @@ def test_the_jarvis_route_gives_the_same_structures(tmp_path, cartesian):
 
 
 def test_a_jarvis_entry_without_its_split_is_named(tmp_path):
-    paths = write_jarvis(tmp_path, split={"train": {"mp-1": 0}, "val": {}, "test": {"mp-3": 0}})
-    with pytest.raises(SourceCorrupt, match=r"entry 1.*mp-2"):
+    paths = write_jarvis(tmp_path, split={"train": {"mp-1": -1}, "val": {}, "test": {"mp-3": -3}})
+    with pytest.raises(SourceCorrupt, match=r"entry 1.*mvc-2"):
         st_.read_jarvis(*paths)
 
 
-def test_loading_builds_from_jarvis_once(tmp_path, monkeypatch):
+def test_jarvis_entries_are_compared_with_the_split_whose_hash_is_known(tmp_path):
+    with pytest.raises(SourceCorrupt, match=r"entry 0.*e_form of mp-1 is -1\.0, and -0\.99 in"):
+        st_.read_jarvis(*write_jarvis(tmp_path, bad=0.01))
+    split = {"train": {"mp-1": -1}, "val": {"mvc-2": -2}, "test": {"mp-3": -3, "mp-4": -4}}
+    with pytest.raises(SourceCorrupt, match=r"megnet\.json\.zip lacks 1 entries, mp-4 the first"):
+        st_.read_jarvis(*write_jarvis(tmp_path, split=split))
+    split = {"train": {"mp-1": -1}, "val": {"mp-3": -2}, "test": {}}
+    twice = write_jarvis(tmp_path, split=split, ids=("mp-1", "mp-3", "mp-3"))
+    with pytest.raises(SourceCorrupt, match=r"entry 2.*mp-3"):
+        st_.read_jarvis(*twice)
+
+
+@pytest.fixture
+def jarvis(tmp_path, monkeypatch):
+    """Paths of JARVIS's two files, which `load_structures` finds; the cache is empty."""
     monkeypatch.setenv("MATGAN_DATA", str(tmp_path))
     monkeypatch.setenv("MATGAN_CACHE", str(tmp_path / "cache"))
-    paths = write_jarvis(tmp_path, ids=("mp-1", "mvc-2", "mp-3"))
-    with pytest.raises(SourceCorrupt, match="3 entries, not 69239"):
-        st_.load_structures()
-    monkeypatch.setattr(st_, "JARVIS_ENTRIES", 3)
+    paths = write_jarvis(tmp_path)
+    pinned = dataclasses.replace(SOURCES["jarvis_split"], sha256=files.sha256(paths[1]))
+    monkeypatch.setitem(SOURCES, "jarvis_split", pinned)
+    return paths
+
+
+def test_loading_builds_from_jarvis_once(jarvis):
     first = st_.load_structures()
-    for path in paths:
+    for path in jarvis:
         path.unlink()
     again = st_.load_structures()
     pd.testing.assert_frame_equal(first.table, again.table, rtol=1e-6)
     assert list(again.table["id"]) == ["mp-1", "mvc-2", "mp-3"]
+
+
+def test_a_jarvis_split_with_another_hash_is_refused(jarvis):
+    jarvis[1].write_bytes(jarvis[1].read_bytes() + b" ")
+    with pytest.raises(SourceCorrupt, match=r"megnet_e_form\.json\.zip has SHA-256"):
+        st_.load_structures()
+
+
+@pytest.mark.parametrize("damage", ["other structures", "no hash", "a cut"])
+def test_built_structures_are_not_trusted_without_their_hash(jarvis, tmp_path, caplog, damage):
+    """Structures that somebody else put into the cache are not read as the Materials Project's."""
+    first = st_.load_structures()
+    built = tmp_path / "cache" / "jarvis_structures.npz"
+    if damage == "other structures":
+        labels = first.table.assign(e_form=-99.0, split="test")
+        st_.write_arrays(built, dataclasses.replace(first, table=labels))
+    elif damage == "no hash":
+        built.with_name(f"{built.name}.sha256").unlink()
+    else:
+        built.write_bytes(built.read_bytes()[:-1])
+    again = st_.load_structures()
+    assert f"{built} has not the SHA-256 it was written with: it is built again" in caplog.text
+    pd.testing.assert_frame_equal(first.table, again.table, rtol=1e-6)
+    for path in jarvis:
+        path.unlink()
+    assert len(st_.load_structures()) == 3  # it is sealed again
+
+
+def test_the_real_split_has_the_entries_of_the_structures(crystals):
+    """The pinned split is the one that the structures come with."""
+    try:
+        path = fetch("jarvis_split")
+    except SourceUnavailable as error:
+        pytest.skip(f"not run: {error}")
+    with zipfile.ZipFile(path) as archive:
+        parts = json.loads(archive.read(archive.namelist()[0]))
+    assert {part: len(names) for part, names in parts.items()} == {
+        "train": 60_000, "val": 5_000, "test": 4_239,
+    }  # fmt: skip
+    energies = {(part, name): float(e) for part in parts for name, e in parts[part].items()}
+    table = crystals.table
+    found = [energies[key] for key in zip(table["split"], table["id"], strict=True)]
+    np.testing.assert_allclose(found, table["e_form"], atol=1e-5)
 
 
 def test_a_jarvis_file_without_structures_is_named(tmp_path):

@@ -77,7 +77,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MATGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MATGAN_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(sources, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda seconds: None))
     return tmp_path / "cache"
 
 
@@ -109,7 +109,8 @@ def test_real_files_have_their_hash(name):
 def test_provenance_is_complete():
     table = provenance().set_index("name")
     derived = {"supercon_split", "mp_structures", "rruff_measured"}
-    assert set(table.index) == {"crabnet", "supercon"} | derived
+    assert (table.loc[list(derived), "address"] == "").all()
+    assert set(table.index) == {"crabnet", "supercon", "jarvis_split"} | derived
     assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
     for column in ("file", "licence", "citation"):
         assert table[column].str.len().gt(3).all()

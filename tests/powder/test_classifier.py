@@ -3,12 +3,10 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from known_structures import NACL, RUTILE
 
-from matgan.crystals import structures
 from matgan.crystals.symmetry import SYSTEMS, extinction_groups
 from matgan.files import WeightsError, save
 from matgan.powder import classifier
@@ -93,22 +91,6 @@ def test_weights_on_disk_are_the_network_in_half_precision(untrained):
     for name in theirs:
         assert torch.allclose(ours[name], theirs[name], atol=0.01)
     assert untrained.stat().st_size < 12e6
-
-
-def test_training_rows_are_of_their_part():
-    table = pd.DataFrame(
-        {"split": ["train"] * 6 + ["test"] * 4, "space_group": [1, 2, 0, 4, 5, 6, 7, 8, 9, 0]}
-    )
-
-    class Table:
-        pass
-
-    Table.table = table
-    assert structures.training_rows(Table, "train", 0, 0).tolist() == [0, 1, 3, 4, 5]
-    assert structures.training_rows(Table, "test", 0, 0).tolist() == [6, 7, 8]
-    some = structures.training_rows(Table, "train", 3, 0)
-    assert len(some) == 3
-    assert (np.diff(some) > 0).all()
 
 
 # --- bad input ------------------------------------------------------------------------------------

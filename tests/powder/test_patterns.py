@@ -148,7 +148,52 @@ def test_patterns_are_computed_once(tmp_path, monkeypatch):
     assert (again == codes).all()
     other = patterns.patterns(some(), Instrument(step=0.05))
     assert other.shape == (3, 1700)
-    assert len(list((tmp_path / "patterns").iterdir())) == 2
+    assert len(list((tmp_path / "patterns").glob("*.npy"))) == 2
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """The cached file of three patterns, and what they are."""
+    monkeypatch.setenv("MATGAN_CACHE", str(tmp_path))
+    codes = np.array(patterns.patterns(some()))
+    (path,) = (tmp_path / "patterns").glob("*.npy")
+    return path, codes
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-500] + bytes(500)),
+        lambda path: path.write_bytes(path.read_bytes()[:-500]),
+        lambda path: path.write_bytes(b""),
+        lambda path: np.save(path, np.zeros((3, 10), np.uint8)),
+        lambda path: path.with_name(f"{path.name}.sha256").unlink(),
+    ],
+)
+def test_a_damaged_cache_is_named_and_healed(cached, caplog, damage):
+    path, codes = cached
+    damage(path)
+    np.testing.assert_array_equal(patterns.patterns(some()), codes)
+    assert f"{path} has not the SHA-256 it was written with" in caplog.text
+    caplog.clear()
+    np.testing.assert_array_equal(patterns.patterns(some()), codes)
+    assert not caplog.text
+
+
+def test_another_pymatgen_computes_anew(cached, monkeypatch):
+    path, _ = cached
+    monkeypatch.setattr(patterns, "version", lambda package: "1900.1.1")
+    patterns.patterns(some())
+    assert len(list(path.parent.glob("*.npy"))) == 2
+
+
+def test_what_a_killed_computation_left_is_removed(cached):
+    path, _ = cached
+    left = path.with_name(f".{path.name}.99999999.tmp")
+    left.write_bytes(bytes(100))
+    path.unlink()
+    patterns.patterns(some())
+    assert not left.exists()
 
 
 def test_a_structure_that_fails_is_named_and_nothing_is_kept(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 handler = functools.partial(Quiet, directory=folder)
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-sha256 = sources.pooch.file_hash(f"{folder}/table.csv")
+sha256 = sources.files.sha256(f"{folder}/table.csv")
 address = f"http://127.0.0.1:{server.server_address[1]}/table.csv"
 sources.SOURCES["fake"] = sources.Source("fake", "table.csv", sha256, address, "", "")
 try:
@@ -110,6 +110,34 @@ def test_a_disk_that_is_too_small_for_a_download(tmp_path):
     assert f"save it as {cache}/table.csv" in first
     assert left == "LEFT "
     assert last == "FETCHED 3000000"
+
+
+PATTERNS = """
+import numpy as np, pandas as pd
+from matgan.crystals.structures import Structures
+from matgan.powder.patterns import patterns
+n = 200
+table = pd.DataFrame({"id": range(n), "split": "train", "space_group": 225})
+cells, places = np.tile([4.0, 4, 4, 90, 90, 90], (n, 1)), np.zeros((n, 3))
+crystals = Structures(cells, np.arange(n + 1), np.full(n, 26, np.uint8), places, table)
+print("PATTERNS", patterns(crystals).shape)
+"""
+
+
+@needs_mounts
+def test_a_disk_that_is_too_small_for_patterns(tmp_path):
+    """200 patterns take 850 kB: an error with the path, no signal, and nothing is left."""
+    script = """
+    "$1" -c "$2"; echo "STATUS $?"; echo "LEFT $(find "$0" -type f)"
+    mount -o remount,size=8m "$0"; "$1" -c "$2"
+    """
+    cache = tmp_path / "cache"
+    words = (cache, "300k", script, sys.executable, PATTERNS)
+    done = on_a_disk(*words, MATGAN_CACHE=str(cache))
+    broken, mended = done.stdout.split("STATUS 1\n")
+    error = broken.splitlines()[-1]
+    assert error.startswith(f"OSError: [Errno 28] No space left on device: '{cache}/patterns/")
+    assert mended == "LEFT \nPATTERNS (200, 4250)\n"
 
 
 @needs_mounts
