@@ -1,4 +1,4 @@
-"""Symmetry labels of crystal structures: system, space group, prototype; splits by prototype."""
+"""Symmetry labels of crystal structures: system, space group, prototype, extinction group."""
 
 from __future__ import annotations
 
@@ -56,25 +56,6 @@ def prototypes(structures) -> np.ndarray:
         )
         keys.append(f"{anonymous}-{group}-{len(numbers)}")
     return np.array(keys)
-
-
-def grouped_split(
-    keys: np.ndarray, fractions=(0.8, 0.1, 0.1), seed: int = 0, largest: float = 1.0
-) -> np.ndarray:
-    """(n,) array of "train", "val" and "test" in which equal keys stay together.
-
-    Whole groups in random order fill the parts up to their share of the rows. Groups that hold
-    more than the share `largest` of all rows come first, into "train": one of them could make up
-    most of a small part.
-    """
-    _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    order = order[np.argsort(sizes[order] <= largest * len(keys), kind="stable")]
-    middle = np.cumsum(sizes[order]) - sizes[order] / 2
-    limits = np.cumsum(fractions)[:-1] / sum(fractions) * len(keys)
-    part = np.empty(len(sizes), dtype=int)
-    part[order] = np.searchsorted(limits, middle)
-    return np.array(["train", "val", "test"], dtype=object)[part[group]]
 
 
 def find_space_group(structure: Structure, symprec: float = SYMPREC) -> int:

@@ -8,6 +8,7 @@ import pandas as pd
 from matgan.chemistry.composition import MAX_COUNT, amounts_matrix, formulas, reduced
 from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.data.sources import SourceCorrupt, SourceUnavailable, read_csv, sources, wheel_table
+from matgan.data.splits import compositions, random_parts
 
 __all__ = [
     "SUPERCON_SUBSETS",
@@ -20,7 +21,6 @@ __all__ = [
     "load_oqmd",
     "load_supercon",
     "one_element_apart",
-    "random_split",
     "read_oqmd",
     "sources",
     "superconductor_family",
@@ -108,18 +108,8 @@ def load_oqmd(split: str = "random", seed: int = 0, test_fraction: float = 0.1) 
     if split not in ("random", "crabnet"):
         raise ValueError(f"split must be 'random' or 'crabnet', not {split!r}")
     table, _ = curate_oqmd(read_oqmd())
-    parts = table["part"] if split == "crabnet" else random_split(len(table), test_fraction, seed)
+    parts = table["part"] if split == "crabnet" else random_parts(len(table), test_fraction, seed)
     return table[["formula", "target"]].assign(split=parts)
-
-
-def random_split(n: int, test_fraction: float = 0.1, seed: int = 0) -> np.ndarray:
-    """(n,) array of "train" and "test", the test part drawn at random by seed."""
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must lie between 0 and 1, not {test_fraction}")
-    parts = np.full(n, "train", dtype=object)
-    order = np.random.default_rng(seed).permutation(n)
-    parts[order[: round(n * test_fraction)]] = "test"
-    return parts
 
 
 def one_element_apart(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -193,7 +183,7 @@ def load_mp_gap(
         out = table["target"].mean()[table.size() == 1].reset_index()
     else:
         out = table["target"].agg(duplicates).reset_index()
-    return out.assign(split=random_split(len(out), test_fraction, seed))
+    return out.assign(split=random_parts(len(out), test_fraction, seed))
 
 
 def load_matbench_gap_folds() -> list[pd.DataFrame]:
@@ -227,7 +217,7 @@ def load_mp_compositions(seed: int = 0, test_fraction: float = 0.1) -> pd.DataFr
     DataFrame: formula (reduced), target (lowest formation energy of the formula, eV/atom), split.
     """
     table, _ = curate_oqmd(wheel_table("matbench/mp_e_form"), n_sigma=np.inf)
-    return table.assign(split=random_split(len(table), test_fraction, seed))
+    return table.assign(split=random_parts(len(table), test_fraction, seed))
 
 
 # --- SuperCon -----------------------------------------------------------------------------------
@@ -267,7 +257,7 @@ def load_supercon(
     ValueError
         Unknown subset or split.
     SourceUnavailable, SourceCorrupt
-        As `read_csv`; the published split lacks or repeats a row, or names another part.
+        As `matgan.data.sources.fetch`.
     """
     if subset not in SUPERCON_SUBSETS:
         raise ValueError(f"subset must be one of {', '.join(SUPERCON_SUBSETS)}, not {subset!r}")
@@ -277,32 +267,19 @@ def load_supercon(
     amounts, bad = amounts_matrix(raw["name"], on_error="report")
     table = raw.drop(index=bad["row"]).rename(columns={"name": "formula", "Tc": "target"})
     table = table.assign(family=superconductor_family(amounts), row=table.index)
-    fractions = np.round(amounts / amounts.sum(1, keepdims=True), 6)
-    composition = pd.factorize(pd.Series([row.tobytes() for row in fractions]))[0]
+    composition = compositions(amounts)
     wanted = (table["target"] > SUPERCON_SUBSETS[subset]).to_numpy()
     table, composition = table[wanted], pd.factorize(composition[wanted])[0]
     if split == "published":
-        table = table.assign(split=_published_parts(len(raw))[table["row"]])
+        published = read_csv("supercon_split", None, {"row": "int", "part": "str"})
+        parts = published.set_index("row")["part"]
+        table = table.assign(split=parts[table["row"]].to_numpy())
     else:
-        groups = random_split(composition.max() + 1, test_fraction, seed)
+        groups = random_parts(composition.max() + 1, test_fraction, seed)
         table = table.assign(split=groups[composition])
     table = table.reset_index(drop=True)
     table.attrs["dropped"] = list(bad.itertuples(index=False, name=None))
     return table
-
-
-def _published_parts(n: int) -> np.ndarray:
-    """(n,) array of "train" and "test", checked: every row of SuperCon stands in the file once."""
-    file = "supercon_split.csv"
-    split = read_csv("supercon_split", None, {"row": "float", "part": "str"})
-    rows = split["row"]
-    if len(repeated := rows[rows.duplicated()]):
-        raise SourceCorrupt(f"{file}: row {repeated.iloc[0]:g} stands there more than once")
-    if lost := set(range(n)) ^ set(rows):
-        raise SourceCorrupt(f"{file}: row {min(lost):g} is missing, or none of the {n}")
-    if not (known := split["part"].isin(("train", "test"))).all():
-        raise SourceCorrupt(f"{file}: part is {split['part'][~known].iloc[0]!r}, not train or test")
-    return split.sort_values("row")["part"].to_numpy()
 
 
 def superconductor_family(amounts: np.ndarray) -> np.ndarray:

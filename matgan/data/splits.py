@@ -120,6 +120,59 @@ def published_split(parts: Sequence[str], seed: int = 0, validation: float = 0.1
     return Split(train, held, test)
 
 
+# --- a part for each row --------------------------------------------------------------------------
+
+
+def random_parts(n: int, test: float = 0.1, seed: int = 0) -> np.ndarray:
+    """(n,) array of "train" and "test", the test part drawn at random by seed.
+
+    Parameters
+    ----------
+    n : number of rows
+    test : share of the test part
+    seed : of the draw
+
+    Raises
+    ------
+    ValueError
+        `test` does not lie between 0 and 1.
+    """
+    if not 0 < test < 1:
+        raise ValueError(f"the share of the test part must lie between 0 and 1, not {test}")
+    parts = np.full(n, "train", dtype=object)
+    order = np.random.default_rng(seed).permutation(n)
+    parts[order[: round(n * test)]] = "test"
+    return parts
+
+
+def grouped_parts(
+    groups: ArrayLike,
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    largest: float = 1.0,
+) -> np.ndarray:
+    """(n,) array of "train", "val" and "test" in which equal groups stay together.
+
+    Whole groups in random order fill the parts up to their share of the rows.
+
+    Parameters
+    ----------
+    groups : (n,) labels of any kind
+    shares : of train, val and test
+    seed : of the order
+    largest : groups with more than this share of all rows come first, into "train": one of them
+        could make up most of a small part
+    """
+    _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(sizes[order] <= largest * len(group), kind="stable")]
+    middle = np.cumsum(sizes[order]) - sizes[order] / 2
+    limits = np.cumsum(shares)[:-1] / sum(shares) * len(group)
+    part = np.empty(len(sizes), dtype=int)
+    part[order] = np.searchsorted(limits, middle)
+    return np.array(["train", "val", "test"], dtype=object)[part[group]]
+
+
 # --- groups ---------------------------------------------------------------------------------------
 
 

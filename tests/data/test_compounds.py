@@ -22,10 +22,10 @@ from matgan.data.compounds import (
     load_mp_gap,
     load_oqmd,
     load_supercon,
-    random_split,
     superconductor_family,
 )
 from matgan.data.sources import read_csv, wheel_table
+from matgan.data.splits import random_parts
 
 
 def contents(text: str) -> tuple[tuple[str, int], ...]:
@@ -175,7 +175,7 @@ def test_curation_does_not_depend_on_the_order_of_the_rows(oqmd_raw):
 
 def test_random_split_of_oqmd(oqmd):
     assert oqmd["split"].value_counts().to_dict() == {"train": 302_250, "test": 33_583}
-    np.testing.assert_array_equal(oqmd["split"], random_split(len(oqmd), 0.1, 0))
+    np.testing.assert_array_equal(oqmd["split"], random_parts(len(oqmd), 0.1, 0))
 
 
 def test_published_split_of_oqmd(oqmd_raw, raw_contents, curated, oqmd, oqmd_contents, monkeypatch):
@@ -193,31 +193,6 @@ def test_published_split_of_oqmd(oqmd_raw, raw_contents, curated, oqmd, oqmd_con
 def test_load_oqmd_refuses_an_unknown_split():
     with pytest.raises(ValueError, match="'random' or 'crabnet', not 'matbench'"):
         load_oqmd(split="matbench")
-
-
-# --- splits ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n", "fraction", "n_test"), [(10, 0.1, 1), (1000, 0.25, 250), (7, 0.5, 4)]
-)
-def test_random_split_sizes_and_seeds(n, fraction, n_test):
-    parts = random_split(n, fraction, seed=3)
-    assert Counter(parts) == {"test": n_test, "train": n - n_test}
-    np.testing.assert_array_equal(parts, random_split(n, fraction, seed=3))
-    assert any((parts != random_split(n, fraction, seed)).any() for seed in range(4, 9))
-
-
-def test_random_split_favours_no_row():
-    times = sum(random_split(20, 0.3, seed) == "test" for seed in range(2000))
-    # each row: binomial of 2000 and 0.3, mean 600, standard deviation 20.5
-    assert (abs(times - 600) < 5 * 20.5).all()
-
-
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_random_split_refuses_a_fraction_that_is_none(fraction):
-    with pytest.raises(ValueError, match="must lie between 0 and 1"):
-        random_split(10, fraction)
 
 
 # --- Materials Project --------------------------------------------------------------------------
@@ -313,14 +288,14 @@ def test_mp_compositions_are_the_distinct_small_compounds_with_their_lowest_ener
     texts, energies = mp_compositions["formula"], mp_compositions["target"]
     assert dict(zip(map(contents, texts), energies, strict=True)) == lowest
     assert len(mp_compositions) == len(lowest)
-    np.testing.assert_array_equal(mp_compositions["split"], random_split(len(lowest), 0.1, 0))
+    np.testing.assert_array_equal(mp_compositions["split"], random_parts(len(lowest), 0.1, 0))
 
 
 def test_mp_compositions_split_follows_its_parameters(mp_compositions, monkeypatch):
     small = mp_compositions.head(1000).drop(columns="split")
     monkeypatch.setattr(datasets, "wheel_table", lambda member: small)
     table = load_mp_compositions(seed=4, test_fraction=0.2)
-    np.testing.assert_array_equal(table["split"], random_split(len(table), 0.2, 4))
+    np.testing.assert_array_equal(table["split"], random_parts(len(table), 0.2, 4))
     assert (load_mp_compositions(seed=5, test_fraction=0.2)["split"] != table["split"]).any()
 
 
@@ -394,7 +369,7 @@ def exact_fractions(text: str) -> frozenset:
     return frozenset((symbol, amount / whole) for symbol, amount in total.items())
 
 
-def test_one_composition_is_never_on_both_sides_of_the_random_split(supercon):
+def test_one_composition_is_never_on_both_sides_of_the_random_parts(supercon):
     sides = defaultdict(set)
     for text, part in zip(supercon["formula"], supercon["split"], strict=True):
         sides[exact_fractions(text)].add(part)
@@ -412,38 +387,15 @@ def test_the_random_split_of_supercon_follows_its_parameters(supercon):
 
 
 def test_the_published_split_of_supercon(supercon_raw):
-    published = raw_table(read_csv, "supercon_split", None, {"row": "float", "part": "str"})
+    published = raw_table(read_csv, "supercon_split", None, {"row": "int", "part": "str"})
     assert Counter(published["part"]) == {"train": 13_131, "test": 3_283}
-    part_of = dict(zip(published["row"].astype(int), published["part"], strict=True))
+    part_of = dict(zip(published["row"], published["part"], strict=True))
     assert sorted(part_of) == list(range(16_414))
     for subset in SUPERCON_SUBSETS:
         table = load_supercon(subset, split="published")
         assert table["split"].tolist() == [part_of[row] for row in table["row"]]
         names = supercon_raw["name"].to_numpy()[table["row"]]
         assert table["formula"].tolist() == names.tolist()
-
-
-@pytest.mark.parametrize(
-    ("rows", "parts", "message"),
-    [
-        ([0, 1, 1], ["train"] * 3, "row 1 stands there more than once"),
-        ([0, 0, 1, 2], ["train"] * 4, "row 0 stands there more than once"),
-        ([0, 2], ["train"] * 2, "row 1 is missing"),
-        ([0, 1, 2, 3], ["train"] * 4, "row 3 is missing, or none of the 3"),
-        ([0, 1.5, 2], ["train"] * 3, "row 1 is missing"),
-        ([2, 1, 0], ["train", "tset", "test"], "part is 'tset', not train or test"),
-    ],
-)
-def test_a_published_split_that_does_not_fit_is_named(monkeypatch, rows, parts, message):
-    tables = {
-        "supercon": pd.DataFrame({"name": ["MgB2", "Nb", "NbN"], "Tc": [39.0, 9.2, 16.0]}),
-        "supercon_split": pd.DataFrame({"row": rows, "part": parts}),
-    }
-    monkeypatch.setattr(datasets, "read_csv", lambda name, *_: tables[name])
-    with pytest.raises(datasets.SourceCorrupt, match=rf"supercon_split\.csv: {message}"):
-        load_supercon(split="published")
-    tables["supercon_split"] = pd.DataFrame({"row": [2, 0, 1], "part": ["test", "train", "test"]})
-    assert load_supercon(split="published")["split"].tolist() == ["train", "test", "test"]
 
 
 def test_load_supercon_refuses_unknown_values():

@@ -1,4 +1,7 @@
+from collections import Counter
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +11,11 @@ from matgan.data.splits import (
     Split,
     chemical_systems,
     compositions,
+    grouped_parts,
     grouped_splits,
     near_duplicate_families,
     published_split,
+    random_parts,
     random_splits,
 )
 
@@ -121,3 +126,49 @@ def test_families_leave_no_near_duplicate_outside(supercon):
         alone = (families == families[row]).sum() == 1
         assert alone == (near.sum() == 1)
     assert len(set(families)) < len(set(compositions(amounts)))
+
+
+# --- a part for each row --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "n_test"), [(10, 0.1, 1), (1000, 0.25, 250), (7, 0.5, 4)]
+)
+def test_random_parts_sizes_and_seeds(n, fraction, n_test):
+    parts = random_parts(n, fraction, seed=3)
+    assert Counter(parts) == {"test": n_test, "train": n - n_test}
+    np.testing.assert_array_equal(parts, random_parts(n, fraction, seed=3))
+    assert any((parts != random_parts(n, fraction, seed)).any() for seed in range(4, 9))
+
+
+def test_random_parts_favours_no_row():
+    times = sum(random_parts(20, 0.3, seed) == "test" for seed in range(2000))
+    # each row: binomial of 2000 and 0.3, mean 600, standard deviation 20.5
+    assert (abs(times - 600) < 5 * 20.5).all()
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_random_parts_refuses_a_fraction_that_is_none(fraction):
+    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+        random_parts(10, fraction)
+
+
+@given(st.lists(st.integers(0, 30), min_size=40, max_size=200), st.integers(0, 5))
+def test_a_grouped_split_keeps_groups_together(keys, seed):
+    parts = grouped_parts(np.array(keys), seed=seed)
+    for key in set(keys):
+        assert len(set(parts[np.array(keys) == key])) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_large_group_is_trained_on(seed):
+    keys = np.concatenate([np.zeros(300, int), np.arange(1, 701)])
+    parts = grouped_parts(keys, (0.8, 0, 0.2), seed, largest=0.01)
+    assert (parts[:300] == "train").all()
+    assert np.mean(parts == "test") == pytest.approx(0.2, abs=0.005)
+
+
+def test_a_grouped_split_has_the_asked_for_sizes():
+    keys = np.repeat(np.arange(1000), 3)
+    parts = pd.Series(grouped_parts(keys)).value_counts(normalize=True)
+    assert parts[["train", "val", "test"]].to_numpy() == pytest.approx([0.8, 0.1, 0.1], abs=0.005)
