@@ -166,5 +166,5 @@ case $action in
     setup) "$python" --version ;;
     test) cd "$root"; exec "$python" -m pytest ${arguments[@]+"${arguments[@]}"} ;;
     # -P: a file in the current folder never stands in for a package
-    run) exec "$python" -P -m matgan.study.execute ${arguments[@]+"${arguments[@]}"} ;;
+    run) exec "$python" -P -m matgan run ${arguments[@]+"${arguments[@]}"} ;;
 esac

@@ -242,9 +242,9 @@ def formation_energy(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line: trains, prints progress, writes the errors beside the published ones."""
+    """The command `cgcnn`: trains, prints progress, writes the errors beside the published ones."""
     parser = argparse.ArgumentParser(
-        prog="python -m matgan.crystals.cgcnn",
+        prog="python -m matgan cgcnn",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -278,7 +278,3 @@ def main(arguments: list[str] | None = None) -> None:
     with atomic_file(options.out) as temporary:
         table.to_csv(temporary, index=False)
     print(table.to_string(index=False))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,8 @@
 """Which training setting learns? Grids of short runs, each seeded, measured and resumable.
 
-    python -m matgan.generated.sweep search mp.npz --out DIR  # the paper's: rates x batches
-    python -m matgan.generated.sweep ablation mp.npz --out DIR  # one change at a time, to ours
-    python -m matgan.generated.sweep seeds mp.npz --out DIR  # ours with three seeds
+    python -m matgan sweep search mp.npz --out DIR  # the paper's: rates x batches
+    python -m matgan sweep ablation mp.npz --out DIR  # one change at a time, to ours
+    python -m matgan sweep seeds mp.npz --out DIR  # ours with three seeds
 
 Each run lies in a folder of DIR; what is finished is read, not trained again. The table comes to
 DIR/<part>.csv, one row a run, rewritten after each of them. Published: results/long/wgan-*.csv.
@@ -178,24 +178,17 @@ def run_part(part: str, data: TrainingData, out: Path, iterations: int | None = 
 
 
 def main(words: list[str] | None = None) -> int:
-    """The command line: 0 when the part is done, 130 after Ctrl-C, 1 after a named error."""
-    parser = argparse.ArgumentParser(prog="python -m matgan.generated.sweep", description=__doc__)
+    """The command `sweep`: 0 when the part is done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("data", help=".npz file written by save_training_data")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--iterations", type=int, help="generator updates of each run")
     arguments = parser.parse_args(words)
-    try:
-        data = load_training_data(arguments.data)
-        print(run_part(arguments.part, data, arguments.out, arguments.iterations))
-    except KeyboardInterrupt as stopped:
-        print(f"\n{stopped}", file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+    data = load_training_data(arguments.data)
+    print(run_part(arguments.part, data, arguments.out, arguments.iterations))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

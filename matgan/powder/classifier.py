@@ -5,7 +5,7 @@
 
 Training of the classifier that comes along (its card: matgan/pretrained/XRD.md):
 
-    python -m matgan.powder.classifier --out DIR
+    python -m matgan train-patterns --out DIR
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ from matgan.powder.patterns import (
     Stored,
     encode_pattern,
     pattern,
-    pattern_of,
     patterns,
+    simulate_pattern,
 )
 
 __all__ = [
-    "Instrument", "PatternError", "Ranking", "classify", "pattern", "pattern_of", "patterns",
+    "Instrument", "PatternError", "Ranking", "classify", "pattern", "patterns", "simulate_pattern",
 ]  # fmt: skip
 
 # What the networks read: 1,700 points; the width sets only how finely patterns are computed.
@@ -107,7 +107,7 @@ def classify(
     intensity : (n,) array, any unit, background included
     top : how many classes of each label, 1 at least
     wavelength : Å; another than copper's is converted through the spacing of the planes
-    weights_file : a classifier of `python -m matgan.powder.classifier --out DIR`
+    weights_file : a classifier of `python -m matgan train-patterns --out DIR`
 
     Raises
     ------
@@ -223,7 +223,7 @@ def load_classifier(path: Path = CLASSIFIER) -> FCN:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no trained classifier {path}: python -m matgan.powder.classifier --out DIR "
+            f"there is no trained classifier {path}: python -m matgan train-patterns --out DIR "
             "makes one, and weights_file names it"
         )
     tensors, _ = files.load(path)
@@ -274,12 +274,50 @@ def evaluate_classifier(network: FCN, crystals: Structures, test_rows: int = 100
     return pd.concat(tables, ignore_index=True)
 
 
-def main(words: list[str] | None = None) -> int:
-    """Train the augmented FCN and write OUT/xrd-fcn.safetensors, or evaluate one."""
-    parser = argparse.ArgumentParser(prog="python -m matgan.powder.classifier")
-    task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--out", type=Path, help="folder of the result of a training")
-    task.add_argument("--evaluate", type=Path, metavar="FILE", help="print what FILE reaches")
+# --- commands -----------------------------------------------------------------------------------
+
+
+def classify_command(words: list[str] | None = None) -> None:
+    """The command `classify`: what the pattern in a file of two columns may be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan classify",
+        description="Rank the crystal systems, extinction groups and space groups that a measured "
+        "powder pattern may have, with the classifier that comes along.",
+    )
+    parser.add_argument("file", type=Path, help="text: 2θ in degrees and intensity on each line")
+    parser.add_argument("--wavelength", type=float, default=CU_KA1, help="Å; default: copper Kα1")
+    parser.add_argument("--top", type=int, default=5, help="how many classes of each (default: 5)")
+    parser.add_argument("--weights", type=Path, default=CLASSIFIER, help="another classifier")
+    options = parser.parse_args(words)
+    try:
+        text = options.file.read_text(encoding="utf-8", errors="replace").replace(",", " ")
+        two_theta, intensity = np.loadtxt(text.splitlines(), usecols=(0, 1), ndmin=2).T
+    except ValueError as error:
+        raise PatternError(f"{options.file} is no table of 2θ and intensity: {error}") from error
+    print(classify(two_theta, intensity, options.top, options.wavelength, options.weights))
+
+
+def evaluate_command(words: list[str] | None = None) -> None:
+    """The command `evaluate-patterns`: accuracies of a classifier."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan evaluate-patterns",
+        description="Accuracy of a classifier on measured patterns of minerals and on simulated "
+        "ones of test structures.",
+    )
+    parser.add_argument("file", type=Path, nargs="?", default=CLASSIFIER, help="its weights")
+    options = parser.parse_args(words)
+    table = evaluate_classifier(load_classifier(options.file), load_structures())
+    print(table.to_string(index=False))
+
+
+def train_command(words: list[str] | None = None) -> None:
+    """The command `train-patterns`: the augmented FCN, to OUT/xrd-fcn.safetensors."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan train-patterns",
+        description="Train the classifier of powder patterns on simulated, augmented patterns; "
+        "writes OUT/xrd-fcn.safetensors, and goes on where it was stopped.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
     parser.add_argument("--structures", type=int, default=0, help="how many train (0: all)")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--steps", type=int, default=0, help="end after so many (0: all epochs)")
@@ -289,13 +327,6 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=DEVICES, default="auto")
     arguments = parser.parse_args(words)
     crystals = load_structures()
-    if arguments.evaluate:
-        print(
-            evaluate_classifier(load_classifier(arguments.evaluate), crystals).to_string(
-                index=False
-            )
-        )
-        return 0
     rows = crystals.rows("train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)
     labels = class_labels(chosen.table["space_group"])
@@ -332,8 +363,3 @@ def main(words: list[str] | None = None) -> int:
     }
     save_classifier(arguments.out / CLASSIFIER.name, network.cpu(), facts)
     print(json.dumps(facts))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

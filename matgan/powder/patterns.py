@@ -102,9 +102,28 @@ def pattern(
     return broaden(angles, areas, instrument)
 
 
-def pattern_of(structure: Structure, instrument: Instrument = Instrument()) -> np.ndarray:
-    """`pattern` of a pymatgen Structure, which must be ordered."""
-    return pattern(*from_pymatgen([structure])[0], instrument)
+def simulate_pattern(
+    structure: Structure, instrument: Instrument = Instrument()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Powder pattern of a pymatgen Structure, as an instrument would take it.
+
+    Parameters
+    ----------
+    structure : ordered: each site holds one element
+    instrument : grid, wavelength and profile; by default 5 to 90° of copper's Kα1 line
+
+    Returns
+    -------
+    (two_theta, intensity): (n,) arrays, degrees, and intensities whose maximum is 1
+
+    Raises
+    ------
+    StructureError
+        A site is partly occupied, or as `pattern`.
+    PatternError
+        No reflection lies in the range.
+    """
+    return instrument.two_theta, pattern(*from_pymatgen([structure])[0], instrument)
 
 
 def spacing_range(instrument: Instrument) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The published splits of three data sets, what others reached on them, and ElemNet's network.
 
-    python -m matgan.representation.published --out figures/elemnet.csv
+    python -m matgan elemnet --out figures/elemnet.csv
 
 trains ElemNet's 17 layers on each split: many minutes on one CPU core, for
 70 times as many weights as the paper's regressor has, too long for the laptop profile. Notebook 4
@@ -145,9 +145,11 @@ def elemnet(task: Task, split: Split, epochs: int, seed: int = 0, device: str = 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line: trains ElemNet's network on the published splits, writes its scores."""
+    """The command `elemnet`: ElemNet's network on the published splits, its scores as CSV."""
     parser = argparse.ArgumentParser(
-        prog="python -m matgan.representation.published", description=__doc__
+        prog="python -m matgan elemnet",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
     parser.add_argument("--epochs", type=int, nargs=3, default=[2, 8, 30], metavar="N",
@@ -171,7 +173,3 @@ def main(arguments: list[str] | None = None) -> None:
         print(rows[-1], flush=True)
         with atomic_file(options.out) as temporary:  # after each: the largest takes long
             pd.DataFrame(rows).to_csv(temporary, index=False)
-
-
-if __name__ == "__main__":
-    main()

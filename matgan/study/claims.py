@@ -263,7 +263,8 @@ def with_claims(readme: str, table: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Rewrite the table in README.md from the published run."""
     description = "Rewrite the claims table of README.md from results/tables/claims_*.csv."
-    argparse.ArgumentParser(prog="matgan claims", description=description).parse_args(arguments)
+    prog = "python -m matgan claims"
+    argparse.ArgumentParser(prog=prog, description=description).parse_args(arguments)
     path = PROJECT / "README.md"
     text = with_claims(path.read_text("utf-8"), headline_table(PROJECT / "results" / "tables"))
     with atomic_file(path) as file:

@@ -1,4 +1,4 @@
-"""Run the notebooks in order, without a browser: `python -m matgan.study.execute --help`.
+"""Run the notebooks in order, without a browser: `python -m matgan run --help`.
 
 Each notebook runs with papermill in a kernel of its own, under the parameters of a profile
 (notebooks/profiles.yaml). Running again goes on after the notebooks that already finished with the
@@ -66,7 +66,9 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bash run_all.sh", description="Run the notebooks of the study in order."
+        prog="python -m matgan run",
+        description="Run the notebooks of the study in order. `bash run_all.sh` with the same "
+        "options makes the environment first.",
     )
     add = parser.add_argument
     add("--profile", help="smoke, laptop or full (default: full with CUDA, else laptop)")
@@ -255,9 +257,6 @@ def _print_list(notebooks: list[Notebook], run_dir: Path) -> None:
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 # --- cells whose data cannot be had ---------------------------------------------------------------
 

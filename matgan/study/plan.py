@@ -46,9 +46,11 @@ def plan(
     Raises
     ------
     RunError
-        Unknown profile, notebook or parameter, or a value of another type than the default's;
-        names it.
+        No notebooks there, unknown profile, notebook or parameter, or a value of another type
+        than the default's; names it.
     """
+    if not (folder / "profiles.yaml").is_file():
+        raise RunError(f"there are no notebooks in {folder}: run this in a checkout of matgan")
     profiles = yaml.safe_load((folder / "profiles.yaml").read_text(encoding="utf-8"))
     if profile not in profiles:
         raise RunError(f"unknown profile {profile!r}; there are {', '.join(profiles)}")

@@ -43,6 +43,8 @@ LONG = PROJECT / "results" / "long"  # tables of long computations, each with it
 class RunError(Exception):
     """What is asked of a run cannot be done; the message says why."""
 
+    status = 2  # of a command: wrong use
+
 
 class NotYetMade(FileNotFoundError):
     """A file that an earlier notebook, or a long computation, makes and has not made yet."""

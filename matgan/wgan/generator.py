@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass
@@ -312,8 +314,8 @@ class CompositionGenerator:
 
 
 def list_generators() -> list[str]:
-    """Names of the generators that come with the package."""
-    return sorted(f.stem.removeprefix("wgan-") for f in PRETRAINED.glob("wgan-*.safetensors"))
+    """Names of the generators that come with the package, for `load_generator`."""
+    return sorted(file.stem for file in PRETRAINED.glob("wgan-*.safetensors"))
 
 
 def load_generator(
@@ -326,14 +328,14 @@ def load_generator(
 
     Parameters
     ----------
-    name_or_path : a name that `list_generators` gives, as "oqmd", or a path
+    name_or_path : a name that `list_generators` gives, such as "wgan-oqmd", or a path
     rule, threshold : how soft outputs are read, see `matgan.wgan.decoding.decode`
     device : "cpu" or "cuda"
 
     Returns
     -------
     CompositionGenerator
-        `load_generator("oqmd").sample(5, seed=0)` gives five formulas.
+        `load_generator("wgan-oqmd").sample(5, seed=0)` gives five formulas.
 
     Raises
     ------
@@ -344,7 +346,7 @@ def load_generator(
     """
     path = Path(name_or_path)
     if str(name_or_path) in list_generators():
-        path = PRETRAINED / f"wgan-{name_or_path}.safetensors"
+        path = PRETRAINED / f"{name_or_path}.safetensors"
     elif path.is_dir():
         path = path / "weights.safetensors"
     if not path.is_file():
@@ -354,3 +356,32 @@ def load_generator(
         )
     config, network, _ = load_networks(path)
     return CompositionGenerator(network, config.latent_dim, rule, threshold, device)
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command `sample`: formulas of a generator, as CSV."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan sample",
+        description="New compositions from a generator: CSV with the column formula.",
+        epilog=f"Generators that come along: {', '.join(list_generators())}",
+    )
+    add = parser.add_argument
+    add("n", type=int, help="how many")
+    add("--generator", default="wgan-mp", help="a name, a file or a run (default: wgan-mp)")
+    add("--out", type=Path, metavar="FILE", help=".csv or .csv.gz; default: standard output")
+    add("--seed", type=int, default=0, help="the same seed gives the same formulas")
+    add("--contain", nargs="+", default=(), metavar="EL", help="elements that each must hold")
+    add("--only", nargs="+", metavar="EL", help="elements that each may hold")
+    add("--n-elements", nargs="+", type=int, metavar="N", help="how many elements, e.g. 3 4")
+    add("--neutral", action="store_true", help="charge-neutral ones only")
+    add("--balanced", action="store_true", help="neutral and electronegativity-balanced ones only")
+    options = vars(parser.parse_args(words))
+    generator = load_generator(options.pop("generator"))
+    n, out = options.pop("n"), options.pop("out")
+    if out:
+        outcomes = generator.write_samples(out, n, progress=sys.stderr.isatty(), **options)
+        print(outcomes.table.to_string(index=False), file=sys.stderr)
+        return
+    print("formula")
+    for formula in generator.iter_samples(n, **options):
+        print(formula)

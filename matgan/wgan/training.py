@@ -1,6 +1,6 @@
 """Training of the WGAN: resumable, watched, and the same on a bare CUDA machine as here.
 
-    python -m matgan.wgan.training curated.npz --out DIR [--preset learning] [--iterations 2000 ...]
+    python -m matgan train curated.npz --out DIR [--preset learning] [--iterations 2000 ...]
 
 needs torch, NumPy and safetensors only. `curated.npz` is what `save_training_data` writes.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -324,7 +323,7 @@ class Loop:
 
 def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m matgan.wgan.training", description="Train a WGAN on prepared compositions."
+        prog="python -m matgan train", description="Train a WGAN on prepared compositions."
     )
     parser.add_argument("data", help=".npz file written by save_training_data")
     parser.add_argument("--out", required=True, help="folder of the run")
@@ -344,24 +343,13 @@ def _integers(text: str) -> tuple[int, ...]:
 
 
 def main(words: list[str] | None = None) -> int:
-    """The command line: 0 when the run is finished, 130 after Ctrl-C, 1 after a named error."""
+    """The command `train`: 0 when the run is finished."""
     arguments = _arguments(words)
     fields = {field.name for field in dataclasses.fields(Config)}
     changes = {k: v for k, v in vars(arguments).items() if k in fields and v is not None}
-    try:
-        config = PRESETS[arguments.preset].replace(**changes)
-        data = load_training_data(arguments.data)
-        with compute.progress_bar(config.iterations, config.batch_size) as progress:
-            run = train_wgan(config, data, arguments.out, arguments.device, progress)
-    except KeyboardInterrupt as stopped:
-        print(f"\n{stopped}", file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+    config = PRESETS[arguments.preset].replace(**changes)
+    data = load_training_data(arguments.data)
+    with compute.progress_bar(config.iterations, config.batch_size) as progress:
+        run = train_wgan(config, data, arguments.out, arguments.device, progress)
     print(json.dumps(run.history[-1]))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,12 +10,16 @@ from known_structures import NACL, RUTILE
 from matgan.crystals.symmetry import SYSTEMS, extinction_groups
 from matgan.files import WeightsError, save
 from matgan.powder import classifier
-from matgan.powder.classifier import Instrument, PatternError, pattern_of
+from matgan.powder.patterns import Instrument, PatternError, simulate_pattern
 
 FINE = Instrument(step=0.01, fwhm=0.2)
 pretrained = pytest.mark.skipif(
     not classifier.CLASSIFIER.is_file(), reason="no pretrained classifier comes along"
 )
+
+
+def pattern_of(structure, instrument):
+    return simulate_pattern(structure, instrument)[1]
 
 
 @pytest.fixture
@@ -161,22 +165,41 @@ def test_a_missing_file_is_named(tmp_path):
         )
 
 
-# --- the command ----------------------------------------------------------------------------------
+# --- the commands ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ", "])
+def test_the_command_reads_two_columns_and_prints_the_ranking(
+    separator, untrained, tmp_path, capsys
+):
+    two_theta, intensity = simulate_pattern(RUTILE, FINE)
+    lines = [f"{x:.2f}{separator}{y:.5f}" for x, y in zip(two_theta, intensity, strict=True)]
+    (tmp_path / "rutile.xy").write_text("# rutile\n" + "\n".join(lines))
+    options = ["--weights", str(untrained), "--top", "2"]
+    classifier.classify_command([str(tmp_path / "rutile.xy"), *options])
+    expected = classifier.classify(two_theta, intensity.round(5), 2, weights_file=untrained)
+    assert capsys.readouterr().out == f"{expected}\n"
+
+
+def test_the_command_names_a_file_that_is_no_pattern(tmp_path):
+    (tmp_path / "a.xy").write_text("10 1\n10.02 two\n")
+    with pytest.raises(PatternError, match=r"a\.xy is no table .* 'two'"):
+        classifier.classify_command([str(tmp_path / "a.xy")])
 
 
 def test_the_command_trains_and_evaluates(crystals, tmp_path, monkeypatch, capsys):
     few = crystals.take(np.arange(0, len(crystals), 700))  # all parts of the split
     monkeypatch.setattr(classifier, "load_structures", lambda: few)
     options = ["--out", str(tmp_path), "--structures", "20", "--epochs", "2", "--steps", "1"]
-    assert classifier.main(options) == 0
+    classifier.train_command(options)
     facts = json.loads(capsys.readouterr().out)
     assert facts["structures"] == 20
     assert facts["losses"][0] > 0
     assert not (tmp_path / "checkpoint.safetensors").exists()
     again = ["--out", str(tmp_path / "2"), "--structures", "20", "--epochs", "1"]
-    assert classifier.main([*again, "--start", str(tmp_path / "xrd-fcn.safetensors")]) == 0
+    classifier.train_command([*again, "--start", str(tmp_path / "xrd-fcn.safetensors")])
     capsys.readouterr()
-    assert classifier.main(["--evaluate", str(tmp_path / "2" / "xrd-fcn.safetensors")]) == 0
+    classifier.evaluate_command([str(tmp_path / "2" / "xrd-fcn.safetensors")])
     printed = capsys.readouterr().out
     assert "test structures, augmented" in printed
     assert printed.count("space_group") in (1, 3)  # with and without the measured patterns

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from matgan import files
+from matgan.__main__ import main
 from matgan.data.training_set import TrainingData, save_training_data
 from matgan.study.run import PROJECT, read_manifest
 from matgan.wgan import training
@@ -360,7 +361,7 @@ def data(tmp_path_factory):
 
 def train(data, out, *options):
     """The training command in this process; returns its exit status."""
-    return training.main([str(data), "--out", str(out), *OPTIONS, *map(str, options)])
+    return main(["train", str(data), "--out", str(out), *OPTIONS, *map(str, options)])
 
 
 def contents(folder):
@@ -375,7 +376,7 @@ def test_a_training_killed_at_a_random_iteration_goes_on_bit_for_bit(data, tmp_p
     options = ["--iterations", "120"]
     assert train(data, tmp_path / "whole", *options) == 0
     checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
-    command = [sys.executable, "-m", "matgan.wgan.training", data, "--out", checkpoint.parent]
+    command = [sys.executable, "-m", "matgan", "train", data, "--out", checkpoint.parent]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([*command, *OPTIONS, *options], env=environment, **quiet)
@@ -402,7 +403,7 @@ def test_training_on_a_full_disk_keeps_its_last_state_and_goes_on(data, tmp_path
     (copy := tmp_path / "copy").mkdir()
     out = tmp_path / "disk"
     options = ["--iterations", "60", "--embedding-dim", "128"]
-    command = [sys.executable, "-m", "matgan.wgan.training", data, "--out", out, *OPTIONS, *options]
+    command = [sys.executable, "-m", "matgan", "train", data, "--out", out, *OPTIONS, *options]
     done = on_a_disk(out, "100k", script, *command, COPY=str(copy))
     broken, mended = done.stdout.split("STATUS 1\n")
     full = f"OSError: [Errno 28] No space left on device: '{out / 'checkpoint.safetensors'}'"

@@ -311,16 +311,16 @@ def test_public_docstrings_are_complete(name):
 # --- run_all.sh -----------------------------------------------------------------------------------
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
-EXECUTE = "import sys\nprint('ran', sys.prefix, sys.argv[1:])\n"
+DOOR = "import sys\nprint('ran', sys.prefix, sys.argv[1:])\n"
 
 
 @pytest.fixture
 def project(tmp_path):
     """A small stand-in for the project, in a path with spaces: no pins, a package that prints."""
     folder = tmp_path / "a b" / "my project"
-    (folder / "matgan" / "study").mkdir(parents=True)
+    (folder / "matgan").mkdir(parents=True)
     (folder / "matgan" / "__init__.py").write_text("")
-    (folder / "matgan" / "study" / "execute.py").write_text(EXECUTE)
+    (folder / "matgan" / "__main__.py").write_text(DOOR)
     (folder / "requirements.lock").write_text("# nothing\n")
     (folder / "pyproject.toml").write_text(
         "[project]\ndependencies = ['no-such-package==1']\n"
@@ -397,7 +397,10 @@ def test_no_venv_runs_in_the_activated_environment_with_arguments_untouched(proj
     )
     done = run_all(project, "-p", "name", "a b; $(touch x) *", "--no-venv", "--only", "02")
     assert done.returncode == 0, done.stderr
-    assert f"ran {sys.prefix} ['-p', 'name', 'a b; $(touch x) *', '--only', '02']" in done.stdout
+    assert (
+        f"ran {sys.prefix} ['run', '-p', 'name', 'a b; $(touch x) *', '--only', '02']"
+        in done.stdout
+    )
 
 
 @needs_bash
@@ -411,9 +414,9 @@ def test_a_broken_set_up_does_not_count_and_a_whole_one_is_kept(project):
 
     lock.write_text("# nothing\n")
     done = run_all(project, "--profile", "smoke")
-    assert f"ran {venv} ['--profile', 'smoke']" in done.stdout, done.stderr
+    assert f"ran {venv} ['run', '--profile', 'smoke']" in done.stdout, done.stderr
     (venv / "kept").write_text("")
-    assert run_all(project).stdout.startswith(f"ran {venv} []")
+    assert run_all(project).stdout.startswith(f"ran {venv} ['run']")
     assert (venv / "kept").exists()
 
     (venv / ".matgan-pins").unlink()
@@ -430,9 +433,7 @@ def test_a_torch_that_works_with_cuda_is_kept(project, tmp_path):
     (library / "torch").mkdir(parents=True)
     torch = "class cuda:\n    @staticmethod\n    def is_available():\n        return True\n"
     (library / "torch" / "__init__.py").write_text(torch)
-    (project / "matgan" / "study" / "execute.py").write_text(
-        "import torch\nprint('ran', torch.__file__)\n"
-    )
+    (project / "matgan" / "__main__.py").write_text("import torch\nprint('ran', torch.__file__)\n")
     assert run_all(project, "setup", PYTHONPATH=str(library)).returncode == 0
     done = run_all(project)
     assert f"ran {library}" in done.stdout, done.stderr

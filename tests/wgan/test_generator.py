@@ -17,6 +17,7 @@ from matgan.wgan.generator import (
     TooFewSamples,
     Wanted,
     load_generator,
+    main,
 )
 from matgan.wgan.networks import build_critic, build_generator
 
@@ -204,8 +205,8 @@ def test_a_generator_from_a_file_or_a_folder(tmp_path):
 
 
 def test_no_such_generator(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no generator 'oqmdd'"):
-        load_generator("oqmdd")
+    with pytest.raises(FileNotFoundError, match=r"no generator 'oqmd': .* wgan-mp, "):
+        load_generator("oqmd")
     (tmp_path / "weights.safetensors").write_bytes(b"\x80\x04 no weights")
     with pytest.raises(files.WeightsError, match="no safetensors file"):
         load_generator(tmp_path)
@@ -213,14 +214,14 @@ def test_no_such_generator(tmp_path):
         CompositionGenerator(nn.Identity(), 4, rule="median")
 
 
-@pytest.mark.parametrize("name", ["oqmd", "mp"])
+@pytest.mark.parametrize("name", ["wgan-oqmd", "wgan-mp"])
 def test_our_pretrained_generators_draw_compositions(name):
     sample = load_generator(name).sample(1000, seed=0)
     assert sample.outcomes.kept == sample.outcomes.drawn
     assert len(set(sample)) > 900
 
 
-@pytest.mark.parametrize("name", ["oqmd-paper", "mp-paper"])
+@pytest.mark.parametrize("name", ["wgan-oqmd-paper", "wgan-mp-paper"])
 def test_the_printed_setting_is_kept_as_it_collapsed(name):
     _, outcomes = load_generator(name).draw(1000, seed=0, max_draws=1024)
     assert outcomes.kept / outcomes.drawn < 0.5
@@ -233,3 +234,18 @@ def test_sampling_on_cuda(tmp_path):
     save(tmp_path / "weights.safetensors", config)
     there = load_generator(tmp_path, device="cuda")
     assert there.sample(100, seed=1) == there.sample(100, seed=1)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_samples_what_is_asked_for(tmp_path, capsys):
+    config = LEARNING.replace(latent_dim=16, hidden=(8,))
+    generator = save(tmp_path / "weights.safetensors", config)
+    words = ["40", "--generator", str(tmp_path), "--seed", "3", "--contain", "O"]
+    main(words)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["formula", *generator.sample(40, seed=3, contain="O")]
+    main([*words, "--out", str(tmp_path / "new.csv")])
+    assert (tmp_path / "new.csv").read_text().splitlines() == printed
+    assert "unwanted" in capsys.readouterr().err

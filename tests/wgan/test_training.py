@@ -240,8 +240,8 @@ BARE = """
 import sys
 absent = "pandas tqdm sklearn pymatgen smact pooch scipy matplotlib"
 sys.modules.update(dict.fromkeys(absent.split()))  # None: an import of it fails
-from matgan.wgan.training import main
-sys.exit(main(sys.argv[1:]))
+from matgan.__main__ import main
+sys.exit(main(["train", *sys.argv[1:]]))
 """
 
 
@@ -264,7 +264,7 @@ def test_the_command_trains_where_there_are_only_torch_numpy_and_safetensors(dat
 
 
 def test_the_command_names_a_bad_option(tmp_path):
-    done = command("-m", "matgan.wgan.training", "d.npz", "--out", tmp_path, "--lipschitz", "hope")
+    done = command("-m", "matgan", "train", "d.npz", "--out", tmp_path, "--lipschitz", "hope")
     assert done.returncode == 1
     assert (
         "ConfigError: lipschitz must be one of clip, gradient-penalty, spectral-norm, not"
@@ -273,7 +273,7 @@ def test_the_command_names_a_bad_option(tmp_path):
 
 
 def test_the_command_says_where_missing_data_come_from(tmp_path):
-    done = command("-m", "matgan.wgan.training", "d.npz", "--out", tmp_path)
+    done = command("-m", "matgan", "train", "d.npz", "--out", tmp_path)
     assert done.returncode == 1
     assert "there is no file d.npz; notebook 1 writes" in done.stderr
 

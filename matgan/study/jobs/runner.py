@@ -263,7 +263,7 @@ def _write(job: Job, done: dict[str, dict]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """`python -m matgan jobs`: 0 when all that was asked for is done, 1 when something is left."""
     parser = argparse.ArgumentParser(
-        prog="matgan jobs", description="Long computations behind results/long."
+        prog="python -m matgan jobs", description="Long computations behind results/long."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every job: done, stale, partly or missing, and its estimate")
