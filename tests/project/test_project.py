@@ -97,15 +97,6 @@ def test_citation_and_package_say_the_same_version():
 # --- imports --------------------------------------------------------------------------------------
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    code = "import sys, matgan; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert "matgan.chemistry.elements" in loaded
-    heavy = {"torch", "pymatgen", "smact", "pandas", "numpy", "sklearn", "matplotlib", "openTSNE"}
-    assert not heavy & loaded
-
-
 def imported(path, top_level=False):
     """Modules that a file imports, at its top level or anywhere; matgan's as matgan.NAME."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
