@@ -20,6 +20,7 @@ from matgan.study.run import PROJECT, read_manifest
 
 PACKAGE = PROJECT / "matgan"
 _SHOWN = [*COLUMNS[:-1], "notebook"]
+_DEFINES = (ast.FunctionDef, ast.ClassDef)
 _FIRST_FIGURE = "figure_5b_neutrality.png"
 
 # --- notebooks ------------------------------------------------------------------------------------
@@ -221,11 +222,30 @@ def room_page(room: str, modules: list[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def face_table() -> str:
+    """The names that `from matgan import …` gives, each with the first sentence about it."""
+    lines = ["| name | what it is |", "|---|---|"]
+    for node in ast.walk(_tree("matgan.__init__")):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("matgan."):
+            defined = {n.name: n for n in _tree(node.module).body if isinstance(n, _DEFINES)}
+            for name in (alias.name for alias in node.names):
+                about = _about(defined[name]) if name in defined else "a constant"
+                lines.append(f"| {{py:obj}}`{name} <{node.module}.{name}>` | {about} |")
+    return "\n".join(lines)
+
+
 def modules_table(rooms: dict[str, list[str]]) -> str:
     """The first sentence of each module."""
     lines = ["| module | what it is |", "|---|---|"]
     for module in [module for modules in rooms.values() for module in modules]:
-        path = PROJECT.joinpath(*module.split(".")).with_suffix(".py")
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        lines.append(f"| {{py:mod}}`{module}` | {text.splitlines()[0].rstrip(':')} |")
+        lines.append(f"| {{py:mod}}`{module}` | {_about(_tree(module))} |")
     return "\n".join(lines)
+
+
+def _tree(module: str | None) -> ast.Module:
+    path = PROJECT.joinpath(*(module or "").split(".")).with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _about(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
+    return (ast.get_docstring(node) or " ").splitlines()[0].rstrip(":")

@@ -104,6 +104,7 @@ def _lay_out(
         "notebooks.md": parts.notebooks_table(run_dir, read),
         "data.md": parts.data_cards(),
         "gallery.html": "\n".join(parts.gallery(figures, read)),
+        "face.md": parts.face_table(),
         "modules.md": parts.modules_table(package),
     }
     for name, text in texts.items():

@@ -1,6 +1,7 @@
 """Parts of the site's pages; how they look in a page is tested with the site."""
 
 import re
+from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from matgan.study.pages import (
     claims_table,
     data_cards,
     drawn,
+    face_table,
     gallery,
     modules_table,
     rooms_of_package,
@@ -89,6 +91,15 @@ def test_each_source_has_its_card():
     for source in SOURCES.values():
         for text in (source.file, source.sha256, source.licence, source.citation):
             assert text in cards
+
+
+def test_the_face_is_what_the_package_gives():
+    import matgan
+
+    rows = re.findall(r"^\| \{py:obj\}`(\w+) <([\w.]+)\.\1>` \| (.+) \|$", face_table(), re.M)
+    assert sorted(name for name, _, _ in rows) == sorted(matgan.__all__)
+    for name, home, _ in rows:
+        assert getattr(import_module(home), name) is getattr(matgan, name)
 
 
 def test_each_module_has_its_line():
