@@ -1,11 +1,13 @@
 """The site of a run: it opens from disk, its links resolve, and it shows nothing of the machine."""
 
+import base64
 import contextlib
 import io
 import re
 import sys
 import warnings
 from html.parser import HTMLParser
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -72,8 +74,6 @@ def run_dir(tmp_path_factory):
     )
     old = pd.DataFrame({"claim": ["9% more"], "paper": ["no"], "verdict": ["a < b"]})
     old.to_csv(folder / "tables/claims_02.csv", index=False)
-    import base64
-
     (folder / "figures/figure_01.png").write_bytes(base64.b64decode(PIXEL))
     (folder / "figures/map.html").write_text(MAP)
     return folder
@@ -84,7 +84,7 @@ def site(run_dir):
     """Folder of its site, with one room of the API; Sphinx had nothing to complain about."""
     with contextlib.redirect_stderr(io.StringIO()) as complaints, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Sphinx to its own extensions
-        first = sites.build_site(run_dir, rooms=["study"])
+        first = sites.build_site(run_dir, rooms=["files"])
     assert complaints.getvalue() == ""
     assert first == run_dir / "site" / "index.html"
     return first.parent
@@ -129,9 +129,9 @@ def test_all_pages_are_there_and_nothing_else_is_left(site, pages, run_dir):
         "notebooks/02_three",
         "gallery",
     }
-    wanted |= {"api", "api/study", "data", "models", "models/README", "solutions", "figures/map"}
+    wanted |= {"api", "api/files", "data", "models", "models/README", "solutions", "figures/map"}
     assert {f"{name}.html" for name in wanted} <= set(pages)
-    assert not [name for name in pages if name.startswith("api/") and name != "api/study.html"]
+    assert not [name for name in pages if name.startswith("api/") and name != "api/files.html"]
     assert not (run_dir / ".site").exists()
     assert not [path for path in site.rglob("*") if path.suffix in (".map", ".doctree", ".ipynb")]
 
@@ -195,6 +195,7 @@ def test_the_claims_lead_to_their_rows_with_a_colour_for_each_verdict(pages):
 def test_notebooks_are_shown_as_they_ran_without_progress_bars(pages):
     page = pages["notebooks/01_data_curation.html"]
     assert "100%|bar" not in page.text
+    assert "jupyter.widget" not in page.path.read_text(encoding="utf-8")
     assert len([tag for tag, _ in page.tags if tag == "math"]) == 1  # MathML, no script
     assert "../figures/map.html" in page.values("href", "a")
     assert "02_three.html" in page.values("href", "a")
@@ -210,12 +211,63 @@ def test_a_figure_has_the_heading_and_the_sentences_before_it(pages):
     assert "figures/map.html" in page.values("href", "a")
 
 
-def test_docstrings_become_parameters_and_errors(pages):
-    text = pages["api/study.html"].text
-    assert "run_dir – folder of a run; notebooks that are not there are left out" in text
-    assert "RunError – The folder holds no executed notebook" in text
-    assert "Returns: Path of the first page, site/index.html." in text
+def test_docstrings_of_the_package_become_its_api(pages):
+    text = pages["api/files.html"].text
+    assert "SHA-256 of a file, in hexadecimal digits." in text
+    assert "Raises: OSError – Of a full disk, too; with the path." in text
     assert "matgan.study.site" in pages["api.html"].text
+
+
+def test_docstrings_in_the_house_style_are_read_as_descriptions():
+    spec = spec_from_file_location("conf", PROJECT / "docs" / "conf.py")
+    conf = module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    lines = """Sum |F|, as in:
+
+    total(1)
+
+Parameters
+----------
+a, *b : first line,
+    second line
+c : int
+    What c is.
+
+Returns
+-------
+Prose in two
+lines.
+
+Raises
+------
+ValueError
+    If so.""".splitlines()
+    conf._house_style(None, "function", "total", None, None, lines)
+    assert (
+        lines
+        == r"""Sum \|F\|, as in::
+
+    total(1)
+
+Parameters
+----------
+a, \*b
+    first line,
+    second line
+c : int
+    What c is.
+
+Returns
+-------
+:
+    Prose in two
+    lines.
+
+Raises
+------
+ValueError
+    If so.""".splitlines()
+    )
 
 
 def test_data_and_models_are_described(pages):
