@@ -12,7 +12,7 @@ and elements enter, so the choice of cell, its origin and the order of atoms do 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +198,10 @@ class Graphs:
     def batch(self, rows, seed):
         """Inputs and targets of some rows, as tensors: see `matgan.learning.fit.Examples`."""
         return self.graphs.batch(rows), torch.from_numpy(self.targets[rows])
+
+    def content(self):
+        """See `matgan.learning.fit.Examples`."""
+        return [*(getattr(self.graphs, f.name) for f in fields(self.graphs)), self.targets]
 
 
 # --- training -------------------------------------------------------------------------------------

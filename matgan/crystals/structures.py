@@ -126,10 +126,12 @@ class Structures:
         Raises
         ------
         ValueError
-            Another part.
+            Another part; a negative limit or seed.
         """
         if part not in SPLITS:
             raise ValueError(f"part must be one of {', '.join(SPLITS)}, not {part!r}")
+        if limit < 0 or seed < 0:
+            raise ValueError(f"the number of structures, {limit}, or the seed, {seed}, is negative")
         found = np.flatnonzero((self.table["split"] == part) & (self.table["space_group"] > 0))
         if limit and limit < len(found):
             found = np.sort(np.random.default_rng([seed, 3]).choice(found, limit, replace=False))

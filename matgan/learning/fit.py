@@ -1,4 +1,4 @@
-"""Training of the pattern networks: seeded, resumable, one small loop for all of them.
+"""Training of networks on patterns and graphs: seeded, resumable, one small loop for all of them.
 
 Every step draws its own random numbers from (seed, step), so a run that was stopped and goes on
 gives the same weights as one that was not.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,12 +22,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from matgan import files
-from matgan.learning.compute import Diverged
+from matgan.learning.checkpoint import Part, from_arrays, to_arrays
+from matgan.learning.compute import Diverged, deferred_interrupt, learning_rate
+
+_CHECKPOINT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a network is trained; one cycle of the learning rate over all steps (Smith 2018)."""
+    """How a network is trained; one cycle of the learning rate over all steps (Smith 2018).
+
+    Raises ValueError for a value that makes no sense.
+    """
 
     epochs: int = 10
     batch_size: int = 64
@@ -36,6 +43,18 @@ class Fit:
     clip: float = 5.0  # largest norm of the gradient
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, least in {"epochs": 1, "batch_size": 1, "seed": 0}.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must not be negative: {self.weight_decay}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), not {self.label_smoothing}")
+
 
 Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network takes, and the targets
 
@@ -43,10 +62,13 @@ Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network takes, and the tar
 class Examples(Protocol):
     """Where batches come from: stored arrays, graphs, or patterns drawn anew each time."""
 
-    @property
-    def targets(self) -> np.ndarray: ...
     def __len__(self) -> int: ...
-    def batch(self, rows: np.ndarray, seed: list[int]) -> Batch: ...
+
+    def batch(self, rows: np.ndarray, seed: list[int]) -> Batch:
+        """What the network takes and the targets of some rows; the seed is for what is drawn."""
+
+    def content(self) -> Iterable[object]:
+        """Arrays, and what has a `repr`, that batches are made of: tells sources apart."""
 
 
 class Subset:
@@ -55,15 +77,16 @@ class Subset:
     def __init__(self, source: Examples, rows: np.ndarray):
         self.source, self.rows = source, np.asarray(rows)
 
-    @property
-    def targets(self) -> np.ndarray:
-        return self.source.targets[self.rows]
-
     def __len__(self) -> int:
         return len(self.rows)
 
     def batch(self, rows, seed):
+        """See `Examples`."""
         return self.source.batch(self.rows[rows], seed)
+
+    def content(self):
+        """See `Examples`."""
+        return [*self.source.content(), self.rows]
 
 
 Loss = Callable[..., Tensor]  # loss(output of the network, targets, inputs) -> scalar
@@ -105,56 +128,62 @@ def train(
     source : batches
     loss : called with the network's output, the targets and the inputs
     fit : all choices
-    checkpoint : file that a stopped run goes on from (written every minute, removed at the end)
+    checkpoint : file that a stopped run goes on from (written every minute and at Ctrl-C, removed
+        at the end), where it belongs to the same source, choices, loss and starting weights
     progress : called with step, number of steps and the latest loss
+    device : "cpu" or "cuda"
     last_step : end after this step, in the middle of the cycle; 0: the whole cycle
 
     Raises
     ------
+    ValueError
+        `last_step` is negative, or there are no examples.
     Diverged
         The loss is no number any more.
     WeightsError
-        The checkpoint is damaged or belongs to another network, other options or other data.
+        The checkpoint is damaged or belongs to another run; says what is different.
+    KeyboardInterrupt
+        After Ctrl-C, once the step is done and the checkpoint written.
     """
+    if last_step < 0:
+        raise ValueError(f"the last step must be 0 or more, not {last_step}")
+    if not len(source):
+        raise ValueError("there are no examples to learn from")
     network.to(device).train()
     per_epoch = max(1, len(source) // fit.batch_size)
     n_steps = per_epoch * fit.epochs
-    optimizer = torch.optim.AdamW(
-        network.parameters(), fit.learning_rate, weight_decay=0.0, fused=True
-    )
-    # no decay of biases and normalisations: they are few and have a scale of their own
-    optimizer.param_groups[0]["params"] = [p for p in network.parameters() if p.ndim > 1]
-    optimizer.param_groups[0]["weight_decay"] = fit.weight_decay
-    optimizer.add_param_group(
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0}
-    )
-    digest = hashlib.sha256(np.ascontiguousarray(source.targets).tobytes()).hexdigest()
-    belongs = {"fit": json.dumps(dataclasses.asdict(fit)), "targets": digest}
-    step, losses = _resume(checkpoint, network, optimizer, belongs)
-    saved = time.monotonic()
-    while step < (last_step or n_steps):
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng([fit.seed, epoch]).permutation(len(source))
-        rows = np.sort(order[place * fit.batch_size : (place + 1) * fit.batch_size])
-        inputs, targets = source.batch(rows, [fit.seed, 1, step])
-        inputs = tuple(tensor.to(device) for tensor in inputs)
-        torch.manual_seed(fit.seed * 1_000_003 + step)  # dropout and latent noise
-        for group in optimizer.param_groups:
-            group["lr"] = fit.learning_rate * cycle(step / n_steps)
-        value = loss(network(*inputs), targets.to(device), inputs)
-        optimizer.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), fit.clip)
-        optimizer.step()
-        losses.append(float(value.detach()))
-        step += 1
-        if not np.isfinite(losses[-1]):
-            raise Diverged(f"the loss became {losses[-1]} at step {step}: lower the learning rate")
-        if progress:
-            progress(step, n_steps, losses[-1])
-        if checkpoint and time.monotonic() - saved > 60:
-            _save(checkpoint, network, optimizer, belongs, step, losses)
-            saved = time.monotonic()
+    optimizer = _optimizer(network, fit)
+    parts: dict[str, Part] = {"network": network, "optimizer": optimizer}
+    belongs: dict[str, str] = {}
+    losses: list[float] = []
+    step = 0
+    if checkpoint:
+        belongs = {
+            "options": json.dumps(dataclasses.asdict(fit)),
+            "loss": getattr(loss, "__qualname__", repr(loss)),
+            "examples": digest(source.content()),
+            "starting weights": digest(to_arrays({"network": network}).items()),
+        }
+        step, losses = _resume(checkpoint, parts, belongs)
+    saved, end = time.monotonic(), last_step or n_steps
+    with deferred_interrupt() as interrupted:
+        while step < end:
+            losses.append(_step(network, source, loss, fit, optimizer, device, step, per_epoch))
+            step += 1
+            if not math.isfinite(losses[-1]):
+                raise Diverged(
+                    f"the loss became {losses[-1]} at step {step}: lower the learning rate"
+                )
+            if progress:
+                progress(step, n_steps, losses[-1])
+            stop = interrupted() and step < end
+            if checkpoint and (stop or time.monotonic() - saved > _CHECKPOINT_SECONDS):
+                tensors = to_arrays(parts) | {"losses": np.array(losses)}
+                files.save(checkpoint, tensors, belongs | {"step": str(step)})
+                saved = time.monotonic()
+            if stop:
+                after = "run again to go on from there" if checkpoint else "nothing is kept"
+                raise KeyboardInterrupt(f"stopped at step {step} of {end}; {after}")
     if checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     network.eval()
@@ -162,46 +191,58 @@ def train(
     return np.array(losses[: finished * per_epoch]).reshape(-1, per_epoch).mean(1).tolist()
 
 
-def cycle(done: float) -> float:
-    """Share of the highest learning rate: up over the first fifth, then down as a cosine."""
-    if done < 0.2:
-        return 0.05 + 0.95 * done / 0.2
-    return 0.5 * (1 + float(np.cos(np.pi * (done - 0.2) / 0.8))) + 1e-3
+def _optimizer(network: nn.Module, fit: Fit) -> torch.optim.AdamW:
+    # no decay of biases and normalisations: they are few and have a scale of their own
+    groups: list[dict] = [
+        {"params": [p for p in network.parameters() if p.ndim > 1]},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, fit.learning_rate, weight_decay=fit.weight_decay, fused=True)
 
 
-def _save(path, network, optimizer, belongs, step, losses) -> None:
-    tensors = {f"network.{k}": v.cpu().numpy() for k, v in network.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": v.cpu().numpy() for k, v in state.items()}
-    tensors["losses"] = np.array(losses)
-    files.save(path, tensors, belongs | {"step": str(step)})
+def _step(network, source, loss, fit, optimizer, device, step: int, per_epoch: int) -> float:
+    """One batch; returns its loss."""
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng([fit.seed, epoch]).permutation(len(source))
+    rows = np.sort(order[place * fit.batch_size : (place + 1) * fit.batch_size])
+    inputs, targets = source.batch(rows, [fit.seed, 1, step])
+    inputs = tuple(tensor.to(device) for tensor in inputs)
+    torch.manual_seed(fit.seed * 1_000_003 + step)  # dropout and latent noise
+    rate = fit.learning_rate * learning_rate("one-cycle", step, per_epoch * fit.epochs)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    value = loss(network(*inputs), targets.to(device), inputs)
+    optimizer.zero_grad()
+    value.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), fit.clip)
+    optimizer.step()
+    return float(value.detach())
 
 
-def _resume(path, network, optimizer, belongs) -> tuple[int, list[float]]:
-    if not path or not Path(path).is_file():
+def digest(content: Iterable[object]) -> str:
+    """SHA-256 of arrays, by their bytes, types and shapes, and of anything else by its `repr`."""
+    found = hashlib.sha256()
+    for part in content:
+        if isinstance(part, tuple):
+            part = digest(part)
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype.str}{part.shape}".encode())
+            found.update(np.ascontiguousarray(part).data)
+        else:
+            found.update(f"{part!r};".encode())
+    return found.hexdigest()
+
+
+def _resume(path, parts: dict, belongs: dict[str, str]) -> tuple[int, list[float]]:
+    if not Path(path).is_file():
         return 0, []
     tensors, facts = files.load(path)
-    shapes = {f"network.{k}": tuple(v.shape) for k, v in network.state_dict().items()}
-    found = {k: v.shape for k, v in tensors.items() if k.startswith("network.")}
-    if {name: facts.get(name) for name in belongs} != belongs or shapes != found:
+    if other := [name for name in belongs if facts.get(name) != belongs[name]]:
         raise files.WeightsError(
-            f"{path} belongs to another network, other options or other data: remove it to start "
-            "anew"
+            f"{path} belongs to a run with other {', '.join(other)}: remove it to start anew"
         )
-    load_tensors(network, tensors, "network.")
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, key = name.split(".")
-            state.setdefault(int(i), {})[key] = torch.from_numpy(tensor)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    from_arrays(parts, tensors, path)
     return int(facts["step"]), tensors["losses"].tolist()
-
-
-def load_tensors(network: nn.Module, tensors: dict[str, np.ndarray], prefix: str = "") -> None:
-    """Fill a network with named arrays."""
-    names = network.state_dict()
-    network.load_state_dict({k: torch.from_numpy(tensors[prefix + k]) for k in names})
 
 
 @torch.no_grad()

@@ -86,6 +86,11 @@ class Crystals:
     def __len__(self) -> int:
         return len(self.first) - 1
 
+    def content(self) -> list[object]:
+        """All that patterns are drawn from; see `matgan.learning.fit.Examples`."""
+        arrays = (self.first, self.hkl, self.strength, self.family)
+        return [self.instrument, *arrays, np.array(self.metrics), np.array(self.strains)]
+
     def draw(self, i: int, rng: np.random.Generator, options: Augmentation) -> np.ndarray:
         """One augmented pattern of structure i, (points,) float32, maximum 1."""
         angles, areas, fwhm, instrument = self._sticks(i, rng, options)
@@ -225,3 +230,7 @@ class Drawn:
         rng = np.random.default_rng(seed)
         drawn = np.stack([self.crystals.draw(int(i), rng, self.options) for i in rows])
         return (torch.from_numpy(drawn),), torch.from_numpy(self.targets[rows])
+
+    def content(self):
+        """See `matgan.learning.fit.Examples`."""
+        return [*self.crystals.content(), self.options, self.targets]

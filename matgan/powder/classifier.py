@@ -36,7 +36,7 @@ from matgan.crystals.symmetry import (
 from matgan.data.sources import SourceUnavailable
 from matgan.files import PRETRAINED
 from matgan.learning.compute import DEVICES, device
-from matgan.learning.fit import Fit, classification_loss, load_tensors, outputs, train
+from matgan.learning.fit import Fit, classification_loss, outputs, train
 from matgan.learning.statistics import share_interval
 from matgan.powder.augmentation import Augmentation, Crystals, Drawn
 from matgan.powder.baselines import accuracies, majority, right
@@ -232,7 +232,7 @@ def load_classifier(path: Path = CLASSIFIER) -> FCN:
     if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
         raise files.WeightsError(f"{path} holds no classifier of powder patterns")
     single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in tensors.items()}
-    load_tensors(network, single)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in single.items()})
     return network.eval()
 
 

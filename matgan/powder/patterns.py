@@ -332,3 +332,7 @@ class Stored:
         patterns = torch.from_numpy(decode_pattern(np.asarray(self.codes[rows])))
         inputs = (patterns, *(torch.from_numpy(array[rows]) for array in self.inputs))
         return inputs, torch.from_numpy(self.targets[rows])
+
+    def content(self):
+        """See `matgan.learning.fit.Examples`."""
+        return [self.codes, self.targets, *self.inputs]

@@ -75,6 +75,7 @@ def reflections(
     cell : (6,) array, a, b, c in Å and α, β, γ in degrees
     numbers : (m,) array, atomic numbers
     frac : (m, 3) array, fractional coordinates
+    shortest, longest : of 1/d, 1/Å
 
     Raises
     ------

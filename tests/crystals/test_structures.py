@@ -56,6 +56,9 @@ def test_rows_are_of_their_part_and_have_a_space_group():
     assert {tuple(ten.rows("train", 3, seed)) for seed in range(9)} != {tuple(some)}
     with pytest.raises(ValueError, match="one of train, val, test, not 'valid'"):
         ten.rows("valid")
+    for limit, seed in ((-5, 0), (3, -1)):
+        with pytest.raises(ValueError, match="is negative"):
+            ten.rows("train", limit, seed)
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Training of the pattern networks: it learns, repeats itself, goes on after a stop."""
 
 import dataclasses
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -57,25 +59,54 @@ def test_it_learns_where_the_peak_is(peaks):
     assert dt.top_k(logits, peaks[1][:, 0]) > 0.95
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(peaks, tmp_path, monkeypatch):
-    whole = classifier()
-    expected = dt.train(whole, powder_patterns.Stored(*peaks), LOSS, FIT)
-    clock = iter(range(0, 10_000_000, 100))  # every step is a checkpoint
+@pytest.fixture
+def every_step(monkeypatch):
+    """Every step is a checkpoint."""
+    clock = iter(range(0, 10_000_000, 100))
     monkeypatch.setattr(dt.time, "monotonic", lambda: next(clock))
-    path = tmp_path / "checkpoint.safetensors"
 
+
+def stop_at(*steps):
     def stop(step, n_steps, loss):
-        if step in (17, 30):
+        if step in steps:
             raise KeyboardInterrupt
 
-    network = classifier()
+    return stop
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(peaks, tmp_path, every_step):
+    whole = classifier()
+    expected = dt.train(whole, powder_patterns.Stored(*peaks), LOSS, FIT)
+    path = tmp_path / "checkpoint.safetensors"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            dt.train(network, powder_patterns.Stored(*peaks), LOSS, FIT, path, stop)
-        network = classifier(seed=1)  # what a new process starts from does not matter
+            source = powder_patterns.Stored(*peaks)
+            dt.train(classifier(), source, LOSS, FIT, path, stop_at(17, 30))
+    network = classifier()
     assert dt.train(network, powder_patterns.Stored(*peaks), LOSS, FIT, path) == expected
     assert same(state(network), state(whole))
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_ends_the_step_and_keeps_it(peaks, tmp_path, kept):
+    path = tmp_path / "checkpoint.safetensors" if kept else None
+    seen = []
+
+    def press(step, n_steps, loss):
+        seen.append(step)
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    source = powder_patterns.Stored(*peaks)
+    message = "stopped at step [56] of 48; " + ("run again" if kept else "nothing is kept")
+    with pytest.raises(KeyboardInterrupt, match=message):
+        dt.train(classifier(), source, LOSS, FIT, path, press)
+    if kept:
+        after = seen[-1] + 1
+        seen.clear()
+        dt.train(classifier(), source, LOSS, FIT, path, lambda step, *_: seen.append(step))
+        assert seen == list(range(after, 49))
 
 
 def test_a_run_may_end_in_the_middle_of_its_cycle(peaks):
@@ -93,25 +124,131 @@ def test_another_seed_gives_other_weights(peaks):
     assert not same(state(one), state(other))
 
 
-def test_a_checkpoint_of_another_run_is_refused(peaks, tmp_path, monkeypatch):
-    clock = iter(range(0, 10_000_000, 100))
-    monkeypatch.setattr(dt.time, "monotonic", lambda: next(clock))
+def other_loss(output, targets, inputs):
+    return LOSS(output, targets, inputs)
+
+
+def test_a_checkpoint_of_another_run_is_refused(peaks, tmp_path, every_step):
     path = tmp_path / "c.safetensors"
-
-    def stop(step, n_steps, loss):
-        if step == 3:
-            raise KeyboardInterrupt
-
+    codes, classes = peaks
+    source = powder_patterns.Stored(codes, classes)
     with pytest.raises(KeyboardInterrupt):
-        dt.train(classifier(), powder_patterns.Stored(*peaks), LOSS, FIT, path, stop)
-    patterns, classes = peaks
-    for network, fit, targets in (
-        (classifier(), dataclasses.replace(FIT, epochs=5), classes),
-        (FCN(N_POINTS, {"place": 4}, channels=(4, 8, 8), last=16), FIT, classes),
-        (classifier(), FIT, classes[::-1].copy()),
+        dt.train(classifier(), source, LOSS, FIT, path, stop_at(3))
+    before = path.read_bytes()
+    wider = FCN(N_POINTS, {"place": 4}, channels=(4, 8, 8), last=16)
+    zeros = powder_patterns.Stored(np.zeros_like(codes), classes)
+    upside_down = powder_patterns.Stored(codes, classes[::-1].copy())
+    more = powder_patterns.Stored(codes, classes, np.ones((192, 2), dtype=np.float32))
+    for network, examples, loss, fit, what in (
+        (classifier(), source, LOSS, dataclasses.replace(FIT, epochs=5), "options"),
+        (classifier(), source, other_loss, FIT, "loss"),
+        (classifier(), zeros, LOSS, FIT, "examples"),
+        (classifier(), upside_down, LOSS, FIT, "examples"),
+        (classifier(), more, LOSS, FIT, "examples"),
+        (classifier(), dt.Subset(source, np.arange(192)[::-1]), LOSS, FIT, "examples"),
+        (classifier(seed=1), source, LOSS, FIT, "starting weights"),
+        (wider, source, LOSS, FIT, "starting weights"),
     ):
-        with pytest.raises(WeightsError, match="another network, other options or other data"):
-            dt.train(network, powder_patterns.Stored(patterns, targets), LOSS, fit, path)
+        with pytest.raises(WeightsError, match=rf"c\.safetensors belongs .* with other {what}:"):
+            dt.train(network, examples, loss, fit, path)
+    assert path.read_bytes() == before
+
+
+def test_sources_are_told_apart_by_all_that_they_draw_from():
+    structures, instrument = some(), Instrument(step=0.05, fwhm=0.25)
+    targets = np.arange(3)[:, None]
+    crystals = Crystals(structures, instrument)
+    graphs = crystal_graphs(structures)
+    other_graphs = crystal_graphs(structures, 3)
+    swapped = Crystals(structures.take([1, 0, 2]), instrument)
+    longer = Crystals(structures, Instrument(step=0.05, fwhm=0.25, stop=100.0))
+    sources = [
+        augmentation.Drawn(crystals, Augmentation(), targets),
+        augmentation.Drawn(crystals, Augmentation(strain=0.02), targets),
+        augmentation.Drawn(longer, Augmentation(), targets),
+        augmentation.Drawn(swapped, Augmentation(), targets),
+        cgcnn.Graphs(graphs, targets),
+        cgcnn.Graphs(graphs, targets[::-1]),
+        cgcnn.Graphs(other_graphs, targets),
+        dt.Subset(cgcnn.Graphs(graphs, targets), np.arange(3)),
+        dt.Subset(cgcnn.Graphs(graphs, targets), np.arange(2)),
+    ]
+    found = [dt.digest(source.content()) for source in sources]
+    assert len(set(found)) == len(sources)
+    again = augmentation.Drawn(Crystals(structures, instrument), Augmentation(), targets)
+    assert dt.digest(again.content()) == found[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be 1 or more, not 0"),
+        ({"epochs": -1}, "epochs must be 1 or more, not -1"),
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
+        ({"seed": -1}, "seed must be 0 or more, not -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
+        ({"weight_decay": -1e-3}, "weight_decay must not be negative"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\)"),
+        ({"clip": 0.0}, "clip must be above 0"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        dt.Fit(**options)
+
+
+def test_a_training_of_nothing_is_refused(peaks):
+    source = powder_patterns.Stored(*peaks)
+    with pytest.raises(ValueError, match="the last step must be 0 or more, not -1"):
+        dt.train(classifier(), source, LOSS, FIT, last_step=-1)
+    with pytest.raises(ValueError, match="no examples"):
+        dt.train(classifier(), dt.Subset(source, np.arange(0)), LOSS, FIT)
+
+
+class Watched(powder_patterns.Stored):
+    """Notes the rows of every batch."""
+
+    def __init__(self, *arrays):
+        super().__init__(*arrays)
+        self.seen = []
+
+    def batch(self, rows, seed):
+        self.seen.append(rows)
+        return super().batch(rows, seed)
+
+
+def test_each_epoch_sees_every_row_once_in_an_order_of_its_own(peaks):
+    source = Watched(*peaks)
+    dt.train(classifier(), source, LOSS, FIT)
+    epochs = np.array(source.seen).reshape(4, 12, 16)
+    assert (np.sort(epochs.reshape(4, -1)) == np.arange(192)).all()
+    batches = [{tuple(rows) for rows in epoch.tolist()} for epoch in epochs]
+    assert not batches[0] & batches[1] and not batches[1] & batches[2]
+
+
+def test_each_head_learns_its_own_label():
+    logits = {"first": torch.tensor([[2.0, 0.0]]), "second": torch.tensor([[0.0, 1.0, 0.0]])}
+    classes = torch.tensor([[0, 2]])  # the first is right, the second is not
+    loss = dt.classification_loss(("first", "second"))(logits, classes, ())
+    log_sums = np.log(np.exp(2) + 1) - 2, np.log(np.exp(1) + 2) - 0
+    assert float(loss) == pytest.approx(sum(log_sums))
+    # a share ε of the target is spread over all classes (Szegedy et al. 2016)
+    smooth = dt.classification_loss(("second",), 0.3)(logits, classes[:, 1:], ())
+    log_shares = np.log(np.exp([0, 1, 0]) / (np.exp(1) + 2))
+    assert float(smooth) == pytest.approx(-0.7 * log_shares[2] - 0.1 * log_shares.sum())
+
+
+def test_two_heads_learn_two_labels(peaks):
+    codes, places = peaks
+    left = (places[:, 0] == 0).astype(np.int64)
+    classes = np.column_stack([1 - left, places[:, 0]])
+    torch.manual_seed(0)
+    network = FCN(N_POINTS, {"right": 2, "place": 3}, channels=(4, 8, 8), last=16)
+    source = powder_patterns.Stored(codes, classes)
+    dt.train(network, source, dt.classification_loss(("right", "place")), FIT)
+    for i, logits in enumerate(dt.outputs(network, source).values()):
+        assert dt.top_k(logits, classes[:, i]) > 0.9
 
 
 def test_a_loss_that_is_no_number_stops_with_its_step(peaks):
