@@ -161,8 +161,8 @@ def train(
         belongs = {
             "options": json.dumps(dataclasses.asdict(fit)),
             "loss": getattr(loss, "__qualname__", repr(loss)),
-            "examples": digest(source.content()),
-            "starting weights": digest(to_arrays({"network": network}).items()),
+            "examples": content_hash(source.content()),
+            "starting weights": content_hash(to_arrays({"network": network}).items()),
         }
         step, losses = _resume(checkpoint, parts, belongs)
     saved, end = time.monotonic(), last_step or n_steps
@@ -219,12 +219,12 @@ def _step(network, source, loss, fit, optimizer, device, step: int, per_epoch: i
     return float(value.detach())
 
 
-def digest(content: Iterable[object]) -> str:
+def content_hash(content: Iterable[object]) -> str:
     """SHA-256 of arrays, by their bytes, types and shapes, and of anything else by its `repr`."""
     found = hashlib.sha256()
     for part in content:
         if isinstance(part, tuple):
-            part = digest(part)
+            part = content_hash(part)
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype.str}{part.shape}".encode())
             found.update(np.ascontiguousarray(part).data)

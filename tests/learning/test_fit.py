@@ -173,10 +173,10 @@ def test_sources_are_told_apart_by_all_that_they_draw_from():
         dt.Subset(cgcnn.Graphs(graphs, targets), np.arange(3)),
         dt.Subset(cgcnn.Graphs(graphs, targets), np.arange(2)),
     ]
-    found = [dt.digest(source.content()) for source in sources]
+    found = [dt.content_hash(source.content()) for source in sources]
     assert len(set(found)) == len(sources)
     again = augmentation.Drawn(Crystals(structures, instrument), Augmentation(), targets)
-    assert dt.digest(again.content()) == found[0]
+    assert dt.content_hash(again.content()) == found[0]
 
 
 @pytest.mark.parametrize(
