@@ -83,8 +83,10 @@ def test_the_small_data_error_of_the_paper_s_features_beats_the_mean(mp_gap):
     onehot = sweep.small_data_error(np.eye(85))
     blind = sweep.small_data_error(np.ones((85, 1)))  # the same vector for each compound
     assert onehot < 0.8 * blind
-    gap = mp_gap["target"]
-    assert blind == pytest.approx((gap - gap.mean()).abs().mean(), rel=0.05)
+    # what ridge makes of it: the mean of 1,000 compounds, measured on 10,000 others
+    gap = mp_gap["target"].to_numpy()[np.random.default_rng(0).permutation(len(mp_gap))]
+    expected = np.abs(gap[1000:11_000] - gap[:1000].mean()).mean()
+    assert blind == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -46,6 +46,7 @@ def test_line_test_finds_a_row_among_noise_and_no_more():
     points = RNG.normal(size=(85, 2))
     points[:5] = np.outer(np.arange(5), [1.0, 1.0])
     assert line_test(points, range(5))["p"] < 0.005
+    assert line_test(points, range(5), draws=9)["p"] == pytest.approx(1 / 10)  # never 0
     # for sets drawn at random, p is uniform
     p = [line_test(points, RNG.permutation(85)[:5], draws=200, seed=s)["p"] for s in range(100)]
     assert 0.4 < np.mean(p) < 0.6
