@@ -10,6 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from matgan.chemistry import composition, oxidation
+from matgan.chemistry.composition import CompositionError
 from matgan.chemistry.elements import ELEMENTS
 from matgan.chemistry.oxidation import (
     OxidationStates,
@@ -50,7 +51,9 @@ class Explanation:
     __repr__ = __str__  # what a notebook shows
 
 
-def explain(formula: str, oxidation_states: object = "smact14", *, mixed_valence: bool = False):
+def explain(
+    formula: object, oxidation_states: object = "smact14", *, mixed_valence: bool = False
+) -> Explanation:
     """Oxidation states that make a formula neutral and balanced, or why there are none.
 
     Among several assignments the likeliest is shown: each atom's oxidation state counts with its
@@ -59,8 +62,8 @@ def explain(formula: str, oxidation_states: object = "smact14", *, mixed_valence
 
     Parameters
     ----------
-    formula : str
-        Whole amounts from 0 to 255; divided by their common divisor.
+    formula : str, pymatgen Composition or (85,) array of amounts
+        Whole amounts, divided by their common divisor: from 0 to 255 then.
     oxidation_states, mixed_valence :
         As in `matgan.chemistry.validity.charge_neutral`.
 
@@ -78,8 +81,11 @@ def explain(formula: str, oxidation_states: object = "smact14", *, mixed_valence
         Unknown oxidation states.
     """
     table = oxidation.oxidation_states(oxidation_states)
-    counts = composition.whole_counts(composition.amounts(formula), max_count=255)
-    counts = composition.reduced(counts[None])[0]
+    try:
+        counts = composition.reduced_counts(composition.amounts(formula))
+    except CompositionError as error:
+        given = error.formula if isinstance(formula, np.ndarray) else formula
+        raise CompositionError(error.reason, given) from None
     written = composition.formula(counts)
     eneg = electronegativities()
     elements = np.flatnonzero(counts)

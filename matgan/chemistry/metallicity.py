@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from smact import Element, d_block, metals
 
 from matgan.chemistry.elements import ELEMENTS
+from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.oxidation import electronegativities
+
+_CHUNK = 100_000  # compositions at a time
 
 
 @lru_cache
@@ -17,10 +22,16 @@ def is_metal() -> np.ndarray:
     return np.isin(ELEMENTS, metals)
 
 
-def all_metal(counts: np.ndarray) -> np.ndarray:
-    """Which compositions (n, 85) consist of metals only: (n,) bool."""
-    others = np.asarray(counts)[:, ~is_metal()]
-    return np.logical_not((others > 0).any(axis=1))
+def all_metal(compositions: Iterable, on_error: str = "raise") -> Any:
+    """Which compositions consist of metals only: (n,) bool array.
+
+    Compositions, on_error and errors as in `matgan.chemistry.validity.charge_neutral`.
+    """
+    given = Compositions(compositions, on_error)
+    out = np.zeros(len(given), dtype=bool)
+    for rows, amounts in given.parts(_CHUNK):
+        out[rows] = ~amounts[:, ~is_metal()].any(axis=1)
+    return given.finish(out)
 
 
 @lru_cache

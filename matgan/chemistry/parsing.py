@@ -28,42 +28,24 @@ class CompositionError(ValueError):
     ----------
     formula : the formula (or the object given in its place), None if only amounts are known
     row : its 0-based position in the list or matrix, None for a single formula
+    index : its label, where a Series or DataFrame was given
     reason : what is wrong with it
     """
 
-    def __init__(self, reason: str, formula: object = None, row: int | None = None):
-        self.reason, self.formula, self.row = reason, formula, row
+    def __init__(
+        self, reason: str, formula: object = None, row: int | None = None, index: object = None
+    ):
+        self.reason, self.formula, self.row, self.index = reason, formula, row, index
         where = [] if row is None else [f"row {row}"]
+        if index is not None and not (isinstance(index, int) and index == row):
+            where = [f"row {row} (index {index!r})"]
         if formula is not None:
             shown = repr(formula)
             where.append(f"formula {shown if len(shown) <= 80 else shown[:77] + '...'}")
         super().__init__(f"{', '.join(where)}: {reason}" if where else reason)
 
     def __reduce__(self):
-        return type(self), (self.reason, self.formula, self.row)
-
-
-def formula_list(X) -> list:
-    """Formulas as a list: from a list, Series, array (n,) or (n, 1), or one-column DataFrame.
-
-    Raises
-    ------
-    ValueError
-        A single string; more than one column.
-    """
-    if isinstance(X, str):
-        raise ValueError(f"expected a sequence of formulas, got the single string {X!r}")
-    if isinstance(X, pd.DataFrame):
-        X = X.to_numpy(dtype=object)
-    shape = np.shape(X) if isinstance(X, np.ndarray) else None
-    if shape is not None and len(shape) == 2 and shape[1] == 1:
-        X = X[:, 0]
-    elif shape is not None and len(shape) != 1:
-        raise ValueError(f"expected one column of formulas, got an array of shape {shape}")
-    formulas = X.tolist() if isinstance(X, np.ndarray) else list(X)
-    if formulas and isinstance(formulas[0], (list, tuple, np.ndarray)):  # [["TiO2"], ["NaCl"]]
-        return formula_list(np.array(formulas, dtype=object))
-    return formulas
+        return type(self), (self.reason, self.formula, self.row, self.index)
 
 
 def parse_all(formulas: list) -> tuple[np.ndarray, list[tuple[int, object, str]]]:
@@ -109,8 +91,16 @@ def parse_all(formulas: list) -> tuple[np.ndarray, list[tuple[int, object, str]]
     return out, bad
 
 
-def parse(formula: str) -> list[tuple[int, float]]:
-    """(element index, amount) of every term of a formula; an element may come twice."""
+def is_composition(thing: object) -> bool:
+    """Whether something is a pymatgen `Composition`, as far as can be told without pymatgen."""
+    return callable(getattr(thing, "get_el_amt_dict", None))
+
+
+def parse(formula: object) -> list[tuple[int, float]]:
+    """(element index, amount) of every term of a formula or pymatgen `Composition`.
+
+    An element may come twice.
+    """
     out = []
     for symbol, amount in _expand(formula):
         index = ELEMENT_INDEX.get(symbol)
@@ -119,6 +109,8 @@ def parse(formula: str) -> list[tuple[int, float]]:
         if not 0 < amount < TOO_MUCH:
             raise CompositionError(f"{symbol} has the amount {amount:g}", formula)
         out.append((index, amount))
+    if not out:
+        raise CompositionError("the composition is empty", formula)
     return out
 
 
@@ -128,11 +120,13 @@ def _why_not(symbol: str) -> str:
     return f"unknown element symbol {symbol!r}"
 
 
-def _expand(formula: str) -> list[tuple[str, float]]:
+def _expand(formula: object) -> list[tuple[str, float]]:
     """Terms of a formula with brackets, white space or Unicode subscripts, brackets multiplied out.
 
     Checks from left to right, then multiplies from right to left: one step per token at any depth.
     """
+    if is_composition(formula):
+        return list(formula.get_el_amt_dict().items())  # type: ignore[attr-defined]
     if not isinstance(formula, str):
         missing = isinstance(formula, float) and math.isnan(formula)
         what = "NaN (a missing value)" if missing else type(formula).__name__

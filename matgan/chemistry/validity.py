@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
-from matgan.chemistry.composition import CompositionError, amounts_matrix, whole_counts
-from matgan.chemistry.elements import N_ELEMENTS
+from matgan.chemistry.composition import LARGEST_COUNT, as_counts
 from matgan.chemistry.explanation import Explanation, explain
+from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.metallicity import is_metal, metallicity
 from matgan.chemistry.oxidation import (
     OxidationStates,
@@ -32,20 +33,20 @@ __all__ = ["Explanation", "charge_neutral", "electronegativity_balanced", "expla
 _CHUNK = 100_000  # compositions at a time
 _WORD_SPAN = 31  # charges from -31 to 31 fit the bits of a machine word
 _LONG_BITS = 400_000_000  # bits of longer sets of charges at a time, at most
-_LARGEST_COUNT = 255
 _NO_CHARGE = 1 << 40  # fills the columns of a table of charges
 
 
 def charge_neutral(
-    compositions: np.ndarray | Iterable[str],
+    compositions: Iterable,
     oxidation_states: object = "smact14",
     *,
+    on_error: str = "raise",
     include_alloys: bool = False,
     check_metallicity: bool = False,
     metallicity_threshold: float = 0.7,
     mixed_valence: bool = False,
     reduce: bool = True,
-) -> np.ndarray:
+) -> Any:
     """Which compositions can be charge-neutral.
 
     The same verdict as `smact_validity(..., use_pauling_test=False)` with the same options. The
@@ -54,11 +55,15 @@ def charge_neutral(
 
     Parameters
     ----------
-    compositions : (n, 85) array of whole numbers from 0 to 255, or n formulas
-        Fractional amounts are an error (SMACT cuts their fractions off).
+    compositions : n formulas, Composition objects or rows of amounts
+        In any form that `matgan.chemistry.composition.amounts_matrix` takes. Amounts are whole
+        numbers, reduced from 0 to 255 (SMACT cuts their fractions off).
     oxidation_states : str, mapping or path
         See `oxidation.oxidation_states`. A composition with an element that has no state
         is not neutral.
+    on_error : {"raise", "nan", "drop"}
+        What to do with a row that is no such composition: stop with an error, answer it with
+        pandas.NA, or leave it out. `amounts_matrix` reports which rows are no compositions.
     include_alloys : bool
         Compositions of metals only pass. `metallicity.is_metal` says which are: Ge and Sb
         are, Pm is not.
@@ -74,7 +79,8 @@ def charge_neutral(
 
     Returns
     -------
-    (n,) bool array. Single elements pass.
+    (n,) bool array, in order; with on_error="nan" a pandas BooleanArray, whose NA a DataFrame takes
+    for False where it selects rows. Single elements pass.
 
     Raises
     ------
@@ -82,10 +88,10 @@ def charge_neutral(
         Not a composition: wrong width, NaN, a negative, fractional or too large amount, an empty
         row, a formula that cannot be read; names the row.
     ValueError
-        Unknown oxidation states.
+        Unknown oxidation states or value of on_error.
     """
     return _judge(
-        compositions,
+        Compositions(compositions, on_error),
         oxidation_states,
         balanced=False,
         include_alloys=include_alloys,
@@ -96,15 +102,16 @@ def charge_neutral(
 
 
 def electronegativity_balanced(
-    compositions: np.ndarray | Iterable[str],
+    compositions: Iterable,
     oxidation_states: object = "smact14",
     *,
+    on_error: str = "raise",
     include_alloys: bool = False,
     check_metallicity: bool = False,
     metallicity_threshold: float = 0.7,
     mixed_valence: bool = False,
     reduce: bool = True,
-) -> np.ndarray:
+) -> Any:
     """Which compositions can be charge-neutral with anions more electronegative than cations.
 
     The same verdict as `smact_validity(..., use_pauling_test=True)` with the same options: one
@@ -115,7 +122,7 @@ def electronegativity_balanced(
     Parameters, returned array and errors are those of `charge_neutral`.
     """
     return _judge(
-        compositions,
+        Compositions(compositions, on_error),
         oxidation_states,
         balanced=True,
         include_alloys=include_alloys,
@@ -126,7 +133,7 @@ def electronegativity_balanced(
 
 
 def _judge(
-    compositions,
+    given: Compositions,
     states,
     *,
     balanced: bool,
@@ -134,16 +141,19 @@ def _judge(
     metallicity_threshold: float,
     mixed_valence: bool,
     reduce: bool,
-) -> np.ndarray:
+):
     table = oxidation_states(states)
-    verdicts = [np.zeros(0, dtype=bool)]
-    for counts in _chunks(compositions):
-        verdict = np.zeros(len(counts), dtype=bool)
+    verdict = np.zeros(len(given), dtype=bool)
+    for part, whole in given.parts(_CHUNK):
+        counts, bad = as_counts(whole, LARGEST_COUNT, reduce=True)
+        given.refuse((part[row], formula, reason) for row, formula, reason in bad)
+        if not (kept := given.good[part]).all():
+            part, counts, whole = part[kept], counts[kept], whole[kept]
         for rows, elements, amounts in _by_number_of_elements(counts):
             divisor = np.gcd.reduce(amounts, axis=1)
             amounts = amounts // divisor[:, None]
             if elements.shape[1] == 1:
-                verdict[rows] = True
+                verdict[part[rows]] = True
                 continue
             passed = _reaches_zero(elements, amounts, table, balanced)
             if mixed_valence:
@@ -152,45 +162,14 @@ def _judge(
                     elements[again], amounts[again], table, balanced, mixed=True
                 )
             if not reduce:
-                passed &= divisor == 1
+                # larger counts were divided already, to fit
+                passed &= (divisor == 1) & (whole[rows].max(axis=1) <= LARGEST_COUNT)
             if include_alloys:
                 passed |= is_metal()[elements].all(axis=1)
             if metallicity_threshold < np.inf:
                 passed |= metallicity(elements, amounts) >= metallicity_threshold
-            verdict[rows] = passed
-        verdicts.append(verdict)
-    return np.concatenate(verdicts)
-
-
-def _chunks(compositions) -> Iterator[np.ndarray]:
-    """The compositions as (m, 85) uint8, some at a time, checked."""
-    if isinstance(compositions, str):
-        raise ValueError(f"compositions must be a list of formulas, not {compositions!r}")
-    if not hasattr(compositions, "__len__"):
-        compositions = list(compositions)
-    if isinstance(compositions, list | tuple) or getattr(compositions, "ndim", 0) == 1:
-        compositions = list(compositions)
-        written = any(isinstance(item, str) for item in compositions) or not compositions
-    else:
-        written = False
-    if not written:
-        compositions = np.asarray(compositions)
-        if compositions.ndim != 2:
-            raise CompositionError(
-                f"compositions must have shape (n, {N_ELEMENTS}), not {compositions.shape}"
-            )
-    for start in range(0, max(len(compositions), 1), _CHUNK):
-        part = compositions[start : start + _CHUNK]
-        try:
-            whole = amounts_matrix(part) if written else np.asarray(part)
-            counts = whole_counts(whole, _LARGEST_COUNT)
-        except CompositionError as error:
-            if error.row is None:
-                raise
-            raise CompositionError(error.reason, error.formula, start + error.row) from None
-        if len(empty := np.flatnonzero(~counts.any(axis=1))):
-            raise CompositionError("the composition is empty", row=start + int(empty[0]))
-        yield counts
+            verdict[part[rows]] = passed
+    return given.finish(verdict)
 
 
 def _by_number_of_elements(counts):
@@ -202,13 +181,13 @@ def _by_number_of_elements(counts):
     rank = np.argsort(electronegativities(), kind="stable")
     place = np.argsort(rank)
     rows, elements = np.nonzero(counts != 0)
-    coded = place[elements] * (_LARGEST_COUNT + 1) + counts[rows, elements]
+    coded = place[elements] * (LARGEST_COUNT + 1) + counts[rows, elements]
     n_elements = np.bincount(rows, minlength=len(counts))
     ends = np.cumsum(n_elements)
     for k in np.unique(n_elements):
         chosen = np.flatnonzero(n_elements == k)
         sorted_codes = np.sort(coded[(ends[chosen] - k)[:, None] + np.arange(k)], axis=1)
-        places, amounts = np.divmod(sorted_codes, _LARGEST_COUNT + 1)
+        places, amounts = np.divmod(sorted_codes, LARGEST_COUNT + 1)
         yield chosen, rank[places], amounts
 
 
@@ -216,9 +195,9 @@ def _reaches_zero(elements, amounts, table: OxidationStates, balanced: bool, mix
     """Whether charges of the elements (n, k) can add up to zero (and be balanced): (n,) bool."""
     if not len(elements):
         return np.zeros(0, dtype=bool)
-    pairs, kind = np.unique(elements * (_LARGEST_COUNT + 1) + amounts, return_inverse=True)
+    pairs, kind = np.unique(elements * (LARGEST_COUNT + 1) + amounts, return_inverse=True)
     kind = kind.reshape(elements.shape)
-    pairs = np.divmod(pairs, _LARGEST_COUNT + 1)
+    pairs = np.divmod(pairs, LARGEST_COUNT + 1)
     if balanced:
         positive = _charges(
             *pairs, [[s for s in states if s >= 0] for states in table.states], mixed

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
-from matgan.chemistry.composition import MAX_COUNT, amounts_matrix, formulas, reduced
+from matgan.chemistry.composition import (
+    LARGEST_COUNT,
+    MAX_COUNT,
+    amounts_matrix,
+    formulas,
+    reduced,
+    whole_counts,
+)
 from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.data.sources import SourceCorrupt, SourceUnavailable, read_csv, sources, wheel_table
 from matgan.data.splits import compositions, random_parts
@@ -68,7 +77,7 @@ def curate_oqmd(
         steps.append((step, len(table) - len(kept), len(kept)))
         return kept
 
-    amounts, bad = amounts_matrix(raw["formula"], on_error="report")
+    amounts, bad = amounts_matrix(raw["formula"], on_error="drop", report=True)
     good = np.ones(len(raw), dtype=bool)
     good[bad["row"].to_numpy(dtype=int)] = False
     table = keep(raw.reset_index(drop=True), good, "not a composition of the 85 elements")
@@ -112,13 +121,13 @@ def load_oqmd(split: str = "random", seed: int = 0, test_fraction: float = 0.1) 
     return table[["formula", "target"]].assign(split=parts)
 
 
-def one_element_apart(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
+def one_element_apart(compounds: Iterable, others: Iterable) -> np.ndarray:
     """Which compositions become one of the others when a single element is replaced.
 
     Parameters
     ----------
-    counts : (n, 85) uint8 array
-    others : (m, 85) uint8 array
+    compounds : n compositions of whole amounts, as `amounts_matrix` takes them
+    others : m of them
 
     Returns
     -------
@@ -126,6 +135,7 @@ def one_element_apart(counts: np.ndarray, others: np.ndarray) -> np.ndarray:
         True where some other composition has the same amounts of all elements but one, and a
         different element with the amount of that one.
     """
+    counts, others = (whole_counts(some, LARGEST_COUNT) for some in (compounds, others))
     known: dict[bytes, set[int]] = {}  # a composition without one element -> the elements there
     for rest, element in _without_each_element(others):
         known.setdefault(rest, set()).add(element)
@@ -176,9 +186,7 @@ def load_mp_gap(
         raise ValueError(f"duplicates must be one of {', '.join(how)}, not {duplicates!r}")
     raw = wheel_table("matbench/mp_gap")
     raw = raw[raw["target"] > 0]
-    table = raw.assign(formula=formulas(amounts_matrix(raw["formula"]))).groupby(
-        "formula", sort=False
-    )
+    table = raw.assign(formula=formulas(raw["formula"])).groupby("formula", sort=False)
     if duplicates == "drop":
         out = table["target"].mean()[table.size() == 1].reset_index()
     else:
@@ -264,8 +272,8 @@ def load_supercon(
     if split not in ("random", "published"):
         raise ValueError(f"split must be 'random' or 'published', not {split!r}")
     raw = read_csv("supercon", None, {"name": "str", "Tc": "float"})
-    amounts, bad = amounts_matrix(raw["name"], on_error="report")
-    table = raw.drop(index=bad["row"]).rename(columns={"name": "formula", "Tc": "target"})
+    amounts, bad = amounts_matrix(raw["name"], on_error="drop", report=True)
+    table = raw.drop(index=bad["index"]).rename(columns={"name": "formula", "Tc": "target"})
     table = table.assign(family=superconductor_family(amounts), row=table.index)
     composition = compositions(amounts)
     wanted = (table["target"] > SUPERCON_SUBSETS[subset]).to_numpy()
@@ -278,11 +286,12 @@ def load_supercon(
         groups = random_parts(composition.max() + 1, test_fraction, seed)
         table = table.assign(split=groups[composition])
     table = table.reset_index(drop=True)
-    table.attrs["dropped"] = list(bad.itertuples(index=False, name=None))
+    dropped = bad[["row", "formula", "reason"]]
+    table.attrs["dropped"] = list(dropped.itertuples(index=False, name=None))
     return table
 
 
-def superconductor_family(amounts: np.ndarray) -> np.ndarray:
+def superconductor_family(compounds: Iterable) -> np.ndarray:
     """Family of each superconductor, by its elements.
 
     "iron-based": iron with a pnictogen (P, As, Sb, Bi) or a chalcogen other than oxygen (S, Se,
@@ -291,12 +300,13 @@ def superconductor_family(amounts: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    amounts : (n, 85) array
+    compounds : n compositions, as `amounts_matrix` takes them
 
     Returns
     -------
     (n,) array of str
     """
+    amounts = amounts_matrix(compounds)
     iron, copper, oxygen = (amounts[:, ELEMENT_INDEX[s]] for s in ("Fe", "Cu", "O"))
     iron_based = (iron > 0) & (amounts[:, _PNICTOGENS_CHALCOGENS] > 0).any(1)
     cuprate = (copper > 0) & (oxygen > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from matgan.chemistry.composition import amounts_matrix, fractions
 from matgan.chemistry.elements import ELEMENTS
 
 
@@ -176,23 +177,27 @@ def grouped_parts(
 # --- groups ---------------------------------------------------------------------------------------
 
 
-def chemical_systems(amounts: np.ndarray) -> np.ndarray:
-    """Chemical system of each composition: (n, 85) amounts to (n,) str such as "As-Fe-K"."""
+# each takes n compositions in any form that `amounts_matrix` takes
+
+
+def chemical_systems(compounds: Iterable) -> np.ndarray:
+    """Chemical system of each of n compositions: (n,) str such as "As-Fe-K"."""
     symbols = np.array(ELEMENTS)
-    return np.array(["-".join(sorted(symbols[row])) for row in amounts > 0], dtype=object)
+    present = amounts_matrix(compounds) > 0
+    return np.array(["-".join(sorted(symbols[row])) for row in present], dtype=object)
 
 
-def compositions(amounts: np.ndarray, digits: int = 6) -> np.ndarray:
-    """Number of each composition, (n, 85) amounts to (n,) int: equal where all fractions are.
+def compositions(compounds: Iterable, digits: int = 6) -> np.ndarray:
+    """Number of each of n compositions: (n,) int, equal where all atomic fractions are.
 
     FeO, Fe2O2 and Fe0.5O0.5 get the same number. Fractions are rounded to `digits`.
     """
-    fractions = np.round(amounts / amounts.sum(axis=1, keepdims=True), digits)
-    return pd.factorize(pd.Series([row.tobytes() for row in fractions]))[0]
+    rounded = np.round(fractions(compounds), digits)
+    return pd.factorize(pd.Series([row.tobytes() for row in rounded]))[0]
 
 
-def near_duplicate_families(amounts: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
-    """Family of near-duplicates of each composition: (n, 85) amounts to (n,) int.
+def near_duplicate_families(compounds: Iterable, tolerance: float = 0.01) -> np.ndarray:
+    """Family of near-duplicates of each of n compositions: (n,) int.
 
     Two compositions are near-duplicates where no element's atomic fraction differs by more than
     `tolerance`, be the element in both or in one of them: YBa2Cu3O7 and YBa2Cu2.9Zn0.1O7 are
@@ -200,7 +205,7 @@ def near_duplicate_families(amounts: np.ndarray, tolerance: float = 0.01) -> np.
     of near-duplicates connects (single linkage), so that a doping series in small steps is one
     family however far its ends are apart.
     """
-    fractions = amounts / amounts.sum(axis=1, keepdims=True)
-    pairs = cKDTree(fractions).query_pairs(tolerance + 1e-9, p=np.inf, output_type="ndarray")
-    edges = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(amounts),) * 2)
+    shares = fractions(compounds)
+    pairs = cKDTree(shares).query_pairs(tolerance + 1e-9, p=np.inf, output_type="ndarray")
+    edges = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(shares),) * 2)
     return connected_components(edges, directed=False)[1]

@@ -1,9 +1,10 @@
 """Samplers that learn little: what a generator of compositions has to be compared with.
 
-Each takes compositions to imitate (m, 85), the number n of draws and a NumPy random generator, and
-returns (n, 85) uint8, reduced, every row with at least two elements. CompositionError names the row
-of a composition to imitate that has a fractional, negative or too large amount. They differ in what
-of the data they keep:
+Each takes m compositions to imitate, counts (m, 85) or any other form that
+`matgan.chemistry.composition.amounts_matrix` takes, the number n of draws and a NumPy random
+generator, and returns (n, 85) uint8, reduced, every row with at least two elements.
+CompositionError names the row of a composition to imitate that has a fractional, negative or too
+large amount. They differ in what of the data they keep:
 
 ================================ ===============================================================
 `one_element_swapped`            a real compound but for one element
@@ -17,7 +18,7 @@ of the data they keep:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 
 import numpy as np
@@ -33,7 +34,7 @@ def _in_parts(sampler: Callable) -> Callable:
     """The same sampler, drawing some at a time, so that a million draws fit into memory."""
 
     @wraps(sampler)
-    def draw(train: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    def draw(train: Iterable, n: int, rng: np.random.Generator) -> np.ndarray:
         train = _checked(train)
         parts = [sampler(train, min(_CHUNK, n - start), rng) for start in range(0, n, _CHUNK)]
         return np.concatenate([np.zeros((0, N_ELEMENTS), dtype=np.uint8), *parts])
@@ -102,7 +103,7 @@ def independent_marginals(train: np.ndarray, n: int, rng: np.random.Generator) -
 
 
 def pairwise(
-    train: np.ndarray, n: int, rng: np.random.Generator, shrinkage: float = 1.0, sweeps: int = 1
+    train: Iterable, n: int, rng: np.random.Generator, shrinkage: float = 1.0, sweeps: int = 1
 ) -> np.ndarray:
     """A strong sampler without a neural network: which elements, in which counts, go together.
 
@@ -143,21 +144,22 @@ def pairwise(
     return out
 
 
-def element_frequency(counts: np.ndarray) -> np.ndarray:
+def element_frequency(counts: Iterable) -> np.ndarray:
     """Compositions that hold each element: (85,) int."""
-    return (counts > 0).sum(axis=0)
+    return (whole_counts(counts) > 0).sum(axis=0)
 
 
-def count_frequency(counts: np.ndarray) -> np.ndarray:
+def count_frequency(counts: Iterable) -> np.ndarray:
     """Compositions that hold k atoms of element e, column k - 1: (85, 8) int."""
+    counts = whole_counts(counts)
     return np.stack([(counts == k).sum(axis=0) for k in range(1, MAX_COUNT + 1)], axis=1)
 
 
-def _checked(train: np.ndarray) -> np.ndarray:
-    train = whole_counts(train)
-    if train.ndim != 2 or not len(train):
-        raise CompositionError(f"no compositions to imitate: an array of shape {train.shape}")
-    return train
+def _checked(train: Iterable) -> np.ndarray:
+    counts = whole_counts(train)
+    if counts.ndim != 2 or not len(counts):
+        raise CompositionError(f"no compositions to imitate: an array of shape {counts.shape}")
+    return counts
 
 
 def _picked(train: np.ndarray, n: int, rng) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""How good generated compositions are: the measures of the field, on counts (n, 85).
+"""How good generated compositions are: the measures of the field.
+
+Each takes compositions of whole amounts, counts (n, 85) or any other form that
+`matgan.chemistry.composition.amounts_matrix` takes. A row that is none is an error: a share of the
+others would be another measure. Leave it out beforehand, with `amounts_matrix(…, "drop")`.
 
 A divergence or an AUC is no grade by itself: real compositions that were held out have one too,
 and it depends on how many there are. Compare with theirs, and with those of `generated.controls`.
@@ -6,7 +10,7 @@ and it depends on how many there are. Compare with theirs, and with those of `ge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,7 +20,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from matgan.chemistry.composition import reduced, whole_counts
+from matgan.chemistry.composition import LARGEST_COUNT, among, keys, whole_counts
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.chemistry.metallicity import all_metal
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
@@ -25,57 +29,26 @@ from matgan.learning.statistics import holm, jensen_shannon, mean_interval, welc
 # what the trees of the two-sample test see -> argument of `two_sample_auc`
 AUC_SEEN = {"counts": False, "counts and stoichiometry": True}
 
-_LARGEST_COUNT = 255  # of what is compared; generators and curated data stay at 8 and below
 
-
-def keys(counts: np.ndarray) -> np.ndarray:
-    """One value for each composition, equal where the reduced counts are: (n,) array of bytes.
-
-    Keys are returned as they are: whoever compares with many known compositions again and again
-    computes theirs once and hands them to `novelty`, `recovery` or `evaluate`.
-
-    Raises
-    ------
-    CompositionError
-        Wrong width, NaN, or an amount that is no whole number from 0 to 255; names the row.
-    """
-    counts = np.asarray(counts)
-    if counts.dtype.kind == "S":
-        return counts
-    whole = reduced(whole_counts(counts, _LARGEST_COUNT))
-    return np.ascontiguousarray(whole).view(f"S{N_ELEMENTS}").ravel()
-
-
-def among(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which compositions are among the known ones: (n,) bool. Both are counts or `keys`."""
-    distinct, place = np.unique(keys(counts), return_inverse=True)
-    known = keys(known)
-    found = np.zeros(len(distinct), dtype=bool)
-    if len(distinct):
-        # np.isin would sort the known ones, which are many
-        at = np.searchsorted(distinct, known).clip(max=len(distinct) - 1)
-        found[at[distinct[at] == known]] = True
-    return found[place]
-
-
-def uniqueness(counts: np.ndarray) -> float:
+def uniqueness(counts: Iterable) -> float:
     """Share of distinct compositions (Dan et al., npj Comput. Mater. 2020, 6, 84). Falls with n."""
-    return len(np.unique(keys(counts))) / len(counts)
+    drawn = keys(counts)
+    return len(np.unique(drawn)) / len(drawn)
 
 
-def novelty(counts: np.ndarray, known: np.ndarray) -> float:
+def novelty(counts: Iterable, known: Iterable) -> float:
     """Share of the distinct compositions that are not among the known ones (Dan et al. 2020)."""
     distinct = np.unique(keys(counts))
     return float((~among(distinct, known)).mean())
 
 
-def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> list[float]:
+def recovery(counts: Iterable, held_out: Iterable, sizes: Sequence[int]) -> list[float]:
     """Share of held-out compounds found among the first samples (Dan et al. 2020).
 
     Parameters
     ----------
-    counts : (n, 85), samples in the order in which they were drawn
-    held_out : (m, 85), compounds that were not trained on
+    counts : n samples in the order in which they were drawn
+    held_out : m compounds that were not trained on
     sizes : numbers of samples, at most n
 
     Returns
@@ -87,38 +60,39 @@ def recovery(counts: np.ndarray, held_out: np.ndarray, sizes: Sequence[int]) -> 
     ValueError
         A size above n.
     """
-    if max(sizes) > len(counts):
-        raise ValueError(f"there are {len(counts)} samples, but sizes go to {max(sizes)}")
+    samples = keys(counts)
+    if max(sizes) > len(samples):
+        raise ValueError(f"there are {len(samples)} samples, but sizes go to {max(sizes)}")
     wanted = np.unique(keys(held_out))
-    drawn, first = np.unique(keys(counts), return_index=True)
+    drawn, first = np.unique(samples, return_index=True)
     found = first[among(drawn, wanted)]
     return [float((found < size).sum() / len(wanted)) for size in sizes]
 
 
-def element_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+def element_divergence(counts: Iterable, real: Iterable) -> float:
     """Jensen-Shannon divergence of how often each element occurs, in bits."""
-    return jensen_shannon((counts > 0).sum(axis=0), (real > 0).sum(axis=0))
+    return jensen_shannon(*((_counts(part) > 0).sum(axis=0) for part in (counts, real)))
 
 
-def stoichiometry_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+def stoichiometry_divergence(counts: Iterable, real: Iterable) -> float:
     """Jensen-Shannon divergence of how often each stoichiometry (A, AB, AB2, AB2C, …) occurs."""
-    patterns = [keys(np.sort(part, axis=1)) for part in (counts, real)]
+    patterns = [keys(np.sort(_counts(part), axis=1)) for part in (counts, real)]
     _, pattern = np.unique(np.concatenate(patterns), return_inverse=True)
-    ours, theirs = pattern[: len(counts)], pattern[len(counts) :]
+    ours, theirs = pattern[: len(patterns[0])], pattern[len(patterns[0]) :]
     n = pattern.max() + 1
     return jensen_shannon(np.bincount(ours, minlength=n), np.bincount(theirs, minlength=n))
 
 
-def element_pairs(counts: np.ndarray) -> np.ndarray:
+def element_pairs(counts: Iterable) -> np.ndarray:
     """How many compositions hold both elements of a pair: (85, 85) int, the diagonal zero."""
-    present = csr_array(np.asarray(counts) > 0, dtype=np.int64)
+    present = csr_array(_counts(counts) > 0, dtype=np.int64)
     together = (present.T @ present).toarray()
     np.fill_diagonal(together, 0)
     return together
 
 
 def pair_enrichment(
-    counts: np.ndarray, groups: Sequence[np.ndarray], least: float = 5.0
+    counts: Iterable, groups: Sequence[np.ndarray], least: float = 5.0
 ) -> np.ndarray:
     """How much more often than by chance elements of two groups occur together: log2, (g, g).
 
@@ -127,7 +101,7 @@ def pair_enrichment(
 
     Parameters
     ----------
-    counts : (n, 85)
+    counts : n compositions
     groups : g arrays of element indices
     least : NaN where fewer pairs than this are expected, as in a group of one element with itself
     """
@@ -143,15 +117,15 @@ def pair_enrichment(
     return np.where(expected < least, np.nan, np.log2((together + 1) / (expected + 1)))
 
 
-def pair_divergence(counts: np.ndarray, real: np.ndarray) -> float:
+def pair_divergence(counts: Iterable, real: Iterable) -> float:
     """Jensen-Shannon divergence of how often each pair of elements occurs together, in bits."""
     upper = np.triu_indices(N_ELEMENTS, 1)
     return jensen_shannon(element_pairs(counts)[upper], element_pairs(real)[upper])
 
 
 def two_sample_auc(
-    counts: np.ndarray,
-    real: np.ndarray,
+    counts: Iterable,
+    real: Iterable,
     seed: int = 0,
     n: int = 8000,
     folds: int = 5,
@@ -164,7 +138,7 @@ def two_sample_auc(
 
     Parameters
     ----------
-    counts, real : (·, 85)
+    counts, real : compositions
     seed : of the choice of compositions, the folds and the trees
     n : compositions taken of each, less where there are less
     folds : of the cross-validation
@@ -178,11 +152,12 @@ def two_sample_auc(
         Fewer than two compositions of each kind for a fold.
     """
     rng = np.random.default_rng(seed)
+    counts, real = _counts(counts), _counts(real)
     n = min(n, len(counts), len(real))
     if n < 2 * folds:
         raise ValueError(f"a two-sample test needs {2 * folds} compositions of each kind, not {n}")
-    parts = [np.asarray(part)[rng.choice(len(part), n, replace=False)] for part in (counts, real)]
-    X, y = whole_counts(np.concatenate(parts), _LARGEST_COUNT), np.repeat([0, 1], n)
+    parts = [part[rng.choice(len(part), n, replace=False)] for part in (counts, real)]
+    X, y = np.concatenate(parts), np.repeat([0, 1], n)
     if stoichiometry:
         falling = -np.sort(-X.astype(int), axis=1)[:, :8]
         X = np.column_stack([X, (X > 0).sum(axis=1), X.sum(axis=1), falling])
@@ -204,12 +179,13 @@ def energy_distance(generated: np.ndarray, real: np.ndarray) -> float:
     return float(stats.wasserstein_distance(generated, real))
 
 
-def validity_rates(counts: np.ndarray, oxidation_states: object = "smact14") -> dict[str, float]:
+def validity_rates(counts: Iterable, oxidation_states: object = "smact14") -> dict[str, float]:
     """Shares of neutral and of balanced compositions, of all and of those that hold a non-metal.
 
     "balanced" means neutral and balanced. No exception is made for alloys (see
     `matgan.chemistry.validity.charge_neutral`). A share of nothing is NaN.
     """
+    counts = _counts(counts)
     neutral = charge_neutral(counts, oxidation_states)
     balanced = electronegativity_balanced(counts, oxidation_states)
     mixed = ~all_metal(counts)
@@ -222,17 +198,21 @@ def validity_rates(counts: np.ndarray, oxidation_states: object = "smact14") -> 
     }
 
 
+def _counts(compositions: Iterable) -> np.ndarray:
+    return whole_counts(compositions, LARGEST_COUNT)
+
+
 def _mean(flags: np.ndarray) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
 
 
 def evaluate_compositions(
-    counts: np.ndarray,
-    train: np.ndarray,
-    held_out: np.ndarray,
+    counts: Iterable,
+    train: Iterable,
+    held_out: Iterable,
     *,
     seed: int = 0,
-    known: np.ndarray | None = None,
+    known: Iterable | None = None,
     n_raw: int | None = None,
     sizes: Sequence[int] = (1_000, 10_000, 100_000),
     oxidation_states: object = "smact14",
@@ -243,11 +223,11 @@ def evaluate_compositions(
 
     Parameters
     ----------
-    counts : (n, 85), generated compositions, each with at least two elements, as drawn
-    train : (m, 85), what the generator was trained on; or its `keys`
-    held_out : (l, 85), real compositions that it was not trained on
+    counts : n generated compositions, each with at least two elements, as drawn
+    train : what the generator was trained on; or its `matgan.chemistry.composition.keys`
+    held_out : real compositions that it was not trained on
     seed : of the two-sample test
-    known : (k, 85), all compounds that are known, or their `keys`; novelty against them too
+    known : all compounds that are known, or their `keys`; novelty against them too
     n_raw : how many samples were drawn to get these n, if some decoded to nothing
     sizes : numbers of samples at which the recovery is taken; those above n are left out
     oxidation_states : as in `matgan.chemistry.validity.charge_neutral`
@@ -257,6 +237,7 @@ def evaluate_compositions(
     -------
     dict from measure to value, NaN where a sample is too small for it
     """
+    counts, held_out = _counts(counts), _counts(held_out)
     n = len(counts)
     out = {"decodable": n / (n if n_raw is None else n_raw) if n or n_raw else float("nan")}
     out |= validity_rates(counts, oxidation_states)

@@ -6,7 +6,7 @@ formation energy need not be stable, since its competitors may lie lower still.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,18 @@ import pandas as pd
 from sklearn.base import RegressorMixin, TransformerMixin, clone
 from sklearn.ensemble import RandomForestRegressor
 
-from matgan.chemistry.composition import amounts_matrix, formulas
+from matgan.chemistry.composition import (
+    LARGEST_COUNT,
+    among,
+    amounts_matrix,
+    formulas,
+    fractions,
+    keys,
+    reduced,
+    whole_counts,
+)
+from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.validity import electronegativity_balanced
-from matgan.generated.measures import among, keys
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.representation.benchmark import feature_sets
 
@@ -90,7 +99,7 @@ class Ensemble:
     Attributes
     ----------
     members : regressors fitted to features (n, d)
-    transformer : makes the features of n formulas
+    transformer : makes the features of n compositions
     factor : half width of an interval over the spread; NaN until calibrated
     floor : added to the spread, so that members that agree by chance promise no certainty; the
         median spread, once calibrated
@@ -101,12 +110,21 @@ class Ensemble:
     factor: float = float("nan")
     floor: float = 0.0
 
-    def predict(self, compounds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and half width of the interval for each of n formulas: (n,), (n,)."""
-        mean, spread = self._mean_and_spread(compounds)
-        return mean, self.factor * (spread + self.floor)
+    def predict(
+        self, compounds: Iterable, on_error: str = "raise"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and half width of the interval for each of n compositions: (n,), (n,).
 
-    def calibrate(self, compounds: Sequence[str], targets: np.ndarray, level: float = 0.9) -> None:
+        Compositions and on_error as in `matgan.chemistry.composition.amounts_matrix`.
+        """
+        given = Compositions(compounds, on_error)
+        mean, half = np.empty(len(given)), np.empty(len(given))
+        rows, amounts = given.read()
+        mean[rows], spread = self._mean_and_spread(amounts)
+        half[rows] = self.factor * (spread + self.floor)
+        return given.finish(mean), given.finish(half)
+
+    def calibrate(self, compounds: Iterable, targets: np.ndarray, level: float = 0.9) -> None:
         """Set `factor`, so that a share `level` of these intervals hold the target.
 
         Locally weighted split conformal prediction (Lei et al., J. Am. Stat. Assoc. 2018, 113,
@@ -114,7 +132,7 @@ class Ensemble:
 
         Parameters
         ----------
-        compounds, targets : n formulas and (n,), not trained on
+        compounds, targets : n compositions and (n,), not trained on
         level : of the intervals
 
         Raises
@@ -122,7 +140,7 @@ class Ensemble:
         ValueError
             Too few compositions for the level.
         """
-        mean, spread = self._mean_and_spread(compounds)
+        mean, spread = self._mean_and_spread(amounts_matrix(compounds))
         self.floor = float(np.median(spread))
         rank = int(np.ceil((len(targets) + 1) * level))
         if rank > len(targets):
@@ -130,17 +148,17 @@ class Ensemble:
         ratio = np.sort(np.abs(targets - mean) / (spread + self.floor))
         self.factor = float(ratio[rank - 1])
 
-    def _mean_and_spread(self, compounds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        if not len(compounds):  # which regressors refuse
+    def _mean_and_spread(self, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not len(amounts):  # which regressors refuse
             return np.zeros(0), np.zeros(0)
-        X = self.transformer.transform(compounds)
+        X = self.transformer.transform(amounts)
         predicted = np.stack([member.predict(X) for member in self.members])
         return predicted.mean(axis=0), predicted.std(axis=0)
 
 
 def fit_ensemble(
     choice: Choice,
-    compounds: Sequence[str],
+    compounds: Iterable,
     targets: np.ndarray,
     n_members: int = 4,
     n_rows: int = 0,
@@ -150,7 +168,7 @@ def fit_ensemble(
     Parameters
     ----------
     choice : its regressor has an integer random_state s
-    compounds, targets : n formulas and (n,)
+    compounds, targets : n compositions and (n,)
     n_members : at least two
     n_rows : compounds that each member learns from, its own choice of them; 0: two thirds
 
@@ -161,31 +179,32 @@ def fit_ensemble(
     """
     if n_members < 2:
         raise ValueError(f"an ensemble has two members or more, not {n_members}")
-    compounds, targets = np.asarray(compounds, dtype=object), np.asarray(targets, dtype=float)
-    transformer, members = choice.transformer.fit(compounds), []
+    amounts, targets = amounts_matrix(compounds), np.asarray(targets, dtype=float)
+    transformer, members = choice.transformer.fit(amounts), []
     first, n_rows = choice.model.random_state, n_rows or max(1, 2 * len(targets) // 3)
     for seed in range(first, first + n_members):
         rows = np.random.default_rng(seed).permutation(len(targets))[:n_rows]
         member = clone(choice.model).set_params(random_state=seed)
         if isinstance(member, RandomForestRegressor):
             member.set_params(max_samples=min(len(rows), _TREE_ROWS))
-        members.append(member.fit(transformer.transform(compounds[rows]), targets[rows]))
+        members.append(member.fit(transformer.transform(amounts[rows]), targets[rows]))
     return Ensemble(members, transformer)
 
 
-def new_compositions(counts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def new_compositions(counts: Iterable, known: Iterable) -> tuple[np.ndarray, np.ndarray]:
     """The distinct compositions that are not among the known ones, those drawn most often first.
 
     Parameters
     ----------
-    counts : (n, 85), generated compositions as drawn
-    known : (k, 85), or their `matgan.generated.measures.keys`
+    counts : n generated compositions as drawn, in any form that `amounts_matrix` takes
+    known : compositions, or their `matgan.chemistry.composition.keys`
 
     Returns
     -------
-    distinct : (m, 85)
+    distinct : (m, 85) uint8
     drawn : (m,) int, how often
     """
+    counts = whole_counts(counts, LARGEST_COUNT)
     _, first, drawn = np.unique(keys(counts), return_index=True, return_counts=True)
     new = ~among(counts[first], known)
     first, drawn = first[new], drawn[new]
@@ -194,7 +213,7 @@ def new_compositions(counts: np.ndarray, known: np.ndarray) -> tuple[np.ndarray,
 
 
 def screen(
-    counts: np.ndarray, known: np.ndarray, ensemble: Ensemble, highest: bool = False
+    counts: Iterable, known: Iterable, ensemble: Ensemble, highest: bool = False
 ) -> pd.DataFrame:
     """The new compositions that are neutral and balanced, those sure to be low (or high) first.
 
@@ -212,11 +231,11 @@ def screen(
     """
     distinct, drawn = new_compositions(counts, known)
     valid = electronegativity_balanced(distinct)
-    names = formulas(distinct[valid])
-    mean, half = ensemble.predict(names)
+    candidates = reduced(distinct[valid])
+    mean, half = ensemble.predict(candidates)
     table = pd.DataFrame(
         {
-            "formula": names,
+            "formula": formulas(candidates),
             "times drawn": drawn[valid],
             "predicted": mean,
             "low": mean - half,
@@ -228,28 +247,33 @@ def screen(
     return table.sort_values(["high", "formula"], ignore_index=True)
 
 
-def nearest_known(compounds: Sequence[str], known: pd.DataFrame) -> pd.DataFrame:
+def nearest_known(
+    compounds: Iterable, known: pd.DataFrame, on_error: str = "raise"
+) -> pd.DataFrame:
     """The known compound whose composition is nearest to each of some others.
 
     Parameters
     ----------
-    compounds : n formulas
+    compounds : n compositions
     known : formula, target
+    on_error : as in `matgan.chemistry.composition.amounts_matrix`
 
     Returns
     -------
     DataFrame: nearest (formula), its target, distance Σ|x_e - x'_e| of the atomic fractions x,
-    from 0 to 2; n rows
+    from 0 to 2; n rows, with the index of the compounds where they have one
     """
-    theirs, at, distance = _fractions(known["formula"]), [], []
-    for ours in _fractions(compounds):
+    given = Compositions(compounds, on_error)
+    theirs = fractions(known["formula"])
+    at, distance = np.zeros(len(given), dtype=int), np.empty(len(given))
+    rows, amounts = given.read()
+    for row, ours in zip(rows, fractions(amounts), strict=True):
         apart = np.abs(theirs - ours).sum(axis=1)
-        at.append(int(apart.argmin()))
-        distance.append(apart[at[-1]])
-    table = known.iloc[at][["formula", "target"]].reset_index(drop=True)
-    return table.rename(columns={"formula": "nearest"}).assign(distance=distance)
-
-
-def _fractions(compounds: Sequence[str]) -> np.ndarray:
-    amounts = amounts_matrix(list(compounds))
-    return amounts / amounts.sum(axis=1, keepdims=True)
+        at[row] = apart.argmin()
+        distance[row] = apart[at[row]]
+    table = known.iloc[at][["formula", "target"]].rename(columns={"formula": "nearest"})
+    table = table.assign(distance=distance)
+    table = table.set_axis(pd.RangeIndex(len(given)) if given.index is None else given.index)
+    if on_error == "nan":
+        return table.where(np.broadcast_to(given.good[:, None], table.shape))
+    return table[given.good]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,7 +56,7 @@ class Task:
 
     @cached_property
     def amounts(self) -> np.ndarray:
-        """(n, 85) amounts."""
+        """(n, 85) amounts, read once: give these to a transformer, not the formulas."""
         return amounts_matrix(self.table["formula"])
 
     def splits(self, kind: str, repeats: int, seed: int) -> list[Split]:
@@ -226,12 +226,12 @@ def learning_curve(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def error_by_element(amounts: np.ndarray, error: np.ndarray, at_least: int = 5) -> pd.Series:
+def error_by_element(compounds: Iterable, error: np.ndarray, at_least: int = 5) -> pd.Series:
     """Mean absolute error of the compositions that hold each element.
 
     Parameters
     ----------
-    amounts : (n, 85) array
+    compounds : n compositions, as `amounts_matrix` takes them
     error : (n,) array, predicted minus true
     at_least : elements in fewer compositions are left out
 
@@ -239,7 +239,7 @@ def error_by_element(amounts: np.ndarray, error: np.ndarray, at_least: int = 5) 
     -------
     Series, index `element`, in the unit of `error`
     """
-    present = amounts > 0
+    present = amounts_matrix(compounds) > 0
     count = present.sum(axis=0)
     mean = (np.abs(error) @ present) / np.maximum(count, 1)
     values = pd.Series(mean, index=pd.Index(ELEMENTS, name="element"), name="mae")

@@ -1,23 +1,26 @@
-"""Feature sets of formulas as scikit-learn transformers: one-hot, Magpie, pooled element tables.
+"""Feature sets of compositions as scikit-learn transformers: one-hot, Magpie, pooled tables.
 
-Each takes a sequence of n formula strings (a list, a Series, an array (n,) or (n, 1), a DataFrame
-with one column), fractional amounts included, and gives an (n, d) matrix.
+Each takes n compositions in any form that `matgan.chemistry.composition.amounts_matrix` takes,
+fractional amounts included, and gives an (n, d) matrix.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from matgan.chemistry.composition import CompositionError, amounts_matrix
+from matgan.chemistry.composition import fractions
 from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
-from matgan.chemistry.parsing import formula_list
+from matgan.chemistry.inputs import Compositions
 from matgan.representation.pooling import STATISTICS, element_statistics
 from matgan.representation.tables import list_embeddings, load_embedding, random_embedding
 
@@ -31,45 +34,90 @@ __all__ = [
     "random_embedding",
 ]
 
+_PART = 50_000  # compositions read at a time
 _CHUNK_NUMBERS = 2**18  # features computed at a time: temporary arrays stay in the cache
 
 
-class _FormulaFeatures(TransformerMixin, BaseEstimator):
-    """What the transformers share: reading formulas, chunks, names of the columns."""
+class _CompositionFeatures(TransformerMixin, BaseEstimator):
+    """What the transformers share: reading compositions, chunks, rows that are left out."""
+
+    on_error: str
+    dtype: Any
 
     def fit(self, X, y=None):
-        """Check the parameters. X is a sequence of formulas; they are read by `transform` only."""
-        formula_list(X)
+        """Check the parameters. X holds compositions; they are read by `transform` only.
+
+        An iterator is left alone, so that `fit_transform` reads it once.
+        """
+        if not isinstance(X, Iterator):
+            given = Compositions(X, self.on_error)
+            self.n_features_in_ = 1 if given.amounts is None else N_ELEMENTS
+        else:
+            self.n_features_in_ = 1
+        if self.on_error == "nan" and np.dtype(self.dtype).kind != "f":
+            raise ValueError(f"on_error='nan' needs a dtype with NaN, not {np.dtype(self.dtype)}")
         self._prepare()
-        self.n_features_in_ = 1
         if isinstance(X, pd.DataFrame):
             self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         return self
 
     def transform(self, X) -> np.ndarray:
-        """Features of n formulas: (n, d) array of `dtype`.
+        """Features of n compositions: (n, d) array of `dtype`, one row for each, in order.
+
+        With on_error="nan" or "drop" the attribute `refused_` says afterwards which rows were no
+        compositions: a DataFrame with the columns row, index, formula and reason.
 
         Raises
         ------
         CompositionError
-            A formula that is no composition of the 85 elements: names it, its row and the reason.
+            With on_error="raise": the first row that is no composition of the 85 elements, or has
+            no such features; its formula and the reason.
         """
         check_is_fitted(self)
-        formulas = formula_list(X)
-        amounts = amounts_matrix(formulas)
-        self._check(amounts, formulas)
+        given = Compositions(X, self.on_error)
         width = len(self.get_feature_names_out())
-        out = np.empty((len(amounts), width), dtype=self.dtype)
+        out = np.empty((len(given), width), dtype=self.dtype)
+        wide = out.dtype if out.dtype in (np.float32, np.float64) else np.dtype(float)
         step = max(1, _CHUNK_NUMBERS // width)
-        for start in range(0, len(amounts), step):
-            out[start : start + step] = self._features(amounts[start : start + step])
+        for rows, amounts in given.parts(_PART):
+            if bad := self._without_features(amounts):
+                given.refuse((rows[i], None, reason) for i, reason in bad)
+                rows, amounts = rows[given.good[rows]], amounts[given.good[rows]]
+            for start in range(0, len(rows), step):
+                chunk = slice(start, start + step)
+                values = self._features(amounts[chunk].astype(float, copy=False), wide)
+                if wide == out.dtype:
+                    out[rows[chunk]] = values
+                else:
+                    out[rows[chunk]], bad = self._narrowed(values, out.dtype)
+                    given.refuse((rows[chunk][i], None, reason) for i, reason in bad)
+        self.refused_ = given.report()
+        out = given.finish(out)
+        if len(out) == len(given) or given.index is None:
+            return out
+        if _get_output_config("transform", self)["dense"] == "pandas":
+            index = given.index[given.good]  # scikit-learn would take the index of all rows
+            return pd.DataFrame(out, index=index, columns=self.get_feature_names_out())
         return out
 
     def _prepare(self) -> None:
         """What `fit` has to do. Nothing, where no table is to be looked up."""
 
-    def _check(self, amounts: np.ndarray, formulas: list) -> None:
-        """Raise an error for compositions without features."""
+    def _without_features(self, amounts: np.ndarray) -> list[tuple[int, str]]:
+        """Rows of the amounts that have no such features, each with the reason."""
+        return []
+
+    def _narrowed(self, values: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, Iterable]:
+        """Features in an integer or half-precision dtype, and the rows that it cannot hold."""
+        with np.errstate(all="ignore"):
+            out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
+        lost = np.isinf(out) if dtype.kind == "f" else ~np.isclose(out, values, rtol=1e-9, atol=0)
+        bad = []
+        for i in np.flatnonzero(lost.any(axis=1)).tolist():
+            column = int(lost[i].argmax())
+            name = self.get_feature_names_out()[column]
+            bad.append((i, f"{dtype} cannot hold {name} = {values[i, column]:.15g}"))
+        return out, bad
 
     def __sklearn_is_fitted__(self) -> bool:
         return True  # stateless: nothing is learned from the data
@@ -82,7 +130,7 @@ class _FormulaFeatures(TransformerMixin, BaseEstimator):
         return tags
 
 
-class OneHot(_FormulaFeatures):
+class OneHot(_CompositionFeatures):
     """Amount of each of the 85 elements: the one-hot matrix of Figure 1, summed over its counts.
 
     Equation 5 (C = Σ n_e T_e) is a linear map of these columns.
@@ -92,18 +140,23 @@ class OneHot(_FormulaFeatures):
     fractions : bool
         Atomic fractions, which sum to 1, in place of the amounts as written.
     dtype : numpy dtype of the output
+        A composition with an amount that it cannot hold (0.4 or 300 as uint8) is refused.
+    on_error : {"raise", "nan", "drop"}
+        What to do with a row that is refused: stop with an error, fill its row with NaN, or leave
+        it out. See `refused_`.
 
     Notes
     -----
     `transform` gives (n, 85); the columns are named by element.
     """
 
-    def __init__(self, fractions: bool = False, dtype=np.float64):
+    def __init__(self, fractions: bool = False, dtype=np.float64, on_error: str = "raise"):
         self.fractions = fractions
         self.dtype = dtype
+        self.on_error = on_error
 
-    def _features(self, amounts: np.ndarray) -> np.ndarray:
-        return amounts / amounts.sum(axis=1, keepdims=True) if self.fractions else amounts
+    def _features(self, amounts: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        return fractions(amounts) if self.fractions else amounts
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """(85,) array: the element symbols."""
@@ -149,7 +202,7 @@ def magpie_table() -> pd.DataFrame:
     return table.astype(float)
 
 
-class Magpie(_FormulaFeatures):
+class Magpie(_CompositionFeatures):
     """Magpie's 132 features: six statistics of 22 element properties (Hu et al. 2020, Table 1).
 
     Minimum, maximum, range, mean, average absolute deviation from the mean, and mode (the value of
@@ -165,15 +218,18 @@ class Magpie(_FormulaFeatures):
     Parameters
     ----------
     dtype : numpy dtype of the output; float32 halves the 354 MB of 335,000 formulas
+    on_error : {"raise", "nan", "drop"}
+        As for `OneHot`.
     """
 
-    def __init__(self, dtype=np.float64):
+    def __init__(self, dtype=np.float64, on_error: str = "raise"):
         self.dtype = dtype
+        self.on_error = on_error
 
-    def _features(self, amounts: np.ndarray) -> np.ndarray:
+    def _features(self, amounts: np.ndarray, dtype: np.dtype) -> np.ndarray:
         # (n, 22 × 6)
         return element_statistics(
-            amounts, _magpie_values(), tuple(MAGPIE_STATISTICS.values()), self.dtype
+            amounts, _magpie_values(), tuple(MAGPIE_STATISTICS.values()), dtype
         ).reshape(len(amounts), -1)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -191,7 +247,7 @@ def _magpie_values() -> np.ndarray:
 # --- any element table --------------------------------------------------------------------------
 
 
-class PooledEmbedding(_FormulaFeatures):
+class PooledEmbedding(_CompositionFeatures):
     """A composition's vector from the vectors of its elements.
 
     Parameters
@@ -199,15 +255,18 @@ class PooledEmbedding(_FormulaFeatures):
     table : str, DataFrame or (85, d) array
         A name of `list_embeddings()`; elements by dimensions; or T in the order of
         `matgan.ELEMENTS`. Rows of elements outside the 85 are ignored.
-    pool : str
+    pool : str or list of str
         "sum": C = Σ n_e T_e with the amounts n_e as written (Hu et al. 2020, Equation 5); "mean",
-        "var" or "avg_dev": weighted by atomic fraction; "min", "max", "range" or "mode": see
-        `representation.pooling`. Several joined by "+", such as "sum+mean", stand side by side.
+        "var", "std" or "avg_dev": weighted by atomic fraction; "min", "max", "range" or "mode":
+        see `representation.pooling`. Several, as ["sum", "mean"] or "sum+mean", stand side by side.
     missing : {"error", "mean"}
         An element that the table lacks, or of which it has only some numbers, raises an error when
         a formula holds it; or each missing number is replaced by its column's mean over those of
         the 85 elements that have it.
     dtype : numpy dtype of the output
+    on_error : {"raise", "nan", "drop"}
+        As for `OneHot`; a row with an element that the table lacks is refused like one that is no
+        composition.
 
     Attributes
     ----------
@@ -215,18 +274,33 @@ class PooledEmbedding(_FormulaFeatures):
     missing_ : tuple of the elements among the 85 whose row is absent or incomplete
     """
 
-    def __init__(self, table, pool: str = "sum", missing: str = "error", dtype=np.float64):
+    def __init__(
+        self,
+        table,
+        pool: str | Sequence[str] = "sum",
+        missing: str = "error",
+        dtype=np.float64,
+        on_error: str = "raise",
+    ):
         self.table = table
         self.pool = pool
         self.missing = missing
         self.dtype = dtype
+        self.on_error = on_error
+
+    def _pools(self) -> tuple[str, ...]:
+        names = self.pool.split("+") if isinstance(self.pool, str) else self.pool
+        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+            names = tuple(name.strip() for name in names)
+            if names and set(names) <= set(STATISTICS) and len(set(names)) == len(names):
+                return names
+        raise ValueError(
+            f"pool must be one or several of {', '.join(STATISTICS)}, each once, "
+            f"as 'sum+mean' or ['sum', 'mean'], not {self.pool!r}"
+        )
 
     def _prepare(self):
-        unknown = set(self.pool.split("+")) - set(STATISTICS)
-        if unknown:
-            raise ValueError(
-                f"pool must be some of {', '.join(STATISTICS)} joined by '+', not {self.pool!r}"
-            )
+        self._pools()
         if self.missing not in ("error", "mean"):
             raise ValueError(f"missing must be 'error' or 'mean', not {self.missing!r}")
         table = self.table
@@ -259,28 +333,29 @@ class PooledEmbedding(_FormulaFeatures):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "table_")
 
-    def _check(self, amounts: np.ndarray, formulas: list) -> None:
+    def _without_features(self, amounts: np.ndarray) -> list[tuple[int, str]]:
         gaps = np.isnan(self.table_)
-        bad = (amounts > 0) & gaps.any(axis=1)
-        if not bad.any():
-            return
-        row, element = (int(i) for i in np.argwhere(bad)[0])
-        has = "no row" if gaps[element].all() else "an incomplete row"
-        raise CompositionError(
-            f"table {self._name!r} has {has} for {ELEMENTS[element]} "
-            '(missing="mean" would fill it with the mean over the other elements)',
-            formulas[row],
-            row,
-        )
+        lacking = (amounts > 0) & gaps.any(axis=1)
+        bad = []
+        for row in np.flatnonzero(lacking.any(axis=1)).tolist():
+            element = int(lacking[row].argmax())
+            has = "no row" if gaps[element].all() else "an incomplete row"
+            reason = (
+                f"table {self._name!r} has {has} for {ELEMENTS[element]} "
+                '(missing="mean" would fill it with the mean over the other elements)'
+            )
+            bad.append((row, reason))
+        return bad
 
-    def _features(self, amounts: np.ndarray) -> np.ndarray:
+    def _features(self, amounts: np.ndarray, dtype: np.dtype) -> np.ndarray:
         # rows of a table with gaps are NaN only where no formula here has the element
-        pools = tuple(self.pool.split("+"))
-        return element_statistics(amounts, self.table_, pools, self.dtype).reshape(len(amounts), -1)
+        pooled = element_statistics(amounts, self.table_, self._pools(), dtype)
+        return pooled.reshape(len(amounts), -1)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names such as "mat2vec sum 17": table, pool, column."""
         check_is_fitted(self)
-        pools = self.pool.split("+")
-        names = [f"{self._name} {pool} {column}" for column in self._columns for pool in pools]
+        names = [
+            f"{self._name} {pool} {column}" for column in self._columns for pool in self._pools()
+        ]
         return np.array(names, dtype=object)

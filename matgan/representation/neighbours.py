@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+
+from matgan.chemistry.inputs import Compositions
 
 
 class NearestCompositions(RegressorMixin, BaseEstimator):
@@ -19,51 +21,61 @@ class NearestCompositions(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     k : int
+    on_error : {"raise", "nan", "drop"}
+        What to do with a row that is no composition: stop with an error, predict NaN, or leave it
+        out. With the last two such rows are not learned from.
     """
 
-    def __init__(self, k: int = 5):
+    def __init__(self, k: int = 5, on_error: str = "raise"):
         self.k = k
+        self.on_error = on_error
 
     def fit(self, X, y):
-        """Keep X (n, d), atomic fractions, and y (n,).
+        """Keep n compositions, in any form that `amounts_matrix` takes, and y (n,).
 
         Raises
         ------
+        CompositionError
+            With on_error="raise": the first row that is no composition.
         ValueError
-            A row of X has a negative number or does not sum to 1.
+            y is of another length, or has a value that is no finite number; no composition is left.
         """
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), y_numeric=True)
-        self._check(X)
+        given = Compositions(X, self.on_error)
+        y = check_array(y, ensure_2d=False, dtype=float, ensure_min_samples=0)
+        check_consistent_length(given.good, y)
+        rows, amounts = given.read()
+        if not len(rows):
+            raise ValueError("there are no compositions to learn from")
         self.columns_ = []
-        for column in X.T:
-            rows = np.flatnonzero(column)
-            self.columns_.append((rows, column[rows].astype(float)))
-        self.y_ = np.asarray(y, float)
+        for column in _fractions(amounts).T:
+            known = np.flatnonzero(column)
+            self.columns_.append((known, column[known]))
+        self.y_ = y[rows]
         return self
 
     def predict(self, X) -> np.ndarray:
-        """Predictions (n,) for atomic fractions (n, d)."""
+        """Predictions (n,) for n compositions, in order."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        self._check(X)
+        given = Compositions(X, self.on_error)
+        rows, amounts = given.read()
         k = min(self.k, len(self.y_))
         shared = np.empty(len(self.y_))
-        out = np.empty(len(X))
-        for i, x in enumerate(X):
+        out = np.empty(len(given))
+        for row, x in zip(rows, _fractions(amounts), strict=True):
             shared[:] = 0
             for element in np.flatnonzero(x):
-                rows, fractions = self.columns_[element]
-                shared[rows] += np.minimum(fractions, x[element])
+                known, shares = self.columns_[element]
+                shared[known] += np.minimum(shares, x[element])
             near = np.argpartition(shared, len(shared) - k)[len(shared) - k :]
             distance = 2 - 2 * shared[near]
             same = distance < 1e-5  # rounding of float32 fractions
             weight = same if same.any() else 1 / distance
-            out[i] = np.average(self.y_[near], weights=weight)
-        return out
+            out[row] = np.average(self.y_[near], weights=weight)
+        return given.finish(out)
 
-    @staticmethod
-    def _check(X: np.ndarray) -> None:
-        wrong = (X < 0).any(axis=1) | (np.abs(X.sum(axis=1) - 1) > 1e-4)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise ValueError(f"row {row} holds no atomic fractions: they are >= 0 and sum to 1")
+
+def _fractions(amounts: np.ndarray) -> np.ndarray:
+    """Atomic fractions; rows that sum to 1, in single precision too, are left as they are."""
+    amounts = amounts.astype(float, copy=False)
+    atoms = amounts.sum(axis=1, keepdims=True)
+    return np.where(np.abs(atoms - 1) < 1e-6, amounts, amounts / atoms)

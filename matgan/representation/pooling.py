@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-STATISTICS = ("sum", "mean", "min", "max", "range", "var", "avg_dev", "mode")
+STATISTICS = ("sum", "mean", "min", "max", "range", "var", "std", "avg_dev", "mode")
 
 
 def element_statistics(
@@ -20,8 +20,8 @@ def element_statistics(
     table : (85, d) array, row T_e for element e
     statistics : names out of
         "sum": Σ n_e T_e with the amounts n_e as given (Hu et al. 2020, Equation 5);
-        "mean": Σ x_e T_e with the atomic fractions x_e; "var": Σ x_e (T_e - mean)²;
-        "avg_dev": Σ x_e |T_e - mean|; "min", "max", "range": over the elements present;
+        "mean": Σ x_e T_e with the atomic fractions x_e; "var": Σ x_e (T_e - mean)²; "std":
+        its root; "avg_dev": Σ x_e |T_e - mean|; "min", "max", "range": over the elements present;
         "mode": value of the most plentiful element, the smallest one where several are (as in
         Magpie: an amount within a relative 1e-5 of the largest ties with it, and elements with
         the same value are not added up)
@@ -95,6 +95,10 @@ class _Statistics:
     @property
     def var(self) -> np.ndarray:
         return self._average_deviation(np.square)
+
+    @property
+    def std(self) -> np.ndarray:
+        return np.sqrt(self.var)
 
     @property
     def avg_dev(self) -> np.ndarray:

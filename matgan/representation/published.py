@@ -88,8 +88,8 @@ def published_tasks(
 
     def oqmd() -> pd.DataFrame:
         table = compounds.read_oqmd().rename(columns={"part": "split"})
-        _, bad = amounts_matrix(table["formula"], on_error="report")
-        return table.drop(index=bad["row"])
+        _, bad = amounts_matrix(table["formula"], on_error="drop", report=True)
+        return table.drop(index=bad["index"])
 
     def fold(number: int) -> Callable[[], pd.DataFrame]:
         return lambda: compounds.load_matbench_gap_folds()[number]
@@ -139,7 +139,7 @@ def elemnet(task: Task, split: Split, epochs: int, seed: int = 0, device: str = 
     network = FullyConnectedRegressor(
         **ELEMNET_FAST, epochs=epochs, random_state=seed, device=device
     )
-    X = OneHot(fractions=True, dtype=np.float32).fit_transform(task.table["formula"])
+    X = OneHot(fractions=True, dtype=np.float32).fit_transform(task.amounts)
     row, _ = anchor(task, "ElemNet (17 layers, ours)", X, network, split)
     return row | {"epochs": epochs}
 

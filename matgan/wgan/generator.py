@@ -1,4 +1,4 @@
-"""Which generated compositions are kept: what a user can ask for, by filtering."""
+"""A trained generator that writes formulas, and which of them a user can ask for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import gzip
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 from tqdm.auto import tqdm
@@ -24,6 +23,7 @@ from matgan.files import PRETRAINED
 from matgan.learning.compute import device
 from matgan.wgan.checkpoint import load_networks
 from matgan.wgan.decoding import RULES, decode
+from matgan.wgan.samples import Formulas, Outcomes
 
 
 @dataclass(frozen=True)
@@ -101,56 +101,6 @@ class TooFewSamples(RuntimeError):
 
 
 @dataclass
-class Outcomes:
-    """What became of the samples of a generator.
-
-    Attributes
-    ----------
-    empty : no element at all
-    single : one element only
-    undecodable : see `matgan.wgan.decoding.decode`
-    unwanted : compositions that were not of the kind asked for
-    kept : the rest
-    """
-
-    empty: int = 0
-    single: int = 0
-    undecodable: int = 0
-    unwanted: int = 0
-    kept: int = 0
-
-    @property
-    def drawn(self) -> int:
-        """Samples drawn, whatever became of them."""
-        return self.empty + self.single + self.undecodable + self.unwanted + self.kept
-
-    @property
-    def accepted(self) -> float:
-        """Share of the compositions that were of the kind asked for; NaN where there were none."""
-        compositions = self.kept + self.unwanted
-        return self.kept / compositions if compositions else float("nan")
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for each outcome: samples and share of all."""
-        names = ("kept", "unwanted", "single", "empty", "undecodable")
-        numbers = [getattr(self, name) for name in names]
-        shares = [number / self.drawn if self.drawn else float("nan") for number in numbers]
-        return pd.DataFrame({"outcome": names, "samples": numbers, "share": shares})
-
-    def __add__(self, other: Outcomes) -> Outcomes:
-        return Outcomes(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-
-class Formulas(list):
-    """A list of formulas that also says what became of the samples behind it (`outcomes`)."""
-
-    def __init__(self, formulas: Iterable[str] = (), outcomes: Outcomes | None = None):
-        super().__init__(formulas)
-        self.outcomes = outcomes or Outcomes()
-
-
-@dataclass
 class CompositionGenerator:
     """A trained generator that writes formulas.
 
@@ -199,19 +149,21 @@ class CompositionGenerator:
         Returns
         -------
         list of str
-            Its attribute `outcomes` counts what became of all samples drawn, those of the last
-            batch after the n-th formula included; `.outcomes.table` shows it.
+            Its attribute `counts` (n, 85) holds them as numbers. `outcomes` counts what became of
+            all samples drawn, those of the last batch after the n-th formula included;
+            `.outcomes.table` shows it.
 
         Raises
         ------
         TooFewSamples
             The generator does not give n such formulas; says how many it gave.
         """
-        out = Formulas()
+        parts, outcomes = [np.zeros((0, N_ELEMENTS), dtype=np.uint8)], Outcomes()
         for counts, became in self._strictly(n, seed, max_draws, wanted):
-            out.extend(formulas(counts))
-            out.outcomes = became
-        return out
+            parts.append(counts)
+            outcomes = became
+        drawn = np.concatenate(parts)
+        return Formulas(formulas(drawn), drawn, outcomes)
 
     def iter_samples(
         self, n: int, seed: int = 0, max_draws: int | None = None, **wanted

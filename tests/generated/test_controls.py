@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from matgan.chemistry.composition import CompositionError, amounts_matrix, reduced, whole_counts
+from matgan.chemistry.composition import (
+    CompositionError,
+    amounts_matrix,
+    keys,
+    reduced,
+    whole_counts,
+)
 from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
 from matgan.generated.controls import (
@@ -17,7 +23,7 @@ from matgan.generated.controls import (
     stoichiometry_shuffled,
     uniform_elements,
 )
-from matgan.generated.measures import element_divergence, keys, recovery, stoichiometry_divergence
+from matgan.generated.measures import element_divergence, recovery, stoichiometry_divergence
 
 
 @pytest.fixture(scope="module")

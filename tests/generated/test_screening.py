@@ -7,7 +7,12 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import SGDRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from matgan.chemistry.composition import amounts_matrix, formulas, whole_counts
+from matgan.chemistry.composition import (
+    CompositionError,
+    amounts_matrix,
+    formulas,
+    whole_counts,
+)
 from matgan.chemistry.elements import ELEMENT_INDEX, N_ELEMENTS
 from matgan.generated.screening import (
     Choice,
@@ -203,6 +208,32 @@ def test_the_nearest_known_compound_by_hand():
     # magnesium 3/8 against 1/3, boron 5/8 against 2/3; the same ratio; no common element
     assert found["distance"].tolist() == pytest.approx([1 / 12, 0, 2])
     assert len(nearest_known([], known)) == 0
+
+
+def test_compounds_of_any_form_and_rows_that_are_none():
+    known = pd.DataFrame({"formula": ["MgB2", "Nb3Sn"], "target": [39.0, 18.0]})
+    asked = pd.Series(["MgB2", "Qq", "Nb2Sn"], index=["a", "b", "c"])
+    with pytest.raises(CompositionError, match=r"row 1 \(index 'b'\)"):
+        nearest_known(asked, known)
+    found = nearest_known(asked, known, on_error="nan")
+    assert found.index.tolist() == ["a", "b", "c"]
+    assert found["nearest"].tolist()[::2] == ["MgB2", "Nb3Sn"] and found.loc["b"].isna().all()
+    assert nearest_known(asked, known, on_error="drop").index.tolist() == ["a", "c"]
+
+    ensemble = of_sodium(-1.0, -3.0, factor=3.0)
+    mean, half = ensemble.predict(["NaCl", "Qq", "Na3N"], on_error="nan")
+    assert mean == pytest.approx([-1, np.nan, -3 / 2], nan_ok=True)
+    assert half == pytest.approx([3 / 2, np.nan, 9 / 4], nan_ok=True)
+    for same in (counts("NaCl", "Na3N"), iter(["NaCl", "Na3N"])):
+        assert ensemble.predict(same)[0] == pytest.approx([-1, -3 / 2])
+    drawn = ["NaCl", "Na2Cl2", "KCl"]
+    assert screen(iter(drawn), ["KCl"], ensemble)["times drawn"].tolist() == [2]
+
+
+def test_what_is_not_reduced_is_screened_as_its_formula_is_written():
+    ensemble = Ensemble([Fraction("Na", 1.0), Fraction("Na", 1.0)], OneHot(), factor=1.0)
+    table = screen(counts("Na2Cl2", "Na4O2"), counts("KCl"), ensemble)
+    assert dict(zip(table["formula"], table["predicted"], strict=True)) == {"NaCl": 1, "Na2O": 2}
 
 
 def test_nothing_valid_gives_an_empty_table():

@@ -36,7 +36,7 @@ def real_formulas(source: str, n: int) -> list[str]:
     except sources.SourceUnavailable as error:
         pytest.skip(str(error))
     picked = column.iloc[np.linspace(0, len(column) - 1, n).astype(int)].tolist()
-    _, bad = amounts_matrix(picked, on_error="report")
+    _, bad = amounts_matrix(picked, on_error="drop", report=True)
     return [f for row, f in enumerate(picked) if row not in set(bad["row"])]
 
 
@@ -119,16 +119,19 @@ def test_sum_is_equation_5_term_by_term():
     np.testing.assert_allclose(PooledEmbedding(TABLE.to_numpy()).fit_transform(FORMULAS)[1], got)
 
 
-def test_every_pool_against_numpy_on_each_formula():
-    formulas = real_formulas("supercon", 300)
-    got = PooledEmbedding(TABLE, "sum+mean+min+max+var").fit_transform(formulas)
-    for amounts, row in zip(amounts_matrix(formulas), got, strict=True):
-        present = amounts > 0
-        T, n = TABLE.to_numpy()[present], amounts[present]
-        mean = np.average(T, axis=0, weights=n)
-        var = np.average((T - mean) ** 2, axis=0, weights=n)
-        expected = np.stack([n @ T, mean, T.min(0), T.max(0), var], axis=1).ravel()
-        np.testing.assert_allclose(row, expected, rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize(
+    "pool", ["sum+std", "sum + std", " sum+ std ", ["sum", "std"], ("sum", "std")], ids=repr
+)
+def test_several_statistics_in_any_spelling(pool):
+    transformer = PooledEmbedding(TABLE, pool).fit(FORMULAS)
+    names = transformer.get_feature_names_out()
+    assert [name.split()[1] for name in names[:2]] == ["sum", "std"]
+    got = transformer.transform(FORMULAS)
+    for at, one in enumerate(("sum", "std")):
+        np.testing.assert_array_equal(
+            got[:, at::2], PooledEmbedding(TABLE, one).fit_transform(FORMULAS)
+        )
+    assert clone(transformer).get_params()["pool"] == pool
 
 
 compositions = st.dictionaries(st.sampled_from(ELEMENTS), st.integers(1, 8), min_size=1, max_size=7)
@@ -151,6 +154,7 @@ def test_chunks_do_not_show(monkeypatch):
     formulas = real_formulas("supercon", 200)
     whole = [clone(t).fit_transform(formulas) for t in ALL]
     monkeypatch.setattr(features, "_CHUNK_NUMBERS", 4000)  # a few formulas each
+    monkeypatch.setattr(features, "_PART", 77)
     for transformer, expected in zip(ALL, whole, strict=True):
         got = clone(transformer).fit_transform(formulas)
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
@@ -187,7 +191,14 @@ def test_missing_number_is_an_error_or_the_mean_of_the_others():
     ("settings_", "message"),
     [
         ({"table": "no such table"}, "unknown embedding 'no such table'; there are mat2vec"),
-        ({"table": TABLE, "pool": "median"}, "pool must be"),
+        ({"table": TABLE, "pool": "median"}, "pool must be .*std.*, not 'median'"),
+        ({"table": TABLE, "pool": "sum+"}, r"not 'sum\+'"),
+        ({"table": TABLE, "pool": []}, r"not \[\]"),
+        ({"table": TABLE, "pool": ["sum", "sum"]}, "each once"),
+        ({"table": TABLE, "pool": ["sum", None]}, "pool must be"),
+        ({"table": TABLE, "pool": None}, "not None"),
+        ({"table": TABLE, "on_error": "ignore"}, "'raise', 'nan' or 'drop', not 'ignore'"),
+        ({"table": TABLE, "on_error": "nan", "dtype": np.uint8}, "needs a dtype with NaN"),
         ({"table": TABLE, "missing": "zero"}, "missing must be"),
         ({"table": TABLE.to_numpy()[:84]}, r"\(85, d\), not \(84, 7\)"),
         ({"table": [1, 2]}, "not list"),
@@ -204,22 +215,23 @@ def test_bad_parameters_are_named(settings_, message):
 
 
 @one_of_each
-def test_containers_give_the_same_numbers(transformer):
+def test_iterators_are_read_once_and_give_rows(transformer):
     expected = clone(transformer).fit_transform(FORMULAS)
-    column = np.array(FORMULAS, dtype=object)
-    for X in (
-        tuple(FORMULAS),
-        pd.Series(FORMULAS),
-        column,
-        column[:, None],
-        np.array(FORMULAS),
-        pd.DataFrame({"formula": FORMULAS}),
-        [[f] for f in FORMULAS],
-    ):
+    for X in (iter(FORMULAS), (f for f in FORMULAS), map(str, FORMULAS)):
         np.testing.assert_array_equal(clone(transformer).fit_transform(X), expected)
+    stream = iter(FORMULAS)
+    fitted = clone(transformer).fit(stream)
+    np.testing.assert_array_equal(fitted.transform(stream), expected)
+    model = make_pipeline(clone(transformer), Ridge()).fit(iter(FORMULAS), [1.0, 2, 3, 4])
+    assert model.predict(iter(FORMULAS)).shape == (4,)
+
+
+@one_of_each
+def test_width_and_names_fit_for_any_number_of_rows(transformer):
     fitted = clone(transformer).fit(FORMULAS)
-    assert expected.shape == (4, len(fitted.get_feature_names_out()))
-    assert fitted.transform([]).shape == (0, expected.shape[1])
+    width = len(fitted.get_feature_names_out())
+    assert fitted.transform(FORMULAS).shape == (4, width)
+    assert fitted.transform([]).shape == (0, width)
 
 
 @one_of_each
@@ -235,6 +247,69 @@ def test_what_is_no_column_of_formulas_is_refused(transformer, X):
 def test_bad_formula_is_named_with_its_row(transformer):
     with pytest.raises(CompositionError, match="row 1, formula 'NaQq'"):
         clone(transformer).fit_transform(["TiO2", "NaQq"])
+
+
+MIXED = pd.Series(["TiO2", "NaQq", "NaCl", np.nan, "KrF2"], index=["a", "b", "c", "d", "e"])
+
+
+@one_of_each
+def test_rows_without_features_are_nan_or_left_out_and_reported(transformer):
+    good = clone(transformer).fit_transform(["TiO2", "NaCl"])
+    lenient = clone(transformer).set_params(on_error="nan")
+    out = lenient.fit_transform(MIXED)
+    np.testing.assert_array_equal(out[[0, 2]], good)
+    assert np.isnan(out[[1, 3, 4]]).all()
+    assert lenient.refused_["index"].tolist() == ["b", "d", "e"]
+    assert lenient.refused_["row"].tolist() == [1, 3, 4]
+    assert lenient.refused_["reason"].iloc[2] == "Kr is not one of the 85 elements of this study"
+    assert len(lenient.fit(MIXED).transform(["TiO2"])) == 1 and lenient.refused_.empty
+
+    shorter = clone(transformer).set_params(on_error="drop")
+    np.testing.assert_array_equal(shorter.fit_transform(MIXED), good)
+    table = shorter.set_output(transform="pandas").fit_transform(MIXED)
+    assert table.index.tolist() == ["a", "c"]
+    np.testing.assert_array_equal(table, good)
+    assert shorter.fit_transform(MIXED.tolist()).index.tolist() == [0, 1]
+    full = clone(lenient).set_output(transform="pandas").fit_transform(MIXED)
+    assert full.index.tolist() == ["a", "b", "c", "d", "e"]
+    with pytest.raises(CompositionError, match=r"row 1 \(index 'b'\), formula 'NaQq'"):
+        clone(transformer).fit_transform(MIXED)
+
+
+def test_an_element_that_a_table_lacks_refuses_only_its_rows():
+    short = TABLE.drop(index="As")
+    for X in (FORMULAS, amounts_matrix(FORMULAS)):
+        lenient = PooledEmbedding(short, on_error="nan")
+        out = lenient.fit_transform(X)
+        assert np.isnan(out).all(axis=1).tolist() == [False, True, False, False]
+        assert "no row for As" in lenient.refused_["reason"].item()
+        expected = PooledEmbedding(short).fit_transform([FORMULAS[0], *FORMULAS[2:]])
+        shorter = PooledEmbedding(short, on_error="drop").fit_transform(X)
+        np.testing.assert_array_equal(shorter, expected)
+
+
+@pytest.mark.parametrize(
+    ("transformer", "formula", "message"),
+    [
+        (OneHot(dtype=np.uint8), "Ba0.4K0.6Fe2As2", "uint8 cannot hold K = 0.6"),
+        (OneHot(dtype=np.uint8), "Fe300", "uint8 cannot hold Fe = 300"),
+        (OneHot(dtype=bool), "TiO2", "bool cannot hold O = 2"),
+        (OneHot(dtype="f2"), "Fe70000", "float16 cannot hold Fe = 70000"),
+        (OneHot(fractions=True, dtype=int), "TiO2", "int64 cannot hold O = 0.66"),
+    ],
+)
+def test_what_the_dtype_cannot_hold_is_refused(transformer, formula, message):
+    with pytest.raises(CompositionError, match=f"row 1, formula '{formula}': {message}"):
+        transformer.fit_transform(["Fe", formula])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, "f2"])
+def test_what_the_dtype_can_hold_is_kept(dtype):
+    rows = OneHot(dtype=dtype).fit_transform(["NaCl", "(Fe0.07)100O8"])  # 7.000000000000001
+    assert rows.dtype == dtype
+    np.testing.assert_array_equal(rows, OneHot().fit_transform(["NaCl", "Fe7O8"]))
+    dropped = OneHot(dtype=dtype, on_error="drop").fit_transform(["NaCl", "Fe70000", "Qq"])
+    assert len(dropped) == (2 if dtype == np.int64 else 1)
 
 
 @one_of_each

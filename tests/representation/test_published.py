@@ -51,8 +51,8 @@ def test_a_source_that_cannot_be_had_is_named(monkeypatch):
     def nothing(*_, **__):
         raise SourceUnavailable("nowhere")
 
-    monkeypatch.setattr(anchors.datasets, "load_supercon", nothing)
-    monkeypatch.setattr(anchors.datasets, "read_oqmd", nothing)
+    monkeypatch.setattr(anchors.compounds, "load_supercon", nothing)
+    monkeypatch.setattr(anchors.compounds, "read_oqmd", nothing)
     tasks, not_run = anchors.published_tasks(folds=0)
     assert tasks == {} and not_run == [f"{anchors.OQMD}: nowhere", f"{anchors.SUPERCON}: nowhere"]
 

@@ -13,13 +13,13 @@ from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
 from matgan.wgan.config import LEARNING, PAPER
 from matgan.wgan.generator import (
     CompositionGenerator,
-    Outcomes,
     TooFewSamples,
     Wanted,
     load_generator,
     main,
 )
 from matgan.wgan.networks import build_critic, build_generator
+from matgan.wgan.samples import Outcomes
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ class Fixed(nn.Module):
 def test_formulas_are_reduced_and_hold_two_elements_or_more(slots):
     sample = slots.sample(2000, seed=3)
     assert len(sample) == 2000
-    counts = amounts_matrix(sample)
+    counts = amounts_matrix(list(sample))  # a plain list: its text is read
+    np.testing.assert_array_equal(sample.counts, counts)
     assert ((counts > 0).sum(axis=1) >= 2).all()
     assert formulas(reduced(counts)) == sample
     assert len(set(sample)) > 1000
@@ -116,7 +117,7 @@ def test_outcomes_of_a_sigmoid_generator_depend_on_the_rule():
 )
 def test_wanted_compositions_are_the_ones_of_the_whole_stream(slots, wanted):
     stream = slots.sample(20_000, seed=5)
-    counts = amounts_matrix(stream)
+    counts = amounts_matrix(list(stream))
     states = wanted.get("oxidation_states", "smact14")
     good = np.ones(len(stream), dtype=bool)
     for i, row in enumerate(counts):
