@@ -260,10 +260,3 @@ def outputs(network: nn.Module, source: Examples, seed: int = 0, batch_size: int
         found = network(*(tensor.to(device) for tensor in inputs))
         parts.append({k: v.cpu().numpy() for k, v in found.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def top_k(logits: np.ndarray, classes: np.ndarray, k: int = 1) -> float:
-    """Share of rows whose class is among the k largest logits; of equal ones the first counts."""
-    own = logits[np.arange(len(logits)), classes][:, None]
-    first = np.arange(logits.shape[1]) < classes[:, None]
-    return float((((logits > own) | ((logits == own) & first)).sum(1) < k).mean())

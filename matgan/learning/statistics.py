@@ -46,6 +46,13 @@ def scores(y, predicted) -> dict[str, float]:
     }
 
 
+def top_k(logits: np.ndarray, classes: np.ndarray, k: int = 1) -> float:
+    """Share of rows whose class is among the k largest logits; of equal ones the first counts."""
+    own = logits[np.arange(len(logits)), classes][:, None]
+    first = np.arange(logits.shape[1]) < classes[:, None]
+    return float((((logits > own) | ((logits == own) & first)).sum(1) < k).mean())
+
+
 # --- means over repeats and seeds -----------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from matgan.learning.fit import top_k
+from matgan.learning.statistics import top_k
 from matgan.powder.patterns import decode_pattern
 
 Scores = dict[str, np.ndarray]

@@ -18,6 +18,7 @@ from matgan.learning.statistics import (
     scores,
     share_interval,
     summarise,
+    top_k,
     welch_p,
 )
 
@@ -49,6 +50,16 @@ def test_scores_refuse_what_has_none():
         scores([1, 2], [1, np.nan])
     with pytest.raises(ValueError, match=r"not \(2,\) and \(3,\)"):
         scores([1, 2], [1, 2, 3])
+
+
+def test_top_k_by_hand():
+    logits = np.array([[3.0, 2, 1], [1, 2, 3], [2, 3, 1]])
+    classes = np.array([0, 1, 2])
+    assert top_k(logits, classes, 1) == pytest.approx(1 / 3)
+    assert top_k(logits, classes, 2) == pytest.approx(2 / 3)
+    assert top_k(logits, classes, 3) == 1
+    # a model that says nothing is right on the first class only
+    assert top_k(np.zeros((3, 3)), np.arange(3), 1) == pytest.approx(1 / 3)
 
 
 # --- repeated splits ------------------------------------------------------------------------------
