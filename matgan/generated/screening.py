@@ -133,20 +133,24 @@ class Ensemble:
         Parameters
         ----------
         compounds, targets : n compositions and (n,), not trained on
-        level : of the intervals
+        level : of the intervals, between 0 and 1
 
         Raises
         ------
         ValueError
-            Too few compositions for the level.
+            A level that is no share, too few compositions for it, or targets that do not fit them.
         """
-        mean, spread = self._mean_and_spread(amounts_matrix(compounds))
-        self.floor = float(np.median(spread))
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, not {level}")
+        amounts = amounts_matrix(compounds)
+        targets = _finite(targets, len(amounts))
         rank = int(np.ceil((len(targets) + 1) * level))
         if rank > len(targets):
             raise ValueError(f"{len(targets)} compositions are too few for the level {level}")
-        ratio = np.sort(np.abs(targets - mean) / (spread + self.floor))
-        self.factor = float(ratio[rank - 1])
+        mean, spread = self._mean_and_spread(amounts)
+        floor = float(np.median(spread))
+        ratio = np.sort(np.abs(targets - mean) / (spread + floor))
+        self.floor, self.factor = floor, float(ratio[rank - 1])
 
     def _mean_and_spread(self, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not len(amounts):  # which regressors refuse
@@ -175,11 +179,14 @@ def fit_ensemble(
     Raises
     ------
     ValueError
-        Fewer than two members.
+        Fewer than two members, a negative n_rows, or targets that do not fit the compounds.
     """
     if n_members < 2:
         raise ValueError(f"an ensemble has two members or more, not {n_members}")
-    amounts, targets = amounts_matrix(compounds), np.asarray(targets, dtype=float)
+    if n_rows < 0:
+        raise ValueError(f"n_rows must not be negative: {n_rows}")
+    amounts = amounts_matrix(compounds)
+    targets = _finite(targets, len(amounts))
     transformer, members = choice.transformer.fit(amounts), []
     first, n_rows = choice.model.random_state, n_rows or max(1, 2 * len(targets) // 3)
     for seed in range(first, first + n_members):
@@ -189,6 +196,17 @@ def fit_ensemble(
             member.set_params(max_samples=min(len(rows), _TREE_ROWS))
         members.append(member.fit(transformer.transform(amounts[rows]), targets[rows]))
     return Ensemble(members, transformer)
+
+
+def _finite(targets: np.ndarray, n: int) -> np.ndarray:
+    """The targets of n compositions as numbers; ValueError where one is missing or no number."""
+    targets = np.asarray(targets, dtype=float)
+    if targets.shape != (n,):
+        raise ValueError(f"{n} compositions have {n} targets, not an array {targets.shape}")
+    if not np.isfinite(targets).all():
+        row = int(np.argmin(np.isfinite(targets)))
+        raise ValueError(f"the target of row {row} is {targets[row]}")
+    return targets
 
 
 def new_compositions(counts: Iterable, known: Iterable) -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +246,14 @@ def screen(
     DataFrame: formula, times drawn, predicted, low and high end of the interval; sorted by the
     end on the unwanted side, so that a good prediction counts for little where the ensemble is
     unsure
+
+    Raises
+    ------
+    ValueError
+        The ensemble is not calibrated: it has no intervals to sort by.
     """
+    if not np.isfinite(ensemble.factor):
+        raise ValueError("the ensemble has no intervals yet: calibrate it on compounds held out")
     distinct, drawn = new_compositions(counts, known)
     valid = electronegativity_balanced(distinct)
     candidates = reduced(distinct[valid])

@@ -150,8 +150,39 @@ def test_each_member_learns_from_its_own_rows():
 def test_what_cannot_be_promised_is_refused():
     with pytest.raises(ValueError, match="two members"):
         fit_ensemble(chosen(SGDRegressor(random_state=0)), *made_up(20, 0), n_members=1)
+    with pytest.raises(ValueError, match="n_rows must not be negative: -1"):
+        fit_ensemble(chosen(SGDRegressor(random_state=0)), *made_up(20, 0), n_rows=-1)
     with pytest.raises(ValueError, match=r"too few for the level 0\.9"):
         of_sodium(-1.0, -2.0).calibrate(*made_up(5, 0), level=0.9)
+    with pytest.raises(ValueError, match="no intervals yet: calibrate"):
+        screen(counts("NaCl"), counts("MgO"), of_sodium(-1.0, -3.0))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 90, float("nan")])
+def test_a_level_that_is_no_share_is_refused(level):
+    ensemble = of_sodium(-1.0, -2.0)
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        ensemble.calibrate(*made_up(50, 0), level=level)
+    assert np.isnan(ensemble.factor) and ensemble.floor == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda y: y[:-1], r"20 compositions have 20 targets, not an array \(19,\)"),
+        (lambda y: y[:, None], r"not an array \(20, 1\)"),
+        (lambda y: np.where(np.arange(20) == 7, np.nan, y), "the target of row 7 is nan"),
+        (lambda y: np.where(np.arange(20) == 0, -np.inf, y), "the target of row 0 is -inf"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(damage, message):
+    compounds, y = made_up(20, 0)
+    ensemble = of_sodium(-1.0, -2.0)
+    with pytest.raises(ValueError, match=message):
+        ensemble.calibrate(compounds, damage(y), level=0.5)
+    assert np.isnan(ensemble.factor) and ensemble.floor == 0
+    with pytest.raises(ValueError, match=message):
+        fit_ensemble(chosen(SGDRegressor(random_state=0)), compounds, damage(y))
 
 
 class Fraction:
@@ -237,7 +268,8 @@ def test_what_is_not_reduced_is_screened_as_its_formula_is_written():
 
 
 def test_nothing_valid_gives_an_empty_table():
-    ensemble = fit_ensemble(chosen(SGDRegressor(random_state=0)), *made_up(20, 0), n_members=2)
+    ensemble = fit_ensemble(chosen(SGDRegressor(random_state=0)), *made_up(40, 0), n_members=2)
+    ensemble.calibrate(*made_up(20, 1))
     table = screen(counts("NaAl"), counts("NaCl"), ensemble)
     assert len(table) == 0
     assert list(table.columns) == ["formula", "times drawn", "predicted", "low", "high"]
