@@ -328,8 +328,9 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
             )
             part, energy = known.pop(entry["id"])
             if not abs(float(entry["e_form"]) - energy) < _SAME_ENERGY:
-                raise ValueError(
-                    f"e_form of {entry['id']} is {entry['e_form']}, and {energy} in {split.name}"
+                raise SourceCorrupt(
+                    f"{megnet}, entry {len(rows)}: e_form of {entry['id']} is {entry['e_form']}, "
+                    f"and {energy} in {split.name}"
                 )
             structures.append(structure)
             rows.append(
