@@ -77,6 +77,18 @@ def test_only_what_a_killed_process_left_is_half_written(tmp_path):
     assert files.half_written(tmp_path) == [left]
 
 
+def test_a_folder_is_written_by_one_process_at_a_time(tmp_path):
+    folder = tmp_path / "out"
+    with files.locked(folder):
+        second = files.locked(folder)
+        with pytest.raises(files.BusyError, match=f"another process is writing into {folder}"):
+            second.__enter__()
+        with files.locked(tmp_path / "other"):
+            pass
+    with files.locked(folder):
+        assert os.listdir(folder) == []
+
+
 # --- hashes ---------------------------------------------------------------------------------------
 
 

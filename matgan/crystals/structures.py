@@ -315,7 +315,8 @@ def read_jarvis(megnet: Path, split: Path, symprec: float = SYMPREC) -> Structur
     entries, parts = _zipped_json(megnet), _zipped_json(split)
     if not entries:
         raise SourceCorrupt(f"{megnet} holds no structures")
-    structures, rows = [], []
+    structures: list[Structure] = []
+    rows: list[dict[str, Any]] = []
     try:
         known = {n: (part, float(e)) for part in SPLITS for n, e in parts[part].items()}
         for entry in entries:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-_ONE_OF = {
-    "architecture": ("deconvolution", "slots", "convolution"),
-    "generator_gradient": ("straight-through", "score-function"),
-    "output": ("sigmoid", "gumbel"),
-    "embedding_activation": ("none", "tanh"),
-    "lipschitz": ("clip", "gradient-penalty", "spectral-norm"),
-    "critic_schedule": ("constant", "reference"),
-    "optimizer": ("rmsprop", "adam"),
-    "initialisation": ("normal", "scaled"),
-    "schedule": ("constant", "linear"),
-    "keep": ("best", "last"),
-}
+_MOST_LAYERS = 100
 
 
 class ConfigError(ValueError):
     """A field of the configuration that is unknown or out of range; names it."""
+
+
+def _number(default: Any, low: float, below: float = math.inf) -> Any:
+    """A field with its bounds: low <= value < below."""
+    return dataclasses.field(default=default, metadata={"low": low, "below": below})
 
 
 @dataclass(frozen=True)
@@ -33,85 +30,63 @@ class Config:
     """
 
     # Training
-    seed: int = 0
-    iterations: int = 100_000  # generator updates; paper: Figure 4a
-    batch_size: int = 256  # paper
-    critic_steps: int = 5  # critic updates per generator update; open, code: 5
-    critic_schedule: str = "constant"  # "reference": 100 steps for each of the first 25 generator
-    # updates and for every 500th, as in the code of Arjovsky et al. 2017
-    generator_batch: int = 0  # samples of a generator update; 0: batch_size
-    generator_gradient: str = "straight-through"  # through the output and the critic, as the paper
-    # has it; "score-function": of the log-probability, weighted by the critic (Williams 1992)
-    optimizer: str = "rmsprop"  # paper: RMSProp; "adam" uses betas 0.5, 0.9 (code)
-    generator_lr: float = 1e-2  # paper; code: 1e-4
-    critic_lr: float = 1e-2  # paper; code: 1e-4
-    schedule: str = "constant"  # of the learning rates; "linear": down to zero at the end
-    lipschitz: str = "clip"  # paper: weight clipping; code: gradient penalty; "spectral-norm":
-    # of every layer of the critic (Miyato et al. 2018)
-    clip: float = 0.01  # bound of every critic weight; open, code (unused there): 0.01
-    penalty: float = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017); code: 10
-    initialisation: str = "normal"  # N(0, 1), as its first loss implies and the code has;
-    # "scaled" is torch's default (uniform, by fan-in)
+    seed: int = _number(0, low=0, below=2**32)  # torch's generator on the CPU keeps 32 bits
+    iterations: int = _number(100_000, low=1)  # generator updates; paper: Figure 4a
+    batch_size: int = _number(256, low=2)  # paper
+    critic_steps: int = _number(5, low=1)  # critic updates per generator update; open, code: 5
+    # "reference": 100 critic steps for each of the first 25 generator updates and for every 500th,
+    # as in the code of Arjovsky et al. 2017
+    critic_schedule: Literal["constant", "reference"] = "constant"
+    generator_batch: int = _number(0, low=0)  # samples of a generator update; 0: batch_size
+    # through the output and the critic, as the paper has it; "score-function": of the
+    # log-probability, weighted by the critic (Williams 1992)
+    generator_gradient: Literal["straight-through", "score-function"] = "straight-through"
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"  # paper; "adam" uses betas 0.5, 0.9 (code)
+    generator_lr: float = _number(1e-2, low=0)  # paper; code: 1e-4
+    critic_lr: float = _number(1e-2, low=0)  # paper; code: 1e-4
+    schedule: Literal["constant", "linear"] = "constant"  # of both rates; "linear": down to zero
+    # paper: weight clipping; code: gradient penalty; "spectral-norm": of every layer of the critic
+    # (Miyato et al. 2018)
+    lipschitz: Literal["clip", "gradient-penalty", "spectral-norm"] = "clip"
+    clip: float = _number(0.01, low=0)  # bound of every critic weight; open, code (unused): 0.01
+    penalty: float = _number(10.0, low=0)  # weight of the gradient penalty (Gulrajani et al. 2017)
+    # N(0, 1), as the paper's first loss implies and the code has; "scaled": torch's default
+    # (uniform, by fan-in)
+    initialisation: Literal["normal", "scaled"] = "normal"
     # Generator
-    architecture: str = (
-        "deconvolution"  # paper: Table 3; "slots": ours, see networks.SlotGenerator;
-    )
-    # "convolution": generator and critic in the manner of Dan et al. 2020
-    latent_dim: int = 128  # paper: Table 3
-    first_height: int = 5  # rows of the first feature map, to reach Table 3's 11 x 8; code: 6
-    output: str = "sigmoid"  # paper: Table 3; "gumbel": a count of 0 to 8 drawn for each element
+    # paper: Table 3; "slots": ours, see networks.SlotGenerator; "convolution": generator and critic
+    # in the manner of Dan et al. 2020
+    architecture: Literal["deconvolution", "slots", "convolution"] = "deconvolution"
+    latent_dim: int = _number(128, low=1)  # paper: Table 3
+    first_height: Literal[5, 6] = 5  # rows of the first map, to reach Table 3's 11 x 8; code: 6
+    # paper: Table 3; "gumbel": a count of 0 to 8 drawn for each element
+    output: Literal["sigmoid", "gumbel"] = "sigmoid"
     hidden: tuple[int, ...] = (256, 256)  # hidden units of the slot generator
-    slots: int = 5  # elements per formula at most (OQMD has up to 7, but 0.03% above 5)
-    temperature: float = 1.0  # of the Gumbel-softmax, at the start
-    final_temperature: float = 1.0  # at the end; geometric in between (Jang et al. 2017)
+    slots: int = _number(5, low=2)  # elements per formula at most (OQMD: up to 7, 0.03% above 5)
+    temperature: float = _number(1.0, low=1e-3)  # of the Gumbel-softmax, at the start
+    # at the end; geometric in between (Jang et al. 2017)
+    final_temperature: float = _number(1.0, low=1e-3)
     # Critic
-    embedding_dim: int = 128  # d, the width of T; open, code: 128
-    embedding_activation: str = "none"  # paper: T = E W (Equation 6); code: T = tanh(E W + b)
+    embedding_dim: int = _number(128, low=1)  # d, the width of T; open, code: 128
+    # paper: T = E W (Equation 6); code: T = tanh(E W + b)
+    embedding_activation: Literal["none", "tanh"] = "none"
     head: tuple[int, ...] = ()  # hidden units of the final layer; open, code: 128, 64, 32
-    stoichiometry: int = 0  # largest amounts that the final layer sees beside C, in falling order
+    # largest amounts that the final layer sees beside C, in falling order
+    stoichiometry: int = _number(0, low=0, below=86)
     # What is kept and watched
-    average: float = 0.0  # decay of the moving average of the generator's weights; 0: none
-    keep: str = "best"  # paper: the lowest total critic loss on the test set; or the last state
-    test_every: int = 1000  # iterations between two looks at the test set; code: 10
-    test_batches: int = 0  # batches of the test set that are looked at; 0: all of it (paper)
+    # decay of the moving average of the generator's weights; 0: none
+    average: float = _number(0.0, low=0, below=1)
+    keep: Literal["best", "last"] = "best"  # paper: the lowest total critic loss on the test set
+    test_every: int = _number(1000, low=1)  # iterations between two looks at the test set; code: 10
+    test_batches: int = _number(0, low=0)  # batches of the test set looked at; 0: all of it (paper)
 
     def __post_init__(self):
-        for name, allowed in _ONE_OF.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
-                )
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type in ("int", "float"):
-                if not isinstance(value, int if field.type == "int" else int | float):
-                    kind = "a whole number" if field.type == "int" else "a number"
-                    raise ConfigError(f"{field.name} must be {kind}, not {value!r}")
-            elif field.type != "str":  # a tuple, which comes back from JSON as a list
-                if not isinstance(value, list | tuple) or not all(
-                    isinstance(units, int) and units > 0 for units in value
-                ):
-                    raise ConfigError(f"{field.name} must list whole numbers above 0: {value!r}")
-                object.__setattr__(self, field.name, tuple(value))
-        at_least = {
-            "iterations": 1, "batch_size": 2, "critic_steps": 1, "clip": 0, "penalty": 0,
-            "latent_dim": 1, "slots": 2, "embedding_dim": 1, "test_every": 1, "test_batches": 0,
-            "seed": 0, "generator_lr": 0, "critic_lr": 0, "temperature": 1e-3,
-            "final_temperature": 1e-3, "average": 0, "generator_batch": 0, "stoichiometry": 0,
-        }  # fmt: skip
-        for name, low in at_least.items():
-            if not getattr(self, name) >= low:
-                raise ConfigError(f"{name} must be at least {low}, not {getattr(self, name)!r}")
-        if self.first_height not in (5, 6):
-            raise ConfigError(f"first_height must be 5 or 6, not {self.first_height!r}")
-        if self.average >= 1:
-            raise ConfigError(f"average must be below 1, not {self.average!r}")
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.architecture == "slots" and self.output != "gumbel":
             raise ConfigError("output must be 'gumbel' with architecture 'slots'")
         if self.generator_gradient == "score-function" and self.architecture != "slots":
             raise ConfigError("generator_gradient 'score-function' needs architecture 'slots'")
-        if self.stoichiometry > 85:
-            raise ConfigError(f"stoichiometry must be at most 85, not {self.stoichiometry!r}")
 
     def replace(self, **changes) -> Config:
         """A copy with some fields changed; an unknown name is a ConfigError."""
@@ -134,6 +109,38 @@ class Config:
         if not isinstance(fields, dict):
             raise ConfigError(f"a configuration must be a JSON object, not {fields!r}")
         return cls().replace(**fields)
+
+
+@cache
+def field_types() -> dict[str, Any]:
+    """Type of each field: int, float, a Literal of its choices, or tuple[int, ...]."""
+    return get_type_hints(Config)
+
+
+def _checked(field: dataclasses.Field, value: Any) -> Any:
+    """The value of a field; ConfigError, with its name, where it is none."""
+    name, kind = field.name, field_types()[field.name]
+    if get_origin(kind) is Literal:
+        if not any(type(value) is type(one) and value == one for one in get_args(kind)):
+            allowed = ", ".join(map(str, get_args(kind)))
+            raise ConfigError(f"{name} must be one of {allowed}, not {value!r}")
+        return value
+    if get_origin(kind) is tuple:  # it comes back from JSON as a list
+        if not isinstance(value, list | tuple) or not all(
+            type(units) is int and units > 0 for units in value
+        ):
+            raise ConfigError(f"{name} must list whole numbers above 0, not {value!r}")
+        if len(value) > _MOST_LAYERS:
+            raise ConfigError(f"{name} lists {len(value)} layers, {_MOST_LAYERS} are the most")
+        return tuple(value)
+    if type(value) not in ((int,) if kind is int else (int, float)):
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{name} must be {what}, not {value!r}")
+    low, below = field.metadata["low"], field.metadata["below"]
+    if not low <= value < below:  # nor is NaN or infinity
+        bound = "" if below == math.inf else f" and below {below}"
+        raise ConfigError(f"{name} must be at least {low}{bound}, not {value!r}")
+    return value
 
 
 # As the paper is printed.

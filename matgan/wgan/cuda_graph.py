@@ -14,8 +14,10 @@ class Graphed:
     """A function on the device that is captured at its fourth call and replayed from then on.
 
     Captured is eager autograd, second derivatives of a gradient penalty included; torch.compile
-    has been reported to drop those (PyTorch issue 181581). Not measured on CUDA so far; the tests
-    marked `cuda` compare it with the eager loop.
+    has been reported to drop those (PyTorch issue 181581).
+
+    Its gain is not measured: no CUDA device was at hand. It stays until it can be; the tests marked
+    `cuda` compare it with the eager loop, and `benchmarks/bench_training.py` times it.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from matgan.wgan.checkpoint import (
     load_run,
     write_history,
 )
-from matgan.wgan.config import PRESETS, Config, ConfigError
+from matgan.wgan.config import PRESETS, Config, ConfigError, field_types
 from matgan.wgan.cuda_graph import Graphed
 from matgan.wgan.losses import critic_loss, generator_loss
 from matgan.wgan.networks import effective_rank, to_amounts
@@ -53,9 +54,8 @@ def train_wgan(
 
     Each iteration updates the critic `critic_steps` times (Equation 4), on samples that one pass
     of the generator draws without gradient, and the generator once (Equation 3); on CUDA as two
-    graphs. The same
-    configuration and data give the same weights on the CPU, bit for bit, however often the run
-    was stopped in between.
+    graphs. The same configuration and data give the same weights on the CPU, bit for bit, however
+    often the run was stopped in between.
 
     Parameters
     ----------
@@ -69,8 +69,14 @@ def train_wgan(
 
     Raises
     ------
+    DeviceError
+        CUDA, where there is none.
     Mismatch
         `out` holds a run of another configuration or other data.
+    BusyError
+        Another process is training in `out`.
+    WeightsError
+        The checkpoint in `out` is damaged.
     Diverged
         A loss became NaN or infinite.
     KeyboardInterrupt
@@ -81,17 +87,18 @@ def train_wgan(
     place = torch.device(compute.device(device))
     if (out / "snapshots.safetensors").is_file():  # written last
         return load_run(out, config, data_hash)
-    state = State(config, place)
-    if (out / "checkpoint.safetensors").is_file():
-        path = out / "checkpoint.safetensors"
-        tensors, metadata = files.load(path)
-        check(path, metadata, config, data_hash)
-        state.restore(path, tensors, metadata)
-    loop = Loop(config, data, data_hash, out, place, state, progress)
-    with compute.deferred_interrupt() as interrupted:
-        loop.run(interrupted)
-    loop.finish()
-    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    with files.locked(out):
+        state = State(config, place)
+        if (out / "checkpoint.safetensors").is_file():
+            path = out / "checkpoint.safetensors"
+            tensors, metadata = files.load(path)
+            check(path, metadata, config, data_hash)
+            state.restore(path, tensors, metadata)
+        loop = Loop(config, data, data_hash, out, place, state, progress)
+        with compute.deferred_interrupt() as interrupted:
+            loop.run(interrupted)
+        loop.finish()
+        (out / "checkpoint.safetensors").unlink(missing_ok=True)
     return load_run(out, config, data_hash)
 
 
@@ -330,11 +337,13 @@ def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--preset", choices=PRESETS, default="learning", help="default: ours")
     parser.add_argument("--device", choices=compute.DEVICES, default="auto")
     for field in dataclasses.fields(Config):
-        kind = {"int": int, "float": float, "str": str}.get(str(field.type), _integers)
+        kind, note = field_types()[field.name], f"paper: {field.default}"
+        if choices := get_args(kind) if get_origin(kind) is Literal else ():
+            kind, note = type(choices[0]), f"{', '.join(map(str, choices))}; {note}"
+        elif kind not in (int, float):
+            kind = _integers
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(
-            option, type=kind, help=f"in place of the preset's; paper: {field.default}"
-        )
+        parser.add_argument(option, type=kind, help=f"in place of the preset's; {note}")
     return parser.parse_args(words)
 
 

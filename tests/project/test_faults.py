@@ -20,6 +20,7 @@ import torch
 
 from matgan import files
 from matgan.__main__ import main
+from matgan.chemistry.elements import ELEMENTS
 from matgan.data.training_set import TrainingData, save_training_data
 from matgan.study.run import PROJECT, read_manifest
 from matgan.wgan import training
@@ -353,7 +354,7 @@ OPTIONS += ["--hidden", "8", "--head", "8", "--embedding-dim", "4"]
 def data(tmp_path_factory):
     """File of a small training set."""
     rng = np.random.default_rng(0)
-    counts = rng.integers(1, 9, (80, 85)) * (rng.random((80, 85)) < 0.04)
+    counts = rng.integers(1, 9, (80, 85)) * (rng.random((80, 85)) < 0.1)
     path = tmp_path_factory.mktemp("data") / "small.npz"
     save_training_data(path, TrainingData(counts[:60].astype("u1"), counts[60:].astype("u1")))
     return path
@@ -392,6 +393,33 @@ def test_a_training_killed_at_a_random_iteration_goes_on_bit_for_bit(data, tmp_p
     assert contents(tmp_path / "whole") == {k: v for k, v in killed.items() if k not in left}, (
         f"killed after iteration {iteration}"
     )
+
+
+def test_a_second_training_in_the_same_folder_is_refused(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "matgan.wgan.training", data, "--out", out, *OPTIONS]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(
+        [*map(str, command), "--iterations", "1000000"], env=environment, **quiet
+    )
+    try:
+        wait_for(out / "checkpoint.safetensors", first)
+        assert train(data, out, "--iterations", 1_000_000) == 1
+        assert f"BusyError: another process is writing into {out}" in capsys.readouterr().err
+    finally:
+        first.kill()
+        first.communicate()
+    with files.locked(out):  # a killed one gives it back
+        pass
+
+
+def test_a_cuda_device_that_is_not_there_is_named(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train(data, tmp_path / "run", "--device", "cuda") == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("DeviceError: device is 'cuda', but torch finds no CUDA device")
+    assert not (tmp_path / "run").exists()
 
 
 @needs_mounts
@@ -459,8 +487,10 @@ def test_a_pickle_in_place_of_a_checkpoint_is_refused_and_not_run(data, stopped,
     assert "WeightsError" in capsys.readouterr().err
     assert not (stopped / "exploded").exists()
     np.savez(stopped / "bomb.npz", train=np.array([Bomb(stopped / "exploded")], dtype=object),
-             test=np.zeros(1), elements=np.zeros(1))  # fmt: skip
+             test=np.zeros(1), elements=np.array(ELEMENTS))  # fmt: skip
     assert train(stopped / "bomb.npz", stopped, "--iterations", 40) == 1
+    message = capsys.readouterr().err
+    assert f"ArraysError: {stopped / 'bomb.npz'} is no sound .npz file: Object arrays" in message
     assert not (stopped / "exploded").exists()
 
 
