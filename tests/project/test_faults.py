@@ -397,7 +397,7 @@ def test_a_training_killed_at_a_random_iteration_goes_on_bit_for_bit(data, tmp_p
 
 def test_a_second_training_in_the_same_folder_is_refused(data, tmp_path, capsys):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "matgan.wgan.training", data, "--out", out, *OPTIONS]
+    command = [sys.executable, "-m", "matgan", "train", data, "--out", out, *OPTIONS]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
     first = subprocess.Popen(
