@@ -12,7 +12,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.wgan.config import Config
-from matgan.wgan.row_by_row import row_by_row
 
 _NEVER = -1e9  # a logit; minus infinity would make 0 x infinity of it
 N_COUNTS = 8  # the paper's matrix holds 1 to 8 atoms of each element
@@ -115,7 +114,7 @@ class DeconvolutionGenerator(nn.Module):
             x = F.relu(norm(deconvolution(x)), inplace=True)  # (B, 64, 11, 8) ... (B, 16, 43, 8)
         last = self.deconvolutions[-1]
         if isinstance(last, nn.ConvTranspose2d) and last.stride == (2, 1):
-            return row_by_row(last, x)  # (B, 85, 8)
+            return _row_by_row(last, x)  # (B, 85, 8)
         return last(x).squeeze(1)
 
     def forward(self, z: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0):
@@ -335,3 +334,27 @@ def layer_table(network: nn.Module) -> list[dict]:
             kind, total = type(layer).__name__, sum(p.numel() for p in own)
             rows.append({"layer": name, "kind": kind, "weights": shape, "parameters": total})
     return rows
+
+
+# --- for speed only -------------------------------------------------------------------------------
+
+
+def _row_by_row(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """What the last layer of Table 3 gives, (B, c, h, w) to (B, 2 h - 1, w), as a matrix product.
+
+    Each row of the map adds to three rows, linearly; the product is with the (w c, 3 w) responses
+    to single pixels. Beside torch's own kernel for one channel a training step of the paper's
+    networks takes 7 to 13% less processor time (one thread of a shared machine).
+    """
+    channels, height, wide = x.shape[1:]
+    pixels = torch.eye(wide * channels, device=x.device, dtype=x.dtype)
+    pixels = pixels.view(-1, 1, wide, channels).permute(0, 3, 1, 2)  # channels last, as x is
+    response = F.conv_transpose2d(
+        pixels, layer.weight, stride=layer.stride, padding=(0, int(layer.padding[1]))
+    )  # (w c, 1, 3, w)
+    rows = x.permute(0, 2, 3, 1).reshape(-1, wide * channels) @ response.flatten(1)
+    above, same, below = rows.view(len(x), height, 3, wide).unbind(2)
+    out = x.new_empty(len(x), 2 * height - 1, wide)
+    out[:, 0::2] = same
+    out[:, 1::2] = below[:, :-1] + above[:, 1:]
+    return out if layer.bias is None else out + layer.bias

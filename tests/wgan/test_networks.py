@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from matgan.chemistry.composition import amounts, amounts_matrix, count_matrix
 from matgan.chemistry.elements import ELEMENT_INDEX
@@ -9,6 +10,7 @@ from matgan.wgan.networks import (
     Critic,
     DeconvolutionGenerator,
     SlotGenerator,
+    _row_by_row,
     build_critic,
     build_generator,
     effective_rank,
@@ -28,6 +30,34 @@ def test_the_generator_has_the_layers_of_table_3():
     kernels = [tuple(layer.weight.shape) for layer in generator.deconvolutions]
     assert kernels == [(128, 64, 5, 5), (64, 32, 3, 3), (32, 16, 3, 3), (16, 1, 3, 3)]
     assert ((out > 0) & (out < 1)).all()  # a sigmoid
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_last_layer_as_a_matrix_product_is_the_transposed_convolution(channels_last, bias):
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose2d(16, 1, 3, (2, 1), 1, bias=bias)
+    x = torch.randn(5, 16, 43, 8, requires_grad=True)
+    given = x.to(memory_format=torch.channels_last) if channels_last else x
+    expected, got = layer(x).squeeze(1), _row_by_row(layer, given)
+    assert got.shape == (5, 85, 8)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    for parameter in (x, *layer.parameters()):
+        ours, theirs = (
+            torch.autograd.grad(out.square().sum(), parameter, retain_graph=True)[0]
+            for out in (got, expected)
+        )
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [PAPER, PUBLISHED_CODE], ids=["paper", "code"])
+def test_the_generator_ends_with_the_transposed_convolution(config):
+    torch.manual_seed(0)
+    generator, maps = DeconvolutionGenerator(config).eval(), []
+    generator.norms[-1].register_forward_hook(lambda _, args, out: maps.append(out.clone()))
+    got = generator.logits(torch.randn(5, 128))
+    expected = generator.deconvolutions[-1](torch.relu(maps[0])).squeeze(1)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_peer_of_dan_et_al_has_seven_convolutions_in_each_network():
