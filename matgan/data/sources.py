@@ -108,6 +108,40 @@ SOURCES = {
             "Lafuente et al., in: Highlights in Mineralogical Crystallography (2015); patterns as "
             "packed in github.com/AGI-init/XRDs, commit 94ab7847",
         ),
+        *(
+            Source(
+                f"hu2020_{name}",
+                file,
+                sha256,
+                "https://raw.githubusercontent.com/Chilitiantian/code/"
+                f"cf345b0f3d71f801c85d98f473bda89a5b700a32/data/{path}",
+                "the repository names none; fetched for checking the paper only",
+                "Hu et al., Symmetry 12, 1889 (2020), its authors' data; from " + origin,
+            )
+            for name, file, sha256, path, origin in (
+                (
+                    "oqmd",
+                    "hu2020_oqmd_formulas.csv",
+                    "89b576324cacb6b076dc96f9c4a05885c5dfb572e6efb9556a27a6a727dc3feb",
+                    "OQMD/train_formula.csv",
+                    "OQMD, CC BY 4.0",
+                ),
+                (
+                    "mp_gap",
+                    "hu2020_mp_gap.csv",
+                    "02c3d7306a95953a95d0db09ed5f69b942fb7421398f5bde3a86f72587b6016c",
+                    "MP/data.csv",
+                    "the Materials Project, CC BY 4.0",
+                ),
+                (
+                    "supercon",
+                    "hu2020_supercon.csv",
+                    "ca3347f243c888a9b554441d92ed28778016326e48dc0a7316234a3533a666e9",
+                    "supervised_data/datasets/supercon-tc.csv",
+                    "NIMS SuperCon, CC BY 4.0",
+                ),
+            )
+        ),
     )
 }
 
