@@ -33,7 +33,7 @@ from matgan.learning.compute import device
 from matgan.study.fingerprint import digest, reached
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
-MODULES: tuple[str, ...] = ()  # modules with a list JOBS
+MODULES = ("matgan.study.jobs.patterns", "matgan.study.jobs.properties")  # with a list JOBS
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")
 
@@ -92,8 +92,8 @@ def state(job: Job) -> tuple[str, int, int]:
     if not path.is_file():
         return "missing", len(finished(job)), total
     provenance = json.loads(path.read_text(encoding="utf-8"))
-    done = len(provenance["pieces"])
-    if provenance["fingerprint"] != job.fingerprint:
+    done = len(provenance.get("pieces", ()))  # none: made before it was a job
+    if provenance.get("fingerprint") != job.fingerprint:
         return "stale", done, total
     return ("done" if done >= total else "partly"), done, total
 
