@@ -50,6 +50,12 @@ def mp_compositions():
 
 
 @pytest.fixture(scope="session")
+def mp_training(mp_compositions):
+    """The same, as the generators learn from them: whole counts, in two parts."""
+    return compounds.training_data("mp")
+
+
+@pytest.fixture(scope="session")
 def mp_gap():
     """Materials Project band gaps of non-metals."""
     return _or_skip(compounds.load_mp_gap)

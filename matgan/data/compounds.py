@@ -18,6 +18,7 @@ from matgan.chemistry.composition import (
 from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.data.sources import SourceCorrupt, SourceUnavailable, read_csv, sources, wheel_table
 from matgan.data.splits import compositions, random_parts
+from matgan.data.training_set import TrainingData
 
 __all__ = [
     "SUPERCON_SUBSETS",
@@ -33,6 +34,7 @@ __all__ = [
     "read_oqmd",
     "sources",
     "superconductor_family",
+    "training_data",
 ]
 
 # --- OQMD ---------------------------------------------------------------------------------------
@@ -226,6 +228,26 @@ def load_mp_compositions(seed: int = 0, test_fraction: float = 0.1) -> pd.DataFr
     """
     table, _ = curate_oqmd(wheel_table("matbench/mp_e_form"), n_sigma=np.inf)
     return table.assign(split=random_parts(len(table), test_fraction, seed))
+
+
+def training_data(name: str, seed: int = 0) -> TrainingData:
+    """What the generators of a data set learn from and what is held out, as notebook 1 has it.
+
+    Parameters
+    ----------
+    name : "oqmd" or "mp" (Materials Project compositions)
+    seed : of the random split; 0 is that of the pretrained weights
+
+    Raises
+    ------
+    ValueError
+        Another name.
+    """
+    if name not in ("oqmd", "mp"):
+        raise ValueError(f"the data sets are oqmd and mp, not {name!r}")
+    table = load_oqmd(seed=seed) if name == "oqmd" else load_mp_compositions(seed)
+    counts, test = whole_counts(amounts_matrix(table["formula"])), table["split"] == "test"
+    return TrainingData(counts[~test], counts[test])
 
 
 # --- SuperCon -----------------------------------------------------------------------------------

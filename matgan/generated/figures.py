@@ -1,8 +1,8 @@
-"""The figures of notebook 5: generated compositions beside real ones and beside the controls."""
+"""Figures of generated compositions: beside real ones, beside the controls, screened."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,47 +13,30 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from matgan.chemistry.elements import ELEMENT_INDEX
-
-_MEMBERS = {
-    "H": "H",
-    "alkali": "Li Na K Rb Cs",
-    "alkaline earth": "Be Mg Ca Sr Ba",
-    "rare earth": "Sc Y La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu",
-    "actinide": "Ac Th Pa U Np Pu",
-    "Ti to W": "Ti Zr Hf V Nb Ta Cr Mo W",
-    "Mn to Pt": "Mn Tc Re Fe Ru Os Co Rh Ir Ni Pd Pt",
-    "Cu to Hg": "Cu Ag Au Zn Cd Hg",
-    "p-block metal": "Al Ga In Tl Sn Pb Bi",
-    "metalloid": "B Si Ge As Sb Te",
-    "C N P": "C N P",
-    "O S Se": "O S Se",
-    "halogen": "F Cl Br I",
-    "Xe": "Xe",
-}
-ELEMENT_GROUPS = {
-    name: np.array([ELEMENT_INDEX[symbol] for symbol in symbols.split()])
-    for name, symbols in _MEMBERS.items()
-}
+from matgan.generated.models import DATA_SETS, INDEPENDENT, OURS, REAL, SHUFFLED
+from matgan.generated.pairs import ELEMENT_GROUPS
 
 
 def by_model(
-    summary: pd.DataFrame, titles: dict[str, str], measures: Sequence[str], label: str
+    summary: pd.DataFrame,
+    measures: Sequence[str],
+    label: str,
+    lines: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Measures of every model as points with their intervals, a panel for each data set.
 
     Parameters
     ----------
     summary : as `matgan.generated.measures.over_seeds` gives it
-    titles : data set -> title of its panel
     measures : those that share the horizontal axis
     label : of that axis, with the unit
+    lines : data set -> one or two texts -> where a dashed line bears the text
     """
-    models = list(dict.fromkeys(summary["model"]))
-    figure, panels = plt.subplots(
-        1, len(titles), figsize=(6.5 * len(titles), 0.42 * len(models) + 1.4), sharey=True
-    )
-    for axes, (data, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+    models, sets = (list(dict.fromkeys(summary[column])) for column in ("model", "data"))
+    size = (6.5 * len(sets), 0.42 * len(models) + 1.6)
+    figure, panels = plt.subplots(1, len(sets), figsize=size, sharey=True, squeeze=False)
+    floor = len(models) - (0.5 if lines is None else 0)
+    for axes, data in zip(panels[0], sets, strict=True):
         for j, measure in enumerate(measures):
             part = summary[(summary["data"] == data) & (summary["measure"] == measure)]
             place = np.array([models.index(model) for model in part["model"]])
@@ -61,25 +44,106 @@ def by_model(
             half = np.nan_to_num(part["high"] - part["mean"])
             style = {"fmt": "osD^"[j], "color": f"C{j}", "markersize": 6, "capsize": 3}
             axes.errorbar(part["mean"], height, xerr=half, label=measure, **style)
-        axes.set(title=title, xlabel=label, yticks=range(len(models)), yticklabels=models)
-    axes.set_ylim(len(models) - 0.5, -0.5)
+        axes.set(title=DATA_SETS[data], xlabel=label, yticks=range(len(models)), yticklabels=models)
+        labelled = (lines or {}).get(data, {})
+        for index, (text, value) in enumerate(labelled.items()):
+            axes.axvline(value, color="k", linestyle="--", linewidth=1, zorder=1)
+            text_style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
+            text_style["ha"], apart = ("right", -3) if index < len(labelled) - 1 else ("left", 3)
+            axes.annotate(text, (value, floor), (apart, 3), **text_style)
+    axes.set_ylim(floor, -0.5)
     if len(measures) > 1:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(measures), fontsize=9)
     return figure
 
 
-def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Share of held-out compounds found against the number of samples, both logarithmic.
+_GREY, _BLUE, _DARK = "#b9bec6", "#0173b2", "#3c4654"
+_BARS = {  # model -> what it is to somebody who reads nothing else, and its colour
+    SHUFFLED: ("real stoichiometries,\nelements shuffled", _GREY),
+    INDEPENDENT: ("each element's count\ndrawn on its own", _GREY),
+    OURS: ("written by our\ngenerator", _BLUE),
+    REAL: ("real compounds", _DARK),
+}
+
+
+def neutral_and_balanced(summary: pd.DataFrame, data: str = "mp") -> Figure:
+    """Shares of compositions that obey both rules: two controls, our generator, real compounds.
 
     Parameters
     ----------
-    table : columns data, model, samples, recovered
-    titles : data set -> title of its panel
+    summary : as `matgan.generated.measures.over_seeds` gives it, with the measure "balanced"
+    data : the data set
     """
-    figure, panels = plt.subplots(1, len(titles), figsize=(6 * len(titles) + 2, 4.4), sharey=True)
-    models = list(dict.fromkeys(table["model"]))
-    for axes, (data, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+    of = summary[(summary["data"] == data) & (summary["measure"] == "balanced")].set_index("model")
+    of = of.loc[[model for model in _BARS if model in of.index]]
+    figure, axes = plt.subplots(figsize=(8, 0.74 * len(of) + 1.5))
+    for place, (model, rate) in enumerate(of.iterrows()):
+        name, colour = _BARS[model]
+        half = np.nan_to_num(rate["high"] - rate["mean"])
+        whisker: dict[str, Any] = {
+            "ecolor": "k",
+            "capsize": 4 if half else 0,
+            "error_kw": {"elinewidth": 1.2},
+        }
+        axes.barh(place, rate["mean"], 0.68, color=colour, xerr=half, **whisker)
+        text: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+        axes.annotate(name, (0, place), (-8, 0), ha="right", fontsize=11, **text)
+        text |= {"color": "#6b727c" if colour == _GREY else colour, "fontweight": "bold"}
+        axes.annotate(f"{rate['mean']:.0%}", (rate["mean"] + half, place), (8, 0), size=16, **text)
+    axes.set(xlim=(0, 0.85), ylim=(len(of) - 0.5, -0.5))
+    axes.axis("off")
+    said = [f"{of['mean'][m]:.0%} of {word}" for m, word in _WORDS.items() if m in of.index]
+    title = (
+        f"Which {DATA_SETS[data]} compositions obey the rules of charge?\n{', '.join(said)} ones"
+    )
+    figure.suptitle(title, x=0.02, ha="left", fontweight="bold", fontsize=14)
+    figure.supxlabel(
+        "Shares that are charge-neutral with every anion more electronegative than every cation; "
+        "95% intervals.",
+        x=0.02,
+        ha="left",
+        fontsize=9,
+        color="#555555",
+    )
+    return figure
+
+
+_WORDS = {SHUFFLED: "shuffled", OURS: "generated", REAL: "real"}
+
+
+def elements_per_formula(sizes: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """How many elements the formulas hold, a panel for each data set.
+
+    sizes : data set -> model -> elements of each formula (n,) int, 0 where there is none
+    """
+    figure, panels = plt.subplots(
+        1, len(sizes), figsize=(6.5 * len(sizes), 3.8), sharey=True, squeeze=False
+    )
+    ticks = [0, 1, 2, 3, 4, 5, 10, 20, 40, 85]
+    for axes, (data, of) in zip(panels[0], sizes.items(), strict=True):
+        for marker, (model, size) in zip("so^vD", of.items(), strict=False):
+            share = np.bincount(size) / len(size)
+            axes.plot(share, marker=marker, markersize=4, alpha=0.8, label=model)
+        axes.set(
+            title=DATA_SETS[data], xlabel="elements in the formula (0: nothing)", xscale="symlog"
+        )
+        axes.set_xticks(ticks, ticks)
+        axes.minorticks_off()
+        axes.legend(fontsize=8)
+    panels[0, 0].set_ylabel("share of samples")
+    return figure
+
+
+def recovery_curves(table: pd.DataFrame) -> Figure:
+    """Share of held-out compounds found against the number of samples, both logarithmic.
+
+    table : as `matgan.generated.validation.recovery_table` gives it
+    """
+    models, sets = (list(dict.fromkeys(table[column])) for column in ("model", "data"))
+    size = (6 * len(sets) + 2, 4.4)
+    figure, panels = plt.subplots(1, len(sets), figsize=size, sharey=True, squeeze=False)
+    for axes, data in zip(panels[0], sets, strict=True):
         for index, model in enumerate(models):
             part = table[(table["data"] == data) & (table["model"] == model)]
             network = model.startswith(("WGAN", "MatGAN"))
@@ -91,8 +155,11 @@ def recovery_curves(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
             marker = "so^vD<>p*Xdh"[index % 12]
             found = part[part["recovered"] > 0]
             axes.plot(found["samples"], found["recovered"], marker=marker, label=model, **style)
-        axes.set(xscale="log", yscale="log", title=title, xlabel="samples drawn")
-    np.atleast_1d(panels)[0].set_ylabel("share of held-out compounds found")
+            low, high = found["low"].clip(lower=1e-6), found["high"]
+            axes.fill_between(found["samples"], low, high, color=style["color"], alpha=0.12)
+        axes.set(xscale="log", yscale="log", title=DATA_SETS[data], xlabel="samples drawn")
+    panels[0, 0].set_ylabel("share of held-out compounds found")
+    panels[0, 0].set_ylim(bottom=table.loc[table["recovered"] > 0, "recovered"].min() / 2)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8)
     return figure
@@ -118,6 +185,63 @@ def pair_map(enrichment: np.ndarray, axes: Axes, title: str, bar: bool = False) 
     if bar:
         label = "pairs, log2 (observed / by chance)"
         axes.figure.colorbar(image, ax=axes, label=label, shrink=0.7)
+
+
+def pair_maps(maps: Mapping[tuple[str, str], np.ndarray], models: Sequence[str]) -> Figure:
+    """`pair_map` for each data set (rows) and some models (columns).
+
+    Parameters
+    ----------
+    maps : (data set, model) -> map
+    models : in this order; one without a map is named as not run
+    """
+    sets = list(dict.fromkeys(data for data, _ in maps))
+    size = (5.6 * len(models), 5.7 * len(sets))
+    figure, panels = plt.subplots(
+        len(sets), len(models), figsize=size, sharex=True, sharey=True, squeeze=False
+    )
+    for row, data in zip(panels, sets, strict=True):
+        for axes, model in zip(row, models, strict=True):
+            title = f"{DATA_SETS[data]}: {model}"
+            if (data, model) in maps:
+                pair_map(maps[data, model], axes, title, bar=model == models[-1])
+            else:
+                axes.set(title=f"{title}: not run")
+    return figure
+
+
+def screened(
+    kept: Mapping[str, pd.DataFrame],
+    quantity: str,
+    edges: np.ndarray,
+    checked: pd.DataFrame,
+    title: str,
+    most: int = 300,
+) -> Figure:
+    """What is predicted for the candidates of each model, and how predictions fare on known ones.
+
+    Parameters
+    ----------
+    kept : model -> table of `matgan.generated.screening.screen`
+    quantity : what is predicted, with its unit
+    edges : of the histogram's bins
+    checked : target, predicted, half (of the interval)
+    title : of the panel that shows these
+    most : points drawn, chosen at random
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.4))
+    for model, table in kept.items():
+        style: dict[str, Any] = {"histtype": "step", "density": True}
+        style["linewidth"] = 2.4 if model in (REAL, OURS) else 1
+        left.hist(table["predicted"], edges, label=model, **style)
+    left.set(xlabel=f"predicted {quantity}", ylabel="density", title="what is kept")
+    left.legend(fontsize=8)
+    some = checked.sample(min(most, len(checked)), random_state=0)
+    style = {"fmt": ".", "alpha": 0.5, "elinewidth": 0.6}
+    right.errorbar(some["target"], some["predicted"], yerr=some["half"], **style)
+    right.axline((0, 0), slope=1, color="k", linewidth=1)
+    right.set(xlabel=f"{quantity}, known", ylabel="predicted, with 90% interval", title=title)
+    return figure
 
 
 # --- sweeps ---------------------------------------------------------------------------------------

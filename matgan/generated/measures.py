@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.sparse import csr_array
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -24,6 +23,7 @@ from matgan.chemistry.composition import LARGEST_COUNT, among, keys, whole_count
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.chemistry.metallicity import all_metal
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
+from matgan.generated.pairs import element_pairs
 from matgan.learning.statistics import holm, jensen_shannon, mean_interval, welch_p
 
 # what the trees of the two-sample test see -> argument of `two_sample_auc`
@@ -81,40 +81,6 @@ def stoichiometry_divergence(counts: Iterable, real: Iterable) -> float:
     ours, theirs = pattern[: len(patterns[0])], pattern[len(patterns[0]) :]
     n = pattern.max() + 1
     return jensen_shannon(np.bincount(ours, minlength=n), np.bincount(theirs, minlength=n))
-
-
-def element_pairs(counts: Iterable) -> np.ndarray:
-    """How many compositions hold both elements of a pair: (85, 85) int, the diagonal zero."""
-    present = csr_array(_counts(counts) > 0, dtype=np.int64)
-    together = (present.T @ present).toarray()
-    np.fill_diagonal(together, 0)
-    return together
-
-
-def pair_enrichment(
-    counts: Iterable, groups: Sequence[np.ndarray], least: float = 5.0
-) -> np.ndarray:
-    """How much more often than by chance elements of two groups occur together: log2, (g, g).
-
-    By chance every element keeps the number of its pairs and meets the others in proportion to
-    theirs. One pair is added to the observed and to the expected number.
-
-    Parameters
-    ----------
-    counts : n compositions
-    groups : g arrays of element indices
-    least : NaN where fewer pairs than this are expected, as in a group of one element with itself
-    """
-    together = element_pairs(counts).astype(float)
-    partners = together.sum(axis=1)
-    expected = np.outer(partners, partners)
-    np.fill_diagonal(expected, 0)
-    expected *= together.sum() / max(expected.sum(), 1)
-    member = np.zeros((N_ELEMENTS, len(groups)))
-    for column, group in enumerate(groups):
-        member[group, column] = 1
-    together, expected = member.T @ together @ member, member.T @ expected @ member
-    return np.where(expected < least, np.nan, np.log2((together + 1) / (expected + 1)))
 
 
 def pair_divergence(counts: Iterable, real: Iterable) -> float:

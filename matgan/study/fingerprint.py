@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 # Modules that read pretrained files, and which
 WEIGHTS = {
     "wgan.generator": "wgan-*",
+    "generated.models": "wgan-*",
     "representation.tables": "wgan-*",
     "powder.classifier": "xrd-*",
 }

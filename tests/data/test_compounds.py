@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matgan import ELEMENTS
+from matgan import ELEMENTS, files
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.data import compounds as datasets
 from matgan.data.compounds import (
@@ -463,3 +463,15 @@ def test_one_element_apart_by_hand():
         "KBr": False,
         "KCl": True,
     }
+
+
+@pytest.mark.parametrize("name", ["oqmd", "mp"])
+def test_training_data_are_those_of_the_pretrained_generators(name, request):
+    request.getfixturevalue({"oqmd": "oqmd", "mp": "mp_compositions"}[name])  # or skip
+    facts = files.load(files.PRETRAINED / f"wgan-{name}.safetensors")[1]
+    assert datasets.training_data(name).hash == facts["data"]
+
+
+def test_training_data_of_another_name_are_refused():
+    with pytest.raises(ValueError, match="oqmd and mp, not 'icsd'"):
+        datasets.training_data("icsd")

@@ -1,27 +1,34 @@
-"""Figures of notebook 5: the groups of elements, and that what is drawn is what was given."""
+"""Figures of generated compositions: what is drawn is what was given."""
 
 import matplotlib
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from matgan.generated.figures import ablation_bars, search_map
-
-mpl.use("Agg")
-
-
-from matgan.chemistry.elements import N_ELEMENTS
-from matgan.generated.figures import ELEMENT_GROUPS, by_model, pair_map, recovery_curves
+from matgan.generated.figures import (
+    ablation_bars,
+    by_model,
+    elements_per_formula,
+    neutral_and_balanced,
+    pair_map,
+    pair_maps,
+    recovery_curves,
+    screened,
+    search_map,
+)
 from matgan.generated.measures import over_seeds
+from matgan.generated.models import OURS, REAL, SHUFFLED
+from matgan.generated.pairs import ELEMENT_GROUPS
 
-
-def test_every_element_is_in_one_group():
-    assert sorted(np.concatenate(list(ELEMENT_GROUPS.values()))) == list(range(N_ELEMENTS))
+matplotlib.use("Agg")
 
 
 def test_points_and_intervals_stand_where_the_summary_says():
-    values = {("a", "real"): [0.5, 0.7], ("a", "model"): [0.2, 0.2], ("b", "real"): [0.9, 0.9]}
+    values = {
+        ("oqmd", "real"): [0.5, 0.7],
+        ("oqmd", "model"): [0.2, 0.2],
+        ("mp", "real"): [0.9, 0.9],
+    }
     rows = [
         (data, "neutral", model, seed, value)
         for (data, model), pair in values.items()
@@ -29,12 +36,15 @@ def test_points_and_intervals_stand_where_the_summary_says():
     ]
     table = pd.DataFrame(rows, columns=["data", "measure", "model", "seed", "value"])
     table["weights"] = ""  # samples of one model
-    figure = by_model(over_seeds(table), {"a": "A", "b": "B"}, ["neutral"], "share")
+    figure = by_model(over_seeds(table), ["neutral"], "share", {"mp": {"here": 0.3, "there": 0.4}})
     left, right = figure.axes
     assert [t.get_text() for t in left.get_yticklabels()] == ["real", "model"]
     assert left.lines[0].get_xdata().tolist() == [0.6, 0.2]
     assert left.lines[0].get_ydata().tolist() == [0, 1]
     assert right.lines[0].get_xdata().tolist() == [0.9]
+    assert [t.get_text() for t in right.texts] == ["here", "there"]
+    assert [line.get_xdata()[0] for line in right.lines[-2:]] == [0.3, 0.4]
+    assert not left.texts
     low, high = left.collections[0].get_segments()[0][:, 0]
     assert high - 0.6 == 0.6 - low > 1  # two values: t of one degree of freedom, 12.7
     plt.close(figure)
@@ -43,13 +53,15 @@ def test_points_and_intervals_stand_where_the_summary_says():
 def test_recovery_curves_leave_out_what_a_logarithm_cannot_show():
     table = pd.DataFrame(
         {
-            "data": ["a"] * 4,
+            "data": ["mp"] * 4,
             "model": ["swap", "swap", "WGAN, ours", "WGAN, ours"],
             "samples": [10, 100, 10, 100],
             "recovered": [0.0, 0.01, 0.02, 0.2],
+            "low": [np.nan, np.nan, 0.01, 0.1],
+            "high": [np.nan, np.nan, 0.03, 0.3],
         }
     )
-    figure = recovery_curves(table, {"a": "A"})
+    figure = recovery_curves(table)
     drawn = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
     assert drawn == {"swap": [[100, 0.01]], "WGAN, ours": [[10, 0.02], [100, 0.2]]}
     plt.close(figure)
@@ -65,9 +77,6 @@ def test_pair_map_shows_every_group():
 
 
 # --- sweeps ---------------------------------------------------------------------------------------
-
-
-matplotlib.use("Agg")
 
 
 def test_the_map_shows_each_value_at_its_learning_rate_and_batch_size():
@@ -102,4 +111,55 @@ def test_a_bar_that_was_not_measured_says_so_and_the_control_is_a_line():
     assert by_title["neutral"].lines[0].get_xdata()[0] == 0.6
     assert not by_title["decodable"].texts
     assert [bar.get_width() for bar in by_title["unique"].patches] == [0, 0.9]
+    plt.close(figure)
+
+
+# --- for a reader in a hurry; screening ----------------------------------------------------------
+
+
+def summary_of(**rates):
+    names = {"shuffled": SHUFFLED, "ours": OURS, "real": REAL}
+    rows = [
+        ("mp", "balanced", names[name], mean, mean - 0.01, mean + 0.01, "samples", 3)
+        for name, mean in rates.items()
+    ]
+    columns = ["data", "measure", "model", "mean", "low", "high", "interval over", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_title_says_the_numbers_of_the_bars():
+    figure = neutral_and_balanced(summary_of(shuffled=0.42, ours=0.61, real=0.7))
+    assert "42% of shuffled, 61% of generated, 70% of real ones" in figure.get_suptitle()
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.42, 0.61, 0.7]
+    texts = [t.get_text() for t in figure.axes[0].texts]
+    assert texts[1::2] == ["42%", "61%", "70%"]
+    without = neutral_and_balanced(summary_of(shuffled=0.42, real=0.7))
+    assert "generated" not in without.get_suptitle()
+    plt.close("all")
+
+
+def test_maps_that_were_not_made_are_named():
+    values = np.zeros((len(ELEMENT_GROUPS),) * 2)
+    figure = pair_maps({("mp", REAL): values, ("mp", SHUFFLED): values}, (REAL, OURS, SHUFFLED))
+    titles = [axes.get_title() for axes in figure.axes[:3]]
+    assert titles[1] == f"Materials Project: {OURS}: not run"
+    assert [len(axes.images) for axes in figure.axes[:3]] == [1, 0, 1]
+    plt.close(figure)
+
+
+def test_sizes_are_shares():
+    sizes = {"mp": {REAL: np.array([2, 3, 3, 3])}}
+    (line,) = elements_per_formula(sizes).axes[0].lines
+    assert line.get_ydata().tolist() == [0, 0, 0.25, 0.75]
+    plt.close("all")
+
+
+def test_a_screening_shows_what_is_kept_and_what_is_known():
+    kept = {OURS: pd.DataFrame({"predicted": [0.5, 0.5, 1.5]})}
+    known = pd.DataFrame({"target": [1.0, 2.0], "predicted": [1.1, 2.2], "half": [0.1, 0.2]})
+    figure = screened(kept, "gap (eV)", np.array([0, 1, 2.0]), known, "two known", most=2)
+    left, right = figure.axes
+    assert left.get_xlabel() == "predicted gap (eV)"
+    assert right.get_title() == "two known"
+    assert sorted(right.lines[0].get_xdata().tolist()) == [1, 2]
     plt.close(figure)

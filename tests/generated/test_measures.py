@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from matgan.chemistry.composition import CompositionError, amounts_matrix, keys, whole_counts
-from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.generated import measures
 from matgan.generated.controls import (
     independent_marginals,
@@ -46,35 +45,6 @@ def test_divergences_of_equal_and_of_disjoint_sets():
         assert divergence(salts, oxides) == pytest.approx(1)
     # which elements, not which of them holds which count
     assert measures.stoichiometry_divergence(oxides, counts("Na2Cl3", "O2K3")) == 0
-
-
-def test_element_pairs_by_hand():
-    pairs = measures.element_pairs(counts("BaTiO3", "BaO", "NaCl"))
-    ba, ti, o, na = (ELEMENT_INDEX[s] for s in ("Ba", "Ti", "O", "Na"))
-    assert (pairs == pairs.T).all()
-    assert (pairs[ba, o], pairs[ba, ti], pairs[ba, na], pairs[ba, ba]) == (2, 1, 0, 0)
-    assert pairs.sum() == 2 * (3 + 1 + 1)
-
-
-def test_pair_enrichment_by_hand():
-    li, na, cl, br = ([ELEMENT_INDEX[s]] for s in ("Li", "Na", "Cl", "Br"))
-    drawn = counts(*["LiCl"] * 300, *["NaBr"] * 300)
-    excess = measures.pair_enrichment(drawn, [li, na, cl + br])
-    # four elements of 300 pairs each: by chance 100 pairs of each of the six kinds
-    assert excess[0, 1] == excess[1, 0] == pytest.approx(np.log2(1 / 101))
-    assert excess[0, 2] == pytest.approx(np.log2(301 / 201))
-    # within a group every pair is counted from both sides
-    assert excess[2, 2] == pytest.approx(np.log2(1 / 201))
-    assert np.isnan(excess[0, 0])  # no pair is expected
-    assert np.isnan(measures.pair_enrichment(drawn, [li, na], least=101)[0, 1])
-
-
-def test_pair_enrichment_of_random_elements_is_none():
-    rng = np.random.default_rng(0)
-    drawn = np.zeros((20_000, 85), dtype=np.uint8)
-    drawn[:, :20] = np.argsort(rng.random((20_000, 20)), axis=1) < 3
-    groups = [np.arange(5), np.arange(5, 12), np.arange(12, 20)]
-    assert np.abs(measures.pair_enrichment(drawn, groups)).max() < 0.03
 
 
 def test_two_sample_auc(oqmd):

@@ -33,7 +33,8 @@ from matgan.learning.compute import device
 from matgan.study.fingerprint import digest, reached
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
-MODULES = ("matgan.study.jobs.patterns", "matgan.study.jobs.properties")  # with a list JOBS
+# with a list JOBS
+MODULES = tuple(f"matgan.study.jobs.{name}" for name in ("generators", "patterns", "properties"))
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")
 

@@ -1,0 +1,78 @@
+"""Numbers, tests and verdicts of a table of many seeds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from matgan.generated.models import MATGAN, OURS, PAIRWISE, PRINTED, REAL, SHUFFLED
+from matgan.study.claims import HOLDS, IN_PART, NOT_RUN, TOO_FEW, Claims
+from matgan.study.rates import Rates
+from matgan.study.run import open_run
+
+
+def table(trainings=10):
+    rng = np.random.default_rng(0)
+    rows = [
+        ("mp", "AUC", model, f"w{k}" if model == OURS else "", k, mean + 0.005 * rng.normal())
+        for model, mean in ((OURS, 0.6), (PAIRWISE, 0.5), (SHUFFLED, 0.8), (REAL, 0.5))
+        for k in range(trainings if model == OURS else 10)
+    ]
+    rows += [("mp", "decodable", PRINTED, "p", 0, 0.01), ("mp", "not run", MATGAN, "", 0, np.nan)]
+    return pd.DataFrame(rows, columns=["data", "measure", "model", "weights", "seed", "value"])
+
+
+@pytest.fixture
+def rates():
+    return Rates(table())
+
+
+def test_numbers_are_means_with_students_interval(rates):
+    values = table().query("model == @SHUFFLED")["value"]
+    low, high = stats.t.interval(0.95, 9, values.mean(), stats.sem(values))
+    number = rates.number("mp", "AUC", SHUFFLED, form=".2f")
+    assert number.value == pytest.approx(values.mean())
+    assert (number.low, number.high) == pytest.approx((low, high))
+    assert rates.value("mp", "AUC", SHUFFLED) == number.value
+    assert np.isnan(rates.value("mp", "AUC", PRINTED))
+
+
+def test_what_there_is_not_is_said(rates):
+    said = rates.numbers("mp", "AUC", PRINTED, MATGAN)
+    assert said == [f"{PRINTED} too few compositions", f"{MATGAN} not run"]
+
+
+def test_only_trainings_count_as_repeats(rates):
+    assert rates.trainings("mp") == 10
+    assert rates.trainings("mp", PRINTED) == 1  # however many samples
+    assert rates.trainings("oqmd") == 0
+
+
+def test_ahead_of_one_control_and_behind_another(rates):
+    assert rates.ahead("mp", "AUC", higher=False) == {PAIRWISE: False, SHUFFLED: True}
+    assert rates.ahead("mp", "AUC", higher=True) == {PAIRWISE: True, SHUFFLED: False}
+    said = rates.standing("mp", "AUC", higher=False)
+    assert said == f"better than {SHUFFLED}; behind {PAIRWISE}"
+    assert rates.standing("oqmd", "AUC", higher=False) == "not tested: one sample of each"
+
+
+@pytest.mark.parametrize(
+    ("data", "trainings", "expected"),
+    [("mp", 10, IN_PART), ("mp", 3, TOO_FEW), ("oqmd", 10, NOT_RUN)],
+)
+def test_the_verdict_follows(tmp_path, data, trainings, expected):
+    claims = Claims(open_run(tmp_path, "05_generator_validation"))
+    rates = Rates(table(trainings))
+    control, options = (REAL, SHUFFLED), {"higher": False, "paper": "yes", "form": ".2f"}
+    assert rates.against_controls(claims, "c", data, "AUC", control=control, **options) == expected
+    if data == "mp":
+        assert claims.rows[0]["here"].startswith(f"{OURS} 0.60 (")
+        assert claims.rows[0]["repeats"] == trainings
+
+
+def test_ahead_of_all_holds(tmp_path):
+    claims = Claims(open_run(tmp_path, "05_generator_validation"))
+    rates = Rates(table().query("model != @PAIRWISE"))
+    options = {"higher": False, "paper": "yes", "headline": "short"}
+    assert rates.against_controls(claims, "c", "mp", "AUC", **options) == HOLDS
+    assert claims.rows[0]["headline"] == "short"
