@@ -35,6 +35,7 @@ from matgan.crystals.symmetry import (
 )
 from matgan.data.sources import SourceUnavailable
 from matgan.files import PRETRAINED
+from matgan.learning.checkpoint import check_finite
 from matgan.learning.compute import DEVICES, device
 from matgan.learning.fit import Fit, classification_loss, outputs, train
 from matgan.learning.statistics import share_interval
@@ -219,7 +220,7 @@ def load_classifier(path: Path = CLASSIFIER) -> FCN:
     FileNotFoundError
         Says how to train one.
     WeightsError
-        The file is damaged or holds other weights.
+        The file is damaged, holds other weights, or NaN.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -231,6 +232,7 @@ def load_classifier(path: Path = CLASSIFIER) -> FCN:
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
         raise files.WeightsError(f"{path} holds no classifier of powder patterns")
+    check_finite(tensors, path)
     single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in tensors.items()}
     network.load_state_dict({name: torch.from_numpy(array) for name, array in single.items()})
     return network.eval()

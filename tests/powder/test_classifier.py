@@ -158,6 +158,15 @@ def test_other_weights_are_refused(tmp_path):
         )
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    network = classifier.new_classifier()
+    with torch.no_grad():
+        next(iter(network.parameters())).fill_(torch.nan)
+    classifier.save_classifier(tmp_path / "nan.safetensors", network, {})
+    with pytest.raises(WeightsError, match=r"nan\.safetensors holds NaN or infinite numbers"):
+        classifier.load_classifier(tmp_path / "nan.safetensors")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"w\.safetensors: python -m"):
         classifier.classify(

@@ -97,13 +97,15 @@ def test_the_critic_sees_the_stoichiometry_without_its_elements():
     assert one != pytest.approx(other_pattern, abs=1e-4)
 
 
-def test_the_log_probability_of_a_draw_is_that_of_its_frequency():
-    config = LEARNING.replace(slots=2, hidden=(8,), latent_dim=1)
+@pytest.mark.parametrize(("slots", "outcomes"), [(2, 12), (3, 20)])
+def test_the_log_probability_of_a_draw_is_that_of_its_frequency(slots, outcomes):
+    config = LEARNING.replace(slots=slots, hidden=(8,), latent_dim=1)
     torch.manual_seed(0)
     generator = SlotGenerator(config)
     with torch.no_grad():  # three elements that matter, to see every outcome often
         generator.to_element.bias.fill_(-50)
         generator.to_element.bias[:3] = torch.tensor([0.0, 1.0, 0.5])
+        generator.to_element.bias[-1] = 0.8  # a third slot may stay empty
         generator.to_count.bias.fill_(-50)
         generator.to_count.bias[:2] = torch.tensor([0.3, 0.0])
     rng = torch.Generator().manual_seed(1)
@@ -115,7 +117,7 @@ def test_the_log_probability_of_a_draw_is_that_of_its_frequency():
         p = log_p[composition == which].exp().unique(sorted=True)
         distinct = p[torch.cat([torch.tensor([True]), p.diff() > 1e-6])]
         assert seen.item() / 40_000 == pytest.approx(distinct.sum().item(), abs=0.012)
-    assert len(size) == 12  # three pairs of elements, two counts each
+    assert len(size) == outcomes  # three pairs of elements, and the triple; two counts each
 
 
 def test_both_ways_to_draw_give_the_same_distribution():

@@ -101,9 +101,7 @@ def test_clipping_bounds_every_weight_of_the_critic(data, tmp_path):
 
 def test_a_linear_schedule_ends_at_rate_zero(data, tmp_path):
     config = SETTINGS["ours"].replace(generator_lr=0.3, critic_lr=0.2)
-    loop = Loop(
-        config, data, "", tmp_path, torch.device("cpu"), State(config, torch.device("cpu")), None
-    )
+    loop = a_loop(config, data, tmp_path)
     for iteration, left in ((0, 1.0), (3, 0.5), (6, 0.0)):
         loop.state.iteration = iteration
         loop.set_rates()
@@ -131,10 +129,38 @@ def test_the_losses_are_equations_3_and_4_and_the_total_is_a_sum_over_batches(da
     assert first["test_critic_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def a_loop(config, data, folder):
+    device = torch.device("cpu")
+    return Loop(config, data, "", folder, device, State(config, device), None)
+
+
+def test_the_average_follows_the_generator_slowly(data, tmp_path):
+    loop = a_loop(SETTINGS["ours"].replace(average=0.9), data, tmp_path)
+    expected = {k: v.double() for k, v in loop.state.generator.state_dict().items()}
+    for _ in range(4):
+        loop.step()
+        new = loop.state.generator.state_dict()
+        expected = {name: 0.9 * old + 0.1 * new[name] for name, old in expected.items()}
+    for name, value in loop.state.average.state_dict().items():
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(expected["mix.weight"], new["mix.weight"].double(), atol=1e-4)
+
+
+def test_the_total_is_of_absolute_values_and_the_mean_is_not(data, tmp_path, monkeypatch):
+    """The authors' code adds the absolute values of the batches' losses."""
+    from matgan.wgan import training
+
+    losses = iter([1.0, -2.0, 3.0, -4.0])
+    monkeypatch.setattr(training, "critic_loss", lambda *_: torch.tensor(next(losses)))
+    loop = a_loop(SETTINGS["paper"].replace(test_batches=4), data, tmp_path)
+    total, mean, _ = loop.test_loss()
+    assert total == pytest.approx(10 * 12 / 4)  # scaled to the 12 batches of the test set
+    assert mean == pytest.approx(-0.5)
+
+
 def test_the_reference_schedule_takes_100_critic_steps_25_times_and_every_500th(data, tmp_path):
     config = SETTINGS["ours"].replace(critic_schedule="reference", critic_steps=5)
-    device = torch.device("cpu")
-    loop = Loop(config, data, "", tmp_path, device, State(config, device), None)
+    loop = a_loop(config, data, tmp_path)
     for iteration, rounds in ((0, 20), (24, 20), (25, 1), (499, 1), (500, 20), (501, 1)):
         loop.state.iteration = iteration
         assert loop.rounds() * config.critic_steps == rounds * 5
