@@ -169,7 +169,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         process = context.Process(target=write, args=(path,))
         process.start()
         process.join()
-    write(tmp_path / "c")
+    files.save(tmp_path / "c", TENSORS, dict(reversed(METADATA.items())))
     assert paths[0].read_bytes() == paths[1].read_bytes() == (tmp_path / "c").read_bytes()
     assert files.load(tmp_path / "c")[1] == METADATA
 

@@ -49,6 +49,8 @@ def test_the_hash_tells_both_parts_and_their_order_apart():
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, float, ">i4"])
 def test_whole_numbers_of_another_type_are_the_same_data(kind):
+    eight = amounts_matrix(["Fe8O"])  # the largest amount
+    np.testing.assert_array_equal(TrainingData(TRAIN, eight.astype(kind)).test, eight)
     data = TrainingData(TRAIN.astype(kind), TEST)
     assert data.train.dtype == np.uint8
     assert data.hash == TrainingData(TRAIN, TEST).hash
@@ -89,7 +91,7 @@ def test_what_is_no_training_data_is_named(path, train, message):
 
 
 def test_a_test_set_that_was_trained_on_is_warned_of(path):
-    data = TrainingData(TRAIN, np.vstack([TRAIN[:1], TEST, TRAIN[1:2]]))
+    data = TrainingData(TRAIN, np.vstack([TRAIN[:1], TEST, TRAIN[:1]]))
     assert data.shared() == 2
     save_training_data(path, data)
     with pytest.warns(UserWarning, match=r"odd\.npz: 2 of 4 test compositions are training"):

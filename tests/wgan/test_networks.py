@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,9 @@ def test_the_log_probability_of_a_draw_is_that_of_its_frequency(slots, outcomes)
         p = log_p[composition == which].exp().unique(sorted=True)
         distinct = p[torch.cat([torch.tensor([True]), p.diff() > 1e-6])]
         assert seen.item() / 40_000 == pytest.approx(distinct.sum().item(), abs=0.012)
+        # one for each order of the elements: what an empty slot draws as its count is no part of it
+        first = matrix[composition == which][0]
+        assert len(distinct) == math.factorial(int((first.sum(1) > 0).sum()))
     assert len(size) == outcomes  # three pairs of elements, and the triple; two counts each
 
 
