@@ -43,7 +43,6 @@ GROUPS = {
     "Train": {
         "train": Command("matgan.wgan.training", "a WGAN on compositions; resumable"),
         "sweep": Command("matgan.generated.sweep", "many short WGANs: which setting learns?"),
-        "elemnet": Command("matgan.representation.published", "ElemNet on the published splits"),
         "cgcnn": Command("matgan.crystals.cgcnn", "a crystal graph network on formation energies"),
         "train-patterns": Command(
             "matgan.powder.classifier", "the classifier of powder patterns", "train_command"

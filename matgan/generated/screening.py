@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.base import RegressorMixin, TransformerMixin, clone
-from sklearn.ensemble import RandomForestRegressor
 
 from matgan.chemistry.composition import (
     LARGEST_COUNT,
@@ -27,12 +26,17 @@ from matgan.chemistry.composition import (
 from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.validity import electronegativity_balanced
 from matgan.learning.regressor import FullyConnectedRegressor
-from matgan.representation.benchmark import feature_sets
+from matgan.representation.benchmark import (
+    FOREST,
+    SYSTEM,
+    chosen_settings,
+    feature_sets,
+    random_forest,
+)
 
-FOREST = "Magpie, random forest"  # a row of notebook 4 that is no feature set of the network
 WITHOUT_NOTEBOOK_4 = "one-hot fractions"  # features where nothing says which are best
 
-_TREES, _TREE_ROWS = 30, 5000  # of each forest, and what each tree sees; as in notebook 4
+_TREES = 50  # of each forest of an ensemble
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def best_regressor(
     searches: pd.DataFrame | None,
     dataset: str,
     model: FullyConnectedRegressor,
-    split: str = "by chemical system",
+    split: str = SYSTEM,
 ) -> Choice:
     """The features and the regressor with the lowest mean absolute error in notebook 4.
 
@@ -78,15 +82,10 @@ def best_regressor(
     best = str(mae.idxmin())
     reason = f"lowest error of {len(mae)} in notebook 4, {mae.min():.3g} ({dataset}, {split})"
     if best == FOREST:
-        forest = RandomForestRegressor(_TREES, max_features=1 / 3, random_state=model.random_state)
-        return Choice(best, makers["Magpie"](), forest, reason)
-    fitted = clone(model)
+        return Choice(best, makers["Magpie"](), random_forest(model.random_state, _TREES), reason)
     if searches is not None:
-        rows = searches[(searches["dataset"] == dataset) & (searches["features"] == best)]
-        for row in rows[rows["chosen"]].to_dict("records")[:1]:
-            scaling = row["input_scaling"] if isinstance(row["input_scaling"], str) else None
-            fitted.set_params(input_scaling=scaling, learning_rate=row["learning_rate"])
-    return Choice(best, makers[best](), fitted, reason)
+        model = chosen_settings(searches, dataset, best, model)
+    return Choice(best, makers[best](), clone(model), reason)
 
 
 @dataclass
@@ -192,8 +191,6 @@ def fit_ensemble(
     for seed in range(first, first + n_members):
         rows = np.random.default_rng(seed).permutation(len(targets))[:n_rows]
         member = clone(choice.model).set_params(random_state=seed)
-        if isinstance(member, RandomForestRegressor):
-            member.set_params(max_samples=min(len(rows), _TREE_ROWS))
         members.append(member.fit(transformer.transform(amounts[rows]), targets[rows]))
     return Ensemble(members, transformer)
 

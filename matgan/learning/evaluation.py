@@ -131,3 +131,69 @@ def search(
     best = int(np.argmin([row["validation_mae"] for row in rows]))
     table = pd.DataFrame(rows).assign(chosen=np.arange(len(rows)) == best)
     return clone(model).set_params(**{name: rows[best][name] for name in grid}), table
+
+
+CHANGE, SHARE = 0.02, 0.5  # of the error, and of the difference that a claim is about
+
+
+def convergence(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
+    """How much twice the epochs change each error, on the repeats that were trained for both.
+
+    Parameters
+    ----------
+    rows : DataFrame: dataset, split, features, repeat, epochs and the metric. The fewest epochs of
+        a feature set on a split are those of the study.
+    metric : {"mae", "rmse", "r2"}
+
+    Returns
+    -------
+    DataFrame, a row for each dataset, split and features: epochs, checked (repeats trained for
+    twice as many), change (mean of the metric after twice the epochs minus after once; NaN where
+    none was checked) and relative (over the mean after once).
+    """
+    out = []
+    trained = rows.dropna(subset="epochs")
+    for names, part in trained.groupby(["dataset", "split", "features"], sort=False):
+        epochs = part["epochs"].min()
+        once, twice = (
+            part[part["epochs"] == n].set_index("repeat")[metric] for n in (epochs, 2 * epochs)
+        )
+        change = (twice - once).dropna()
+        row = dict(zip(("dataset", "split", "features"), names, strict=True))
+        row |= {"epochs": int(epochs), "checked": len(change), "change": change.mean()}
+        out.append(row | {"relative": change.mean() / once[change.index].mean()})
+    return pd.DataFrame(out)
+
+
+def is_converged(
+    checks: pd.DataFrame, dataset: str, split: str, features: Sequence[str], difference: float
+) -> bool:
+    """Whether longer training could not decide otherwise about a difference of feature sets.
+
+    Parameters
+    ----------
+    checks : as from `convergence`
+    dataset, split : of the claim
+    features : the feature sets that it compares
+    difference : between them, in the unit of the metric
+
+    Returns
+    -------
+    bool: for every one of them twice the epochs were tried, and changed the error by less than 2%
+    and by less than half of the difference.
+    """
+    here = checks[(checks["dataset"] == dataset) & (checks["split"] == split)]
+    found = here.set_index("features").reindex(list(features))
+    small = (found["relative"].abs() < CHANGE) & (found["change"].abs() < SHARE * abs(difference))
+    return bool(small.all())
+
+
+def as_planned(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `convergence` without those that were trained for twice the epochs.
+
+    Parameters
+    ----------
+    rows : DataFrame: dataset, split, features, epochs (NaN: nothing was trained in epochs)
+    """
+    planned = rows.groupby(["dataset", "split", "features"])["epochs"].transform("min")
+    return rows[rows["epochs"].isna() | (rows["epochs"] == planned)].reset_index(drop=True)

@@ -156,9 +156,8 @@ def errors_with_intervals(
     kinds = list(summary["split"].unique())
     middle = (len(kinds) - 1) / 2
     names = list(summary["features"].unique())[::-1]
-    figure, panels = plt.subplots(
-        1, len(units), figsize=(3.6 * len(units), 0.38 * len(names) + 1.6), sharey=True
-    )
+    size = (3.6 * len(units), 0.38 * len(names) + 1.6)
+    figure, panels = plt.subplots(1, len(units), figsize=size, sharey=True)
     for axes, (dataset, label) in zip(np.atleast_1d(panels), units.items(), strict=True):
         part = summary[summary["dataset"] == dataset]
         for i, kind in enumerate(kinds):
@@ -172,7 +171,8 @@ def errors_with_intervals(
         shown = [*part[metric], *(v for (where, _), v in (paper or {}).items() if where == dataset)]
         low, high = min(shown), max(shown)
         axes.set(title=dataset, xlabel=label, ylim=(-0.6, len(names) - 0.4))
-        axes.set_xlim(max(0, low - 0.25 * (high - low)), high + 0.25 * (high - low))
+        room = 0.25 * (high - low)
+        axes.set_xlim(low - room if metric == "r2" else max(0, low - room), high + room)
     np.atleast_1d(panels)[0].set_yticks(range(len(names)), names)
     marks: dict[str, Artist] = {}  # one of each kind
     for axes in np.atleast_1d(panels):
@@ -218,6 +218,29 @@ def learning_curves(
     return figure
 
 
+def standings(table: pd.DataFrame, units: dict[str, str]) -> Figure:
+    """Errors on the splits of others, the lowest on top, coloured by where a row comes from.
+
+    Parameters
+    ----------
+    table : dataset, features, mae, mae_low, mae_high (NaN: no interval), kind
+    units : data set -> label of its axis
+    """
+    kinds = list(table["kind"].unique())
+    height = 0.3 * table.groupby("dataset").size().max() + 1.4
+    figure, panels = plt.subplots(1, len(units), figsize=(5.2 * len(units), height), squeeze=False)
+    for axes, (dataset, label) in zip(panels[0], units.items(), strict=True):
+        part = table[table["dataset"] == dataset].sort_values("mae", ascending=False)
+        part = part.assign(half=(part["mae_high"] - part["mae"]).fillna(0), y=range(len(part)))
+        for i, kind in enumerate(kinds):
+            x, y, half = part.loc[part["kind"] == kind, ["mae", "y", "half"]].to_numpy().T
+            axes.errorbar(x, y, xerr=half, fmt=f"oC{i}", ms=5, capsize=2, label=kind)
+        axes.set_yticks(part["y"], part["features"], fontsize=9)
+        axes.set(title=dataset, xlabel=label, xlim=(0, None))
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
 def parity(predictions: dict[str, tuple[np.ndarray, np.ndarray]], units: dict[str, str]) -> Figure:
     """Predicted against true values of the test compounds, darker where many lie.
 
@@ -226,10 +249,9 @@ def parity(predictions: dict[str, tuple[np.ndarray, np.ndarray]], units: dict[st
     predictions : data set -> (true, predicted), (n,) arrays each
     units : data set -> the quantity with its unit
     """
-    figure, panels = plt.subplots(1, len(predictions), figsize=(3.8 * len(predictions), 3.9))
-    for axes, (dataset, (y, predicted)) in zip(
-        np.atleast_1d(panels), predictions.items(), strict=True
-    ):
+    size = (3.8 * len(predictions), 3.9)
+    figure, panels = plt.subplots(1, len(predictions), figsize=size, squeeze=False)
+    for axes, (dataset, (y, predicted)) in zip(panels[0], predictions.items(), strict=True):
         ends = min(y.min(), predicted.min()), max(y.max(), predicted.max())
         axes.hexbin(
             y, predicted, gridsize=45, extent=(*ends, *ends), bins="log", mincnt=1, cmap="viridis_r"

@@ -1,16 +1,12 @@
-"""The published splits of three data sets, what others reached on them, and ElemNet's network.
+"""The published splits of three data sets, what others reached, and ElemNet's network.
 
-    python -m matgan elemnet --out figures/elemnet.csv
-
-trains ElemNet's 17 layers on each split: many minutes on one CPU core, for
-70 times as many weights as the paper's regressor has, too long for the laptop profile. Notebook 4
-shows the file.
+What others reached stands in published.csv, a row for each number of a paper or leaderboard with
+its source: the nine triples of Hu et al.'s Table 4, and errors on the splits of `published_tasks`.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +17,16 @@ from sklearn.base import RegressorMixin
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data import compounds
 from matgan.data.splits import Split, published_split
-from matgan.files import atomic_file
 from matgan.learning.evaluation import fit_splits
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.statistics import scores
-from matgan.representation.benchmark import Task
+from matgan.representation.benchmark import SETTINGS, Task
 from matgan.representation.features import OneHot
 
-OQMD, GAP, SUPERCON = "OQMD, fixed split", "Matbench gap, fold", "SuperCon, fixed split"
-
-# Mean absolute errors that others reached on these splits: eV/atom, eV, K
-PUBLISHED = {
-    # per-compound predictions packed with CrabNet, Wang et al., npj Comput. Mater. 7, 77 (2021)
-    OQMD: {"random forest": 0.083, "ElemNet": 0.049, "Roost": 0.0315, "CrabNet": 0.0310},
-    # the same source, means of the five folds
-    GAP: {
-        "random forest": 0.362,
-        "ElemNet": 0.313,
-        "one-hot CrabNet": 0.273,
-        "CrabNet": 0.263,
-        "Roost": 0.260,
-    },
-    # JARVIS leaderboard, supercon_chem_Tc
-    SUPERCON: {
-        "matminer features, random forest": 4.85,
-        "matminer features, boosting": 4.93,
-        "element fractions, boosting": 5.29,
-        "ElemNet, fine-tuned": 5.11,
-        "ElemNet, from scratch": 5.59,
-    },
-}
+OQMD_SPLIT, GAP_FOLD = "OQMD, fixed split", "Matbench gap, fold"
+SUPERCON_SPLIT = "SuperCon, fixed split"
+ELEMNET_LABEL = "ElemNet (17 layers, ours)"
+HU_2020 = "Hu et al., Symmetry 12, 1889 (2020), Table 4"
 
 # ElemNet for FullyConnectedRegressor(**ELEMNET) on element fractions. Jha et al., Sci. Rep. 8,
 # 17593 (2018). Its 0.8, 0.9, 0.7 and 0.8 are the shares that dropout keeps: the authors' code
@@ -65,6 +41,61 @@ ELEMNET: dict[str, Any] = {
 }
 # For few epochs, and batches that keep a processor busy
 ELEMNET_FAST = ELEMNET | {"learning_rate": 5e-4, "batch_size": 512}
+
+
+def others() -> pd.DataFrame:
+    """What others reached: dataset, method, mae, rmse, r2 (NaN: not given), unit, note, source."""
+    table = pd.read_csv(Path(__file__).with_name("published.csv"), keep_default_na=False)
+    scored = ["mae", "rmse", "r2"]
+    return table.assign(**table[scored].apply(pd.to_numeric))
+
+
+def table4() -> pd.DataFrame:
+    """Table 4 of Hu et al. 2020, and what it says of its own test sets.
+
+    Returns
+    -------
+    DataFrame, nine rows: dataset, method, mae, rmse, r2, unit, and the deviation of the test set's
+    targets that the row implies, rmse / √(1 - r2) (Equations 8 and 9), with the ends that rounding
+    allows: deviation, low, high.
+    """
+    table = others().query("source == @HU_2020").drop(columns=["note", "source"])
+    table = table.reset_index(drop=True)
+
+    def implied(rmse, r2):
+        return rmse / np.sqrt(1 - r2)
+
+    # half a unit of the last digit: three significant digits everywhere
+    rounding = 0.5 * 10 ** (np.floor(np.log10(table["rmse"])) - 2)
+    return table.assign(
+        deviation=implied(table["rmse"], table["r2"]),
+        low=implied(table["rmse"] - rounding, table["r2"] - 0.0005),
+        high=implied(table["rmse"] + rounding, table["r2"] + 0.0005),
+    )
+
+
+def contradictions(scored: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of methods that cannot have been scored on one test set.
+
+    There R² = 1 - rmse² / variance, so that a lower rmse goes with a higher R².
+
+    Parameters
+    ----------
+    scored : dataset, method, rmse, r2
+
+    Returns
+    -------
+    DataFrame: dataset, lower (the method with the lower rmse), higher, and by how much its R² is
+    lower all the same
+    """
+    out = []
+    for dataset, part in scored.groupby("dataset", sort=False):
+        for one in part.itertuples():
+            for other in part.itertuples():
+                if one.rmse < other.rmse and one.r2 < other.r2:
+                    row = {"dataset": dataset, "lower": one.method, "higher": other.method}
+                    out.append(row | {"r2 lower by": other.r2 - one.r2})
+    return pd.DataFrame(out, columns=["dataset", "lower", "higher", "r2 lower by"])
 
 
 def published_tasks(
@@ -94,9 +125,9 @@ def published_tasks(
     def fold(number: int) -> Callable[[], pd.DataFrame]:
         return lambda: compounds.load_matbench_gap_folds()[number]
 
-    loaders = {OQMD: ("formation energy (eV/atom)", oqmd)}
-    loaders |= {f"{GAP} {number}": ("band gap (eV)", fold(number)) for number in range(folds)}
-    loaders[SUPERCON] = ("Tc (K)", lambda: compounds.load_supercon("all", split="published"))
+    loaders = {OQMD_SPLIT: ("formation energy (eV/atom)", oqmd)}
+    loaders |= {f"{GAP_FOLD} {number}": ("band gap (eV)", fold(number)) for number in range(folds)}
+    loaders[SUPERCON_SPLIT] = ("Tc (K)", lambda: compounds.load_supercon("all", split="published"))
     tasks, not_run = {}, []
     for name, (quantity, load) in loaders.items():
         try:
@@ -108,68 +139,58 @@ def published_tasks(
             table = table.sample(rows, random_state=seed)
         table = table.reset_index(drop=True)
         split = published_split(table["split"], seed)
-        tasks[name] = Task(name, quantity, table, epochs=1, batch_size=256), split
+        tasks[name] = Task(name, quantity, table), split
     return tasks, not_run
 
 
 def anchor(
     task: Task, label: str, X: np.ndarray, model: RegressorMixin, split: Split
 ) -> tuple[dict, np.ndarray]:
-    """Scores on a published split, and the predictions for its test rows."""
+    """Scores on a published split, and the predictions for its test rows.
+
+    Parameters
+    ----------
+    task, split : the data and its parts
+    label : of the row
+    X : (n, d) array, the features
+    model : unfitted, with its settings
+
+    Returns
+    -------
+    row : dict: dataset, features, n_train (validation rows included), n_test, mae, rmse, r2; the
+        ends of the 95% interval of the mae over the test compounds (mae_low, mae_high: what
+        another draw of test compounds would change, not another training); a network's settings
+    predicted : (n_test,) array
+    """
     (fitted,) = fit_splits(X, task.y, [split], model)
     predicted = fitted.predict(X[split.test])
+    error = np.abs(predicted - task.y[split.test])
+    half = 1.96 * error.std(ddof=1) / np.sqrt(len(error))
     row: dict[str, object] = {"dataset": task.name, "features": label}
     row |= {"n_train": len(split.train) + len(split.validation), "n_test": len(split.test)}
-    return row | scores(task.y[split.test], predicted), predicted
-
-
-def published_errors(names) -> list[dict]:
-    """Rows of what others reached on those of the splits in `names`."""
-    rows = []
-    for name in names:
-        of_fold = name.startswith(GAP)
-        where = "published, mean of five folds" if of_fold else "published"
-        for label, mae in PUBLISHED[GAP if of_fold else name].items():
-            rows.append({"dataset": name, "features": f"{label} ({where})", "mae": mae})
-    return rows
+    row |= scores(task.y[split.test], predicted)
+    row |= {"mae_low": error.mean() - half, "mae_high": error.mean() + half}
+    if isinstance(model, FullyConnectedRegressor):
+        row |= {name: getattr(model, name) for name in SETTINGS}
+    return row, predicted
 
 
 def elemnet(task: Task, split: Split, epochs: int, seed: int = 0, device: str = "auto") -> dict:
-    """Scores of ElemNet's network on a published split."""
+    """Scores of ElemNet's network on a published split, as from `anchor`."""
     network = FullyConnectedRegressor(
         **ELEMNET_FAST, epochs=epochs, random_state=seed, device=device
     )
-    X = OneHot(fractions=True, dtype=np.float32).fit_transform(task.amounts)
-    row, _ = anchor(task, "ElemNet (17 layers, ours)", X, network, split)
-    return row | {"epochs": epochs}
+    X = task.described(OneHot(fractions=True, dtype=np.float32))
+    return anchor(task, ELEMNET_LABEL, X, network, split)[0]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command `elemnet`: ElemNet's network on the published splits, its scores as CSV."""
-    parser = argparse.ArgumentParser(
-        prog="python -m matgan elemnet",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    parser.add_argument("--epochs", type=int, nargs=3, default=[2, 8, 30], metavar="N",
-                        help="for OQMD, the band gaps of fold 0, SuperCon; 0: the row in the file "
-                        "stays as it is")  # fmt: skip
-    parser.add_argument("--rows", type=int, default=0, help="compounds of each; 0: all")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    tasks, not_run = published_tasks(1, options.rows, options.seed)
-    epochs = dict(zip((OQMD, f"{GAP} 0", SUPERCON), options.epochs, strict=True))
-    for what in not_run:
-        print(f"not run: {what}")
-    rows = []
-    if not all(epochs.values()):
-        kept = pd.read_csv(options.out)
-        rows = kept[kept["dataset"].map(epochs) == 0].to_dict("records")
-    for name, (task, split) in sorted(tasks.items(), key=lambda item: len(item[1][0].table)):
-        if not epochs[name]:
-            continue
-        rows.append(elemnet(task, split, epochs[name], options.seed))
-        print(rows[-1], flush=True)
-        with atomic_file(options.out) as temporary:  # after each: the largest takes long
-            pd.DataFrame(rows).to_csv(temporary, index=False)
+def published_errors(names: Iterable[str]) -> list[dict]:
+    """Rows of what others reached on those of the splits in `names`: dataset, features, mae."""
+    table, rows = others(), []
+    for name in names:
+        of_fold = name.startswith(GAP_FOLD)
+        for row in table[table["dataset"] == (GAP_FOLD if of_fold else name)].itertuples():
+            where = "published" + (f", {row.note}" if row.note else "")
+            label = f"{row.method} ({where})"
+            rows.append({"dataset": name, "features": label, "mae": row.mae})
+    return rows

@@ -164,3 +164,24 @@ def random_embedding(like: pd.DataFrame, seed: int) -> pd.DataFrame:
     table = pd.DataFrame(values, like.index, like.columns)
     table.attrs["name"] = f"random like {like.attrs.get('name', 'a table')}, seed {seed}"
     return table
+
+
+def permuted_embedding(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The same rows handed to other elements: the control with a table's own numbers.
+
+    A random table has another effective rank than a trained one; this one has the same singular
+    values, only no chemistry.
+
+    Parameters
+    ----------
+    table : DataFrame, elements by dimensions
+    seed : int
+
+    Returns
+    -------
+    DataFrame with the index and columns of `table`
+    """
+    order = np.random.default_rng(seed).permutation(len(table))
+    permuted = pd.DataFrame(table.to_numpy()[order], table.index, table.columns)
+    permuted.attrs["name"] = f"{table.attrs.get('name', 'a table')}, rows permuted, seed {seed}"
+    return permuted

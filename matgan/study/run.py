@@ -132,6 +132,7 @@ class Run:
                     "makes it (`python -m matgan jobs list` says how long it takes)"
                 )
         kept = _read(table)
+        kept.attrs["name"] = name
         kept.attrs["provenance"] = json.loads(provenance.read_text(encoding="utf-8"))
         known = read_manifest(self.folder)["notebooks"].get(self.notebook, {}).get("kept", {})
         self.record(kept={**known, name: hashlib.sha256(table.read_bytes()).hexdigest()})
@@ -292,6 +293,21 @@ def _as_plain(value: object) -> object:
 
 
 # --- tables and names ----------------------------------------------------------------------------
+
+
+def origin(kept: pd.DataFrame) -> str:
+    """A line of Markdown on a table of `Run.kept`: what it holds, what made it, how to redo it."""
+    facts = kept.attrs["provenance"]
+
+    def listed(name: str, length: int | None = None) -> str:
+        values = facts[name] if isinstance(facts[name], list) else [facts[name]]
+        return ", ".join(str(value)[:length] for value in values)
+
+    made = f"commit {listed('commit', 7)}, {listed('device')}"
+    if not facts.get("complete", True):
+        made += f", {len(facts['pieces'])} of {facts['pieces_in_all']} pieces"
+    command = f"`python -m matgan jobs run {kept.attrs['name']}` computes it"
+    return f"Kept, not computed here: {facts['what']} ({made}). {command}."
 
 
 def _read(path: Path) -> pd.DataFrame:

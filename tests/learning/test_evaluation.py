@@ -1,11 +1,19 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.neighbors import KNeighborsRegressor
 
 from matgan.data.splits import random_splits
 from matgan.learning import evaluation
-from matgan.learning.evaluation import evaluate, fit_splits, search
+from matgan.learning.evaluation import (
+    as_planned,
+    convergence,
+    evaluate,
+    fit_splits,
+    is_converged,
+    search,
+)
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.statistics import scores
 
@@ -89,3 +97,53 @@ def test_search_looks_at_no_test_row():
 
 def test_default_grid_names_parameters_of_the_network():
     assert set(evaluation.GRID) <= set(NETWORK.get_params())
+
+
+def trained(features, epochs, maes):
+    return [
+        {"dataset": "d", "split": "s", "features": features, "repeat": i, "epochs": epochs}
+        | {"mae": mae, "rmse": mae}
+        for i, mae in enumerate(maes)
+    ]
+
+
+LONGER = pd.DataFrame(
+    [
+        *trained("a", 10, [1.0, 1.2, 5.0]),
+        *trained("a", 20, [1.0, 1.164]),  # 0.018 of 1.1 lower, on the two repeats that have both
+        *trained("b", 10, [2.0, 2.0]),
+        *trained("b", 20, [1.9, 1.94]),  # 4% lower
+        *trained("c", 10, [3.0]),  # not checked
+        *trained("median", np.nan, [9.0, 9.0]),
+    ]
+)
+
+
+def test_twice_the_epochs_are_compared_on_the_same_repeats():
+    table = convergence(LONGER).set_index("features")
+    assert table["checked"].to_dict() == {"a": 2, "b": 2, "c": 0}
+    assert table.loc["a", "change"] == pytest.approx(-0.018)
+    assert table.loc["a", "relative"] == pytest.approx(-0.018 / 1.1)
+    assert table.loc["b", "relative"] == pytest.approx(-0.04)
+    assert np.isnan(table.loc["c", "change"]) and (table["epochs"] == 10).all()
+
+
+@pytest.mark.parametrize(
+    ("features", "difference", "expected"),
+    [
+        (["a"], 0.04, True),
+        (["a"], -0.04, True),
+        (["a"], 0.03, False),  # half of it is less than the change
+        (["b"], 1.0, False),  # more than 2%
+        (["a", "b"], 1.0, False),
+        (["c"], 1.0, False),  # not checked
+        (["nothing"], 1.0, False),
+    ],
+)
+def test_converged_is_what_longer_training_does_not_change(features, difference, expected):
+    assert is_converged(convergence(LONGER), "d", "s", features, difference) is expected
+
+
+def test_the_rows_as_planned_leave_out_the_longer_trainings():
+    rows = as_planned(LONGER)
+    assert rows["epochs"].dropna().unique().tolist() == [10] and len(rows) == 3 + 2 + 1 + 2

@@ -167,6 +167,28 @@ def test_compare_pairs_the_repeats():
     assert p[frozenset("ac")] == pytest.approx(test.p)
 
 
+def test_planned_pairs_are_corrected_among_themselves():
+    values = RNG.normal(size=(4, 6)) + np.arange(4)[:, None]
+    rows = pd.DataFrame(
+        {"dataset": d, "split": "s", "features": name, "repeat": i, "n_train": 9, "n_test": 1}
+        | dict.fromkeys(("mae", "rmse", "r2"), value)
+        for d, names in (("one", "abcd"), ("two", "ab"))
+        for name, numbers in zip(names, values, strict=False)
+        for i, value in enumerate(numbers)
+    )
+    planned = compare(rows, pairs=[("a", "c"), ("b", "a")])
+    every = compare(rows).set_index(["dataset", "a", "b"])
+    assert planned[["dataset", "a", "b"]].to_numpy().tolist() == [
+        ["one", "a", "c"],
+        ["one", "b", "a"],
+        ["two", "b", "a"],  # c is not there
+    ]
+    assert planned["p"][0] == every.loc[("one", "a", "c"), "p"]
+    assert planned["difference"][1] == pytest.approx(-every.loc[("one", "a", "b"), "difference"])
+    np.testing.assert_allclose(planned["p_holm"][:2], holm(planned["p"][:2]))
+    assert planned["p_holm"][2] == planned["p"][2]
+
+
 def test_compare_needs_the_same_repeats():
     with pytest.raises(ValueError, match="d, random: 'b' lacks some of the repeats"):
         compare(rows({"a": [1, 2, 3], "b": [1, 2]}))

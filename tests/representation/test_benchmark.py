@@ -5,12 +5,11 @@ import pytest
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data.sources import SourceUnavailable
 from matgan.data.splits import chemical_systems, compositions, near_duplicate_families
+from matgan.learning.evaluation import fit_splits
 from matgan.learning.regressor import FullyConnectedRegressor
-from matgan.learning.statistics import compare, summarise
 from matgan.representation import benchmark
 from matgan.representation.features import OneHot, load_embedding
 
-RNG = np.random.default_rng(0)
 METALS = ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Fe"]
 FORMULAS = [f"{a}{n}{b}{m}" for a in METALS for b in "OFS" for n in (1, 2) for m in (1, 2, 3)]
 TARGETS = np.arange(len(FORMULAS)) / 20
@@ -62,23 +61,67 @@ def test_trained_tables_are_pooled_by_equation_5(monkeypatch):
     assert (
         np.abs(random - benchmark.feature_sets(1)["random T"]().fit_transform(FORMULAS)).max() > 0.1
     )
+    permuted = makers["permuted T"]().fit_transform(FORMULAS)
+    assert (permuted != expected).any()
+    np.testing.assert_allclose(np.sort(permuted, axis=1)[:, -2:], np.sort(expected, axis=1)[:, -2:])
     with pytest.raises(benchmark.NotHere, match="wgan-oqmd-paper"):
         makers["WGAN T (paper)"]()
 
 
-def test_compare_features_scores_every_split_with_the_settings_chosen():
+GRID = {"input_scaling": (None, "standard"), "learning_rate": (1e-6, 1e-2)}
+
+
+def test_the_search_learns_from_one_split_and_its_settings_are_found_again():
     X = OneHot().fit_transform(FORMULAS)
-    splits = {kind: TASK.splits(kind, 2, 0) for kind in TASK.kinds}
-    grid = {"learning_rate": (1e-6, 1e-2)}
-    rows, tried, best = benchmark.compare_features(
-        TASK, "one-hot", X, splits, NETWORK, grid, search_rows=90, search_epochs=7
-    )
-    assert rows.groupby("split").size().to_dict() == {benchmark.RANDOM: 2, benchmark.SYSTEM: 2}
-    assert {"dataset", "features", "repeat", "mae", "rmse", "r2", "best_r2"} <= set(rows)
-    assert (rows["best_r2"] >= rows["r2"] - 1e-6).all()
+    (split,) = TASK.splits(benchmark.RANDOM, 1, 0)
+    tried, best = benchmark.search_settings(TASK, "one-hot", X, split, NETWORK, GRID, 90, 7)
     assert best.learning_rate == 1e-2 and best.epochs == 4 and NETWORK.learning_rate == 1e-3
-    assert tried["chosen"].tolist() == [False, True]
+    assert tried["chosen"].sum() == 1 and tried.loc[tried["chosen"], "learning_rate"].item() == 1e-2
     assert (tried["rows"] == 90).all() and (tried["epoch"] <= 7).all()
+    again = benchmark.chosen_settings(tried, "d", "one-hot", NETWORK)
+    assert again.get_params() == best.get_params()
+    assert benchmark.chosen_settings(tried, "d", "Magpie", NETWORK).learning_rate == 1e-3
+
+
+def test_a_network_is_scored_with_its_settings_and_checked_for_twice_the_epochs():
+    X = OneHot().fit_transform(FORMULAS)
+    splits = TASK.splits(benchmark.SYSTEM, 3, 0)
+    rows = benchmark.score(TASK, "one-hot", X, splits, NETWORK, benchmark.SYSTEM, checked=2)
+    assert rows["epochs"].tolist() == [4, 4, 4, 8, 8]
+    assert rows["repeat"].tolist() == [0, 1, 2, 0, 1]
+    assert (rows["best_r2"] >= rows["r2"] - 1e-6).all()
+    assert rows["learning_rate"].eq(1e-3).all() and rows["input_scaling"].eq("standard").all()
+    fitted = NETWORK.__class__(**NETWORK.get_params() | {"epochs": 8, "random_state": 1})
+    (again,) = fit_splits(X, TASK.y, splits[1:2], fitted)
+    error = np.abs(again.predict(X[splits[1].test]) - TASK.y[splits[1].test]).mean()
+    assert rows["mae"].iloc[-1] == pytest.approx(error)
+    assert len(benchmark.score(TASK, "one-hot", X, splits, NETWORK, benchmark.SYSTEM)) == 3
+
+
+def test_baselines_learn_from_all_rows_and_leave_no_settings():
+    splits = TASK.splits(benchmark.RANDOM, 1, 0)
+    found = {}
+    for label, (features, model) in benchmark.baselines(trees=5).items():
+        X = TASK.described(benchmark.feature_sets(0)[features]())
+        rows = benchmark.score(TASK, label, X, splits, model, benchmark.RANDOM)
+        assert "epochs" not in rows and rows["n_test"].item() == len(splits[0].test)
+        found[label] = rows["mae"].item()
+    y, known = TASK.y, np.concatenate([splits[0].train, splits[0].validation])
+    median = np.abs(y[splits[0].test] - np.median(y[known])).mean()
+    assert found[benchmark.MEDIAN] == pytest.approx(median)
+    assert max(found[label] for label in set(found) - {benchmark.MEDIAN}) < 0.6 * median
+    trees = benchmark.random_forest(trees=5).fit(X[known], y[known]).estimators_
+    assert len(trees) == 5 and all(tree.tree_.n_node_samples[0] > 90 for tree in trees)
+
+
+def test_a_data_set_by_its_name(supercon):
+    task = benchmark.load_task(benchmark.TC10, rows=500, seed=3, epochs=7, batch_size=64)
+    assert len(task.table) == 500 and task.y.min() > 10
+    assert task.kinds == (benchmark.RANDOM, benchmark.FAMILY, benchmark.SYSTEM)
+    assert task.network(1, "cpu").get_params().items() >= {"epochs": 7, "batch_size": 64}.items()
+    again = benchmark.load_task(benchmark.TC10, rows=500, seed=3)
+    assert again.table["formula"].tolist() == task.table["formula"].tolist()
+    assert set(benchmark.QUANTITIES) == set(benchmark.IN_THE_PAPER)
 
 
 def test_learning_curve_keeps_the_test_rows_and_leaves_out_what_is_too_large():
@@ -102,22 +145,6 @@ def test_worst_compounds_come_first():
     worst = benchmark.worst_compounds(table, np.array([1.5, -2.0, 5.0]), n=2)
     assert worst["formula"].tolist() == ["KBr", "MgO"]
     assert worst["error"].tolist() == [-4, 2]
-
-
-def test_differences_from_a_reference_have_its_sign():
-    values = {"a": (1.0, 1.2, 1.1), "b": (2.0, 2.1, 2.3), "c": (1.5, 1.4, 1.6)}
-    rows = pd.DataFrame(
-        {"dataset": "d", "split": "random", "features": name, "repeat": i}
-        | {"n_train": 90, "n_test": 10, "mae": v, "rmse": v, "r2": -v}
-        for name, numbers in values.items()
-        for i, v in enumerate(numbers)
-    )
-    found = benchmark.beside(summarise(rows), compare(rows), "b").set_index("features")
-    mean = {name: np.mean(v) for name, v in values.items()}
-    assert found["minus b"].drop("b").to_dict() == pytest.approx(
-        {"a": mean["a"] - mean["b"], "c": mean["c"] - mean["b"]}
-    )
-    assert np.isnan(found.loc["b", "p (b)"]) and found.loc["a", "p (b)"] < 0.05
 
 
 def test_feature_sets_of_published_tables_are_pooled_by_the_mean():

@@ -112,6 +112,32 @@ def test_errors_stand_in_the_row_of_their_features_with_the_papers_value():
     assert cross.get_data()[0] == [0.5] and axes.get_xlim()[0] < 0.5
 
 
+def test_standings_put_the_lowest_error_on_top_in_the_colour_of_its_kind():
+    table = pd.DataFrame(
+        {
+            "dataset": ["one", "one", "one", "two"],
+            "features": ["ours", "look-up", "theirs", "ours"],
+            "kind": ["network", "plain", "published", "network"],
+            "mae": [3.0, 2.0, 1.0, 5.0],
+            "mae_low": [2.5, np.nan, np.nan, 4.0],
+            "mae_high": [3.5, np.nan, np.nan, 6.0],
+        }
+    )
+    first, second = figures.standings(table, {"one": "MAE (eV)", "two": "MAE (K)"}).axes
+    assert [text.get_text() for text in first.get_yticklabels()] == ["ours", "look-up", "theirs"]
+    drawn = {}
+    for bars in first.containers:
+        (x,), (y,) = bars.lines[0].get_data()
+        drawn[bars.get_label()] = x, y, bars.lines[0].get_color()
+    assert {kind: mark[:2] for kind, mark in drawn.items()} == {
+        "network": (3, 0), "plain": (2, 1), "published": (1, 2)
+    }  # fmt: skip
+    assert second.containers[0].lines[0].get_color() == drawn["network"][2]
+    assert len({colour for _, _, colour in drawn.values()}) == 3
+    (segment,) = first.containers[0].lines[2][0].get_segments()
+    assert segment[:, 0].tolist() == [2.5, 3.5]
+
+
 def test_learning_curves_are_means_over_the_repeats():
     curves = pd.DataFrame(
         [("d", "T", n, repeat, 10 / n + repeat) for n in (10, 100) for repeat in (0, 2)],

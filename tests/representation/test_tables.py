@@ -13,6 +13,7 @@ from matgan.representation.features import PooledEmbedding
 from matgan.representation.tables import (
     list_embeddings,
     load_embedding,
+    permuted_embedding,
     random_embedding,
     trained_table,
 )
@@ -120,3 +121,14 @@ def test_random_table_has_shape_scale_and_seed():
     rms = np.sqrt(np.square(one.to_numpy()).mean())
     assert rms == pytest.approx(13**0.5, rel=5 / np.sqrt(2 * 17_000))
     assert abs(one.to_numpy().mean()) < 5 * 13**0.5 / np.sqrt(17_000)
+
+
+def test_a_permuted_table_has_the_same_rows_on_other_elements():
+    table = load_embedding("wgan-oqmd")
+    permuted = permuted_embedding(table, 0)
+    assert permuted.index.equals(table.index) and permuted.attrs["name"].startswith("wgan-oqmd")
+    moved = (permuted.to_numpy() != table.to_numpy()).any(axis=1)
+    assert moved.mean() > 0.9
+    one, other = (np.linalg.svd(t.to_numpy(), compute_uv=False) for t in (table, permuted))
+    np.testing.assert_allclose(one, other)
+    assert not permuted.equals(permuted_embedding(table, 1))

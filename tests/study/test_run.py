@@ -89,6 +89,19 @@ def test_every_kept_table_of_the_project_has_its_provenance(run):
         assert {"command", "commit", "device", "seeds"} <= set(provenance), name
 
 
+def test_the_origin_of_a_kept_table_in_a_line(run, monkeypatch):
+    line = runs.origin(run.kept("wgan-search-mp"))
+    assert "grid of learning rates" in line and "commit 141fc87, cpu" in line
+    assert "`python -m matgan jobs run wgan-search-mp`" in line
+    monkeypatch.setattr(runs, "LONG", run.folder)
+    (run.folder / "half.csv").write_text("a\n1\n")
+    facts = {"what": "a fit", "commit": ["0123456789", "abcdefghij"], "device": ["cpu"]}
+    facts |= {"complete": False, "pieces": {"one": {}}, "pieces_in_all": 3}
+    (run.folder / "half.json").write_text(json.dumps(facts))
+    line = runs.origin(run.kept("half"))
+    assert "a fit (commit 0123456, abcdefg, cpu, 1 of 3 pieces)" in line
+
+
 @pytest.mark.parametrize("name", ["../escape", "", "a/b", ".hidden", "a b", "x\n"])
 def test_a_name_that_is_no_file_name_is_refused(run, name):
     with pytest.raises(ValueError, match="no name for a file"):

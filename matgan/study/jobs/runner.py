@@ -34,7 +34,8 @@ from matgan.study.fingerprint import digest, reached
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 # with a list JOBS
-MODULES = tuple(f"matgan.study.jobs.{name}" for name in ("generators", "patterns", "properties"))
+_NAMES = ("benchmark", "generators", "patterns", "properties")
+MODULES = tuple(f"matgan.study.jobs.{name}" for name in _NAMES)
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")
 
@@ -86,7 +87,8 @@ def finished(job: Job) -> dict[str, dict]:
 def state(job: Job) -> tuple[str, int, int]:
     """What `jobs list` says of a job: "done", "stale", "partly" or "missing"; pieces done, of all.
 
-    The published table decides; "stale" means that code which the job reaches has changed since.
+    The published table decides; "stale" means that code which the job reaches has changed since, or
+    that something else made the table, before there was the job.
     """
     total = len(job.pieces())
     path = LONG / f"{job.name}.json"

@@ -72,6 +72,12 @@ def test_changed_code_is_said_and_nothing_is_thrown_away(folders, monkeypatch):
     assert calls(folders, "00") == 1
 
 
+def test_a_table_from_before_the_job_is_stale(folders):
+    (folders / "long").mkdir()
+    (folders / "long" / "squares.json").write_text('{"command": "by hand"}')
+    assert runner.state(JOB) == ("stale", 0, 4)
+
+
 def test_after_its_hours_nothing_starts_and_the_table_holds_what_is_done(folders):
     runner.do_piece(folders / "work" / "squares", "01", pieces()["01"], float("inf"))
     assert not runner.run_job(JOB, hours=0)
