@@ -82,7 +82,7 @@ if not torch.cuda.is_available(): sys.exit(1)
 print(os.path.dirname(os.path.dirname(torch.__file__)))' 2>/dev/null
 }
 
-install_packages() { # install_packages LOCK
+install_packages() { # install_packages LOCK; of torch or of the rest
     if ! has_uv; then
         local pip_install=("$venv/bin/python" -m pip install --disable-pip-version-check -r "$1")
         if [[ -t 2 ]]; then "${pip_install[@]}" >&2; else "${pip_install[@]}" --quiet; fi
@@ -97,7 +97,7 @@ install_packages() { # install_packages LOCK
 }
 
 make_venv() {
-    local python site torch_folder lock="$root/requirements.lock"
+    local python site torch_folder locks=("$root/requirements.lock" "$root/torch.lock") lock
     python=$(find_python)
     if ! has_uv && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         die "$python lacks the venv module: sudo apt install python3-venv (or install uv)"
@@ -116,16 +116,17 @@ make_venv() {
     if torch_folder=$(cuda_torch "$python"); then
         say "Keeping the torch with CUDA in $torch_folder"
         printf '%s\n' "$torch_folder" >>"$site/matgan.pth"
-        lock="$venv/requirements.lock"
-        sed '/^torch==/d' "$root/requirements.lock" >"$lock"
+        locks=("$root/requirements.lock")
     fi
-    install_packages "$lock" || die "The packages could not be installed (see above); try again."
+    for lock in "${locks[@]}"; do # the one has hashes, the other cannot: pip takes them apart
+        install_packages "$lock" || die "The packages could not be installed (see above); try again."
+    done
     printf '%s\n' "$1" >"$mark"
 }
 
 ensure_venv() {
     local pins
-    pins=$({ cat "$root/requirements.lock" "$root/pyproject.toml"; echo "$root"; } | cksum)
+    pins=$({ cat "$root"/{requirements,torch}.lock "$root/pyproject.toml"; echo "$root"; } | cksum)
     exec 9<"$root/requirements.lock" # a second run waits while the first makes .venv
     if command -v flock >/dev/null; then flock 9; fi
     if [[ -e $venv && ! -e $mark ]]; then
@@ -141,16 +142,17 @@ check_packages() { # the activated environment must have the packages; versions 
     "$1" - "$root/pyproject.toml" "$action" <<'PYTHON' || exit 2
 import importlib.metadata, re, sys, tomllib
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-wanted = project["dependencies"] + project["optional-dependencies"]["test"] * (sys.argv[2] == "test")
+extras = ["notebooks", "docs"] + ["test"] * (sys.argv[2] == "test")
+lists = [project["dependencies"]] + [project["optional-dependencies"][name] for name in extras]
 missing = []
-for name in (re.split("==", requirement)[0] for requirement in wanted):
+for name in (re.match(r"[\w.-]+", requirement)[0] for requirement in sum(lists, [])):
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         missing.append(name)
 if missing:
     print("The activated environment lacks", ", ".join(missing), file=sys.stderr)
-    sys.exit("Run: python -m pip install -r requirements.lock (or leave out --no-venv)")
+    sys.exit(f"Run: python -m pip install -e '.[{','.join(extras)}]' (or leave out --no-venv)")
 PYTHON
 }
 

@@ -97,7 +97,7 @@ def test_the_version(capsys):
         (
             ModuleNotFoundError("No module named 'papermill'", name="papermill"),
             "fail needs the package papermill, which is not installed: "
-            "pip install 'matgan[notebooks]' brings what the notebooks need",
+            "pip install '.[notebooks,docs,cluster]' brings what goes beyond the face",
         ),
     ],
 )

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+import matgan
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "matgan"
@@ -24,34 +28,56 @@ MODULES = {  # "room.module", or "module" for one beside the rooms
 # --- pins -----------------------------------------------------------------------------------------
 
 CONDA_NAMES = {"pytorch": "torch"}
+PACKAGES = {"sklearn": "scikit-learn"}  # modules whose package has another name
+PIN = re.compile(r"^([\w.-]+)==([\w.+]+)", re.MULTILINE)
 
 
 def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins(lines, equals="=="):
-    """{normalised name: version} of the lines of pinned requirements."""
-    texts = [line.split(" ;")[0] for line in lines if not line.startswith("#")]
-    pairs = [text.split(equals) for text in texts]
-    assert all(len(pair) == 2 for pair in pairs), [pair for pair in pairs if len(pair) != 2]
-    return {normal(name): version.strip() for name, version in pairs}
+def locked():
+    """{normalised name: version} of requirements.lock and torch.lock."""
+    text = "\n".join(
+        (ROOT / f"{name}.lock").read_text("utf-8") for name in ("requirements", "torch")
+    )
+    return {normal(name): version for name, version in PIN.findall(text)}
 
 
 @pytest.fixture(scope="module")
 def direct():
-    """Pins of pyproject.toml, extras included."""
+    """{normalised name: requirement} of pyproject.toml, extras included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return pins(sum(project["optional-dependencies"].values(), project["dependencies"]))
+    texts = sum(project["optional-dependencies"].values(), project["dependencies"])
+    return {normal(Requirement(text).name): Requirement(text) for text in texts}
+
+
+def test_every_pin_is_in_the_range_of_the_project(direct):
+    pins = locked()
+    for name, requirement in direct.items():
+        assert re.fullmatch(r">=[\d.]+", str(requirement.specifier)), (
+            f"{requirement}: one lower bound"
+        )
+        assert requirement.specifier.contains(pins[name]), requirement
+
+
+def test_every_pin_but_torch_has_its_hashes():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = [block for block in re.split(r"\n(?=[\w#])", text) if not block.startswith("#")]
+    assert len(pins) > 150
+    assert all(PIN.match(pin) and "--hash=sha256:" in pin for pin in pins)
+    assert (ROOT / "torch.lock").read_text(encoding="utf-8") == f"torch=={locked()['torch']}\n"
 
 
 def test_the_conda_environment_has_the_same_pins(direct):
     entries = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    conda = pins([e for e in entries if isinstance(e, str)], equals="=")
+    conda = dict(e.split("=") for e in entries if isinstance(e, str) and e != "pip")
     from_pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
     assert conda.pop("python") == "3.11"
     found = {CONDA_NAMES.get(name, name): version for name, version in conda.items()}
-    assert found | pins([e for e in from_pip if e != "-e ."]) == direct
+    found |= {normal(name): version for name, version in PIN.findall("\n".join(from_pip))}
+    pins = locked()
+    assert found == {name: pins[name] for name in direct}
 
 
 def test_the_conda_environment_is_in_condas_form():
@@ -62,18 +88,14 @@ def test_the_conda_environment_is_in_condas_form():
     assert content["channels"][0] == "conda-forge"
     *packages, last = content["dependencies"]
     for package in packages:
-        assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]*=[0-9][0-9a-z.]*", package), package
-    assert "pip" in [package.split("=")[0] for package in packages]  # conda warns without it
+        pinned = re.fullmatch(r"[a-z0-9][a-z0-9_.-]*=[0-9][0-9a-z.]*", package)
+        assert pinned or package == "pip", package
+    assert "pip" in packages  # conda warns without it
     assert set(last) == {"pip"}
 
 
-def test_the_lock_has_the_same_pins_and_all_they_need(direct):
-    lock = pins((ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines())
-    assert {name: lock.get(name) for name in direct} == direct
-    from importlib.metadata import PackageNotFoundError, requires
-
-    from packaging.requirements import Requirement
-
+def test_the_lock_has_all_that_its_packages_need():
+    lock = locked()
     for name in lock:
         try:
             needs = [Requirement(text) for text in requires(name) or []]
@@ -86,10 +108,19 @@ def test_the_lock_has_the_same_pins_and_all_they_need(direct):
                 assert normal(need.name) in lock or companion, f"{name} needs {need}"
 
 
+def test_the_face_needs_no_extra():
+    """What the modules behind it import at their top is a dependency, and nothing else is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = {normal(Requirement(text).name) for text in project["dependencies"]}
+    homes = {home.removeprefix("matgan.") for home in matgan._HOME.values()}
+    modules = homes.union(*map(reached, homes))
+    used = {name.split(".")[0] for module in modules for name in imported(MODULES[module])}
+    used = {normal(PACKAGES.get(name, name)) for name in used - sys.stdlib_module_names}
+    assert used - {"matgan"} == core
+
+
 def test_citation_and_package_say_the_same_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    import matgan
-
     assert citation["version"] == matgan.__version__
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
 
@@ -299,6 +330,10 @@ def test_public_docstrings_are_complete(name):
 # --- run_all.sh -----------------------------------------------------------------------------------
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
+PROJECT = (
+    "[project]\ndependencies = ['{}']\n"
+    "[project.optional-dependencies]\nnotebooks = []\ndocs = []\ntest = []\n"
+)
 DOOR = "import sys\nprint('ran', sys.prefix, sys.argv[1:])\n"
 
 
@@ -309,11 +344,9 @@ def project(tmp_path):
     (folder / "matgan").mkdir(parents=True)
     (folder / "matgan" / "__init__.py").write_text("")
     (folder / "matgan" / "__main__.py").write_text(DOOR)
-    (folder / "requirements.lock").write_text("# nothing\n")
-    (folder / "pyproject.toml").write_text(
-        "[project]\ndependencies = ['no-such-package==1']\n"
-        "[project.optional-dependencies]\ntest = []\n"
-    )
+    for lock in ("requirements.lock", "torch.lock"):
+        (folder / lock).write_text("# nothing\n")
+    (folder / "pyproject.toml").write_text(PROJECT.format("no-such-package>=1"))
     shutil.copy(ROOT / "run_all.sh", folder)
     return folder
 
@@ -374,15 +407,13 @@ def test_no_venv_names_the_missing_packages(project):
     done = run_all(project, "--no-venv", "--profile", "smoke")
     assert done.returncode == 2
     assert "lacks no-such-package" in done.stderr
-    assert "pip install -r requirements.lock" in done.stderr
+    assert "pip install -e '.[notebooks,docs]'" in done.stderr
     assert not (project / ".venv").exists()
 
 
 @needs_bash
 def test_no_venv_runs_in_the_activated_environment_with_arguments_untouched(project):
-    (project / "pyproject.toml").write_text(
-        "[project]\ndependencies = ['pytest==0']\n[project.optional-dependencies]\ntest = []\n"
-    )
+    (project / "pyproject.toml").write_text(PROJECT.format("pytest>=0"))
     done = run_all(project, "-p", "name", "a b; $(touch x) *", "--no-venv", "--only", "02")
     assert done.returncode == 0, done.stderr
     assert (
@@ -416,7 +447,7 @@ def test_a_broken_set_up_does_not_count_and_a_whole_one_is_kept(project):
 
 @needs_bash
 def test_a_torch_that_works_with_cuda_is_kept(project, tmp_path):
-    (project / "requirements.lock").write_text("torch==99\n")  # cannot be installed
+    (project / "torch.lock").write_text("torch==99\n")  # cannot be installed
     library = tmp_path / "cuda library"
     (library / "torch").mkdir(parents=True)
     torch = "class cuda:\n    @staticmethod\n    def is_available():\n        return True\n"
