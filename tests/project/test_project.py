@@ -1,6 +1,7 @@
 """The project as a whole: pins, imports, import directions, run_all.sh."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import matgan
+from matgan.__main__ import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "matgan"
@@ -119,10 +121,57 @@ def test_the_face_needs_no_extra():
     assert used - {"matgan"} == core
 
 
-def test_citation_and_package_say_the_same_version():
+def test_citation_codemeta_and_package_say_the_same():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["version"] == matgan.__version__
+    codemeta = json.loads((ROOT / "codemeta.json").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert codemeta["version"] == citation["version"] == matgan.__version__
+    assert codemeta["name"] == project["name"]
+    assert codemeta["description"] == project["description"]
+    assert codemeta["runtimePlatform"] == f"Python {project['requires-python']}"
+    assert codemeta["license"].endswith(f"/{citation['license']}")
+    assert citation["license"] == project["license"]
+    assert codemeta["keywords"] == citation["keywords"]
+    authors = [author["name"] for author in citation["authors"]]
+    assert [author["name"] for author in codemeta["author"]] == authors
+    cited = {reference["title"]: reference["doi"] for reference in citation["references"]}
+    named = {paper["name"]: paper["@id"] for paper in codemeta["referencePublication"]}
+    assert named == {title: f"https://doi.org/{doi}" for title, doi in cited.items()}
+
+
+# --- for those who change something ---------------------------------------------------------------
+
+
+def test_hooks_workflow_and_forms_are_what_their_readers_expect():
+    """Hooks run what `run_all.sh setup` installs; the workflow runs .ci/run; forms have ids."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    entries = [hook["entry"].split()[0] for repo in hooks["repos"] for hook in repo["hooks"]]
+    pins = locked()
+    assert all(normal(entry.removeprefix(".venv/bin/")) in pins for entry in entries)
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = workflow["jobs"]["all"]["steps"]
+    assert "bash .ci/run" in [step.get("run") for step in steps]
+    for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        content = yaml.safe_load(form.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= set(content), form
+        ids = [part["id"] for part in content["body"]]
+        assert len(set(ids)) == len(ids), form
+    json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+
+
+def test_make_has_four_targets_that_call_run_all():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^(\w+): .*\n\tbash run_all\.sh", text, flags=re.MULTILINE)
+    assert targets == ["setup", "test", "smoke", "report"]
+
+
+def test_files_and_commands_that_the_guide_names_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:matgan|notebooks|tests|results|\.ci)/[\w./]+)`", text):
+        assert (ROOT / path).exists() or "ROOM" in path, path
+    for command in re.findall(r"python -m matgan ([a-z-]+)", text):
+        assert command in COMMANDS, command
 
 
 # --- imports --------------------------------------------------------------------------------------
