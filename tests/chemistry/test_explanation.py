@@ -83,7 +83,8 @@ def likeliest(sites, states):
 
 
 @pytest.mark.parametrize(
-    "formula", ["Fe2O3", "MnO2", "K2Cr2O7", "V2O5", "SnS", "PbO2", "CuO", "NiO"]
+    "formula",
+    ["Fe2O3", "MnO2", "K2Cr2O7", "V2O5", "SnS", "PbO2", "CuO", "NiO", "Li2MnCo3O8", "Mn3CrP4"],
 )
 def test_the_likeliest_assignment_is_shown(formula):
     said = explain(formula)

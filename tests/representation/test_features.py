@@ -276,6 +276,19 @@ def test_rows_without_features_are_nan_or_left_out_and_reported(transformer):
         clone(transformer).fit_transform(MIXED)
 
 
+@pytest.mark.parametrize("part", [2, 50_000])
+def test_rows_are_counted_from_the_first_whatever_was_refused_before(monkeypatch, part):
+    monkeypatch.setattr(features, "_PART", part)
+    X = pd.Series(["Qq", "NaCl", "KrF2", "FeAs", "TiO2", "GaAs"])
+    lenient = PooledEmbedding(TABLE.drop(index="As"), on_error="nan")
+    out = lenient.fit_transform(X)
+    assert lenient.refused_["row"].tolist() == [0, 2, 3, 5]
+    np.testing.assert_array_equal(out[[1, 4]], PooledEmbedding(TABLE).fit_transform(X[[1, 4]]))
+    halves = OneHot(dtype=np.uint8, on_error="drop").fit(["H"])
+    assert halves.transform(["Qq", "NaCl", "H0.5", "Qq", "O0.5", "MgO"]).sum() == 4
+    assert halves.refused_["row"].tolist() == [0, 2, 3, 4]
+
+
 def test_an_element_that_a_table_lacks_refuses_only_its_rows():
     short = TABLE.drop(index="As")
     for X in (FORMULAS, amounts_matrix(FORMULAS)):
