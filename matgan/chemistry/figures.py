@@ -46,6 +46,28 @@ def on_periodic_table(values: pd.Series, label: str, log: bool = False) -> Figur
     return figure
 
 
+def sizes_and_energies(counts: np.ndarray, energies: pd.Series, n_sigma: float = 5) -> Figure:
+    """How large formulas are, and how their energies are spread, three counts on log scales.
+
+    Parameters
+    ----------
+    counts : (n, 85) atoms of each element
+    energies : formation energies in eV/atom, before the cut at n_sigma standard deviations, whose
+        two ends are dashed; drawn from -8 to 8, what lies beyond at these ends
+    """
+    figure, (elements, atoms, spread) = plt.subplots(1, 3, figsize=(13, 3.8))
+    sns.countplot(x=(counts > 0).sum(1), ax=elements, color="C0")
+    elements.set(xlabel="elements in the compound", ylabel="compounds", yscale="log")
+    sns.countplot(x=counts[counts > 0], ax=atoms, color="C1")
+    atoms.set(xlabel="atoms of an element per formula unit", ylabel="occurrences", yscale="log")
+    sns.histplot(energies.clip(-8, 8), bins=120, ax=spread, color="C2", element="step")
+    for edge in energies.mean() + np.array([-n_sigma, n_sigma]) * energies.std():
+        spread.axvline(edge, color="k", linestyle="--")
+    spread.set(xlabel="formation energy (eV/atom; beyond ±8 at ±8)", ylabel="entries", yscale="log")
+    spread.set_title(f"dashed: mean ± {n_sigma:g} standard deviations", fontsize=9)
+    return figure
+
+
 def count_matrix_of(formula: str) -> Figure:
     """The 85 x 8 matrix of one formula, elements along the long side (Hu et al. 2020, Figure 1)."""
     matrix = count_matrix(amounts(formula))

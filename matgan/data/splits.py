@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from matgan.chemistry.composition import amounts_matrix, fractions
-from matgan.chemistry.elements import ELEMENTS
+from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -209,3 +209,43 @@ def near_duplicate_families(compounds: Iterable, tolerance: float = 0.01) -> np.
     pairs = cKDTree(shares).query_pairs(tolerance + 1e-9, p=np.inf, output_type="ndarray")
     edges = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(shares),) * 2)
     return connected_components(edges, directed=False)[1]
+
+
+def one_element_swaps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of each composition once one of its elements is taken out.
+
+    Two compositions with a remainder in common become each other when one element is replaced.
+
+    Parameters
+    ----------
+    counts : (n, 85) whole numbers, all rows different
+
+    Returns
+    -------
+    rows, remainders : (m,) int arrays, one entry for each element of each composition: the row of
+        the composition, and the number of the remainder, which holds the amount that was taken
+    """
+    rows, elements = np.nonzero(counts)
+    taken = counts[rows, elements].astype(np.uint64)
+    # each composition as a sum of random 64-bit numbers: two remainders get the same one by chance
+    # with a probability of about 1e-7 among a million
+    code = np.random.default_rng(0).integers(2**64, size=N_ELEMENTS + 1, dtype=np.uint64)
+    part, whole = taken * code[elements], np.zeros(len(counts), dtype=np.uint64)
+    np.add.at(whole, rows, part)
+    return rows, pd.factorize(whole[rows] - part + taken * code[-1])[0]
+
+
+def share_one_element_apart(test: np.ndarray, swaps: tuple[np.ndarray, np.ndarray]) -> float:
+    """Share of the test compositions that one replaced element turns into a training composition.
+
+    Parameters
+    ----------
+    test : (n,) bool; the other rows are for training
+    swaps : of the n compositions, from `one_element_swaps`
+    """
+    rows, remainders = swaps
+    trained = np.zeros(remainders.max() + 1, dtype=bool)
+    trained[remainders[~test[rows]]] = True
+    near = np.zeros(len(test), dtype=bool)
+    near[rows[trained[remainders]]] = True
+    return float(near[test].mean())

@@ -154,24 +154,41 @@ def small_data_error(T: np.ndarray, seed: int = 0) -> float:
     return float(np.abs(ridge.predict(C[_SMALL:]) - gap[_SMALL:]).mean())
 
 
+def cells(part: str, iterations: int | None = None) -> list[tuple[dict, Config]]:
+    """(labels, configuration) of each run of a part; `iterations` in place of the usual number."""
+    grid, usual = PARTS[part]
+    return [
+        (labels, config.replace(test_batches=8)) for labels, config in grid(iterations or usual)
+    ]
+
+
+def run_cell(
+    labels: dict, config: Config, data: TrainingData, folder: Path, control: dict | None = None
+) -> dict:
+    """Train, go on with, or read one run in its folder; its row of the table.
+
+    control : as from `shuffled_control`, where it is at hand
+    """
+    started = time.monotonic()
+    with progress_bar(config.iterations, config.batch_size) as progress:
+        run = train_wgan(config, data, folder, progress=progress)
+    took = {"iterations": config.iterations, "seconds": time.monotonic() - started}
+    return labels | took | measure(run, data) | (control or shuffled_control(data))
+
+
+def shuffled_control(data: TrainingData) -> dict[str, float]:
+    """`measure_sample` of the data's stoichiometries with their elements drawn anew."""
+    drawn = stoichiometry_shuffled(data.train, 10_000, np.random.default_rng(0))
+    return {f"{name}, shuffled": value for name, value in measure_sample(drawn, data).items()}
+
+
 def run_part(part: str, data: TrainingData, out: Path, iterations: int | None = None) -> Path:
     """Train and measure every run of a part; returns the path of the table."""
-    cells, usual = PARTS[part]
-    cells = list(cells(iterations or usual))
-    table = out / f"{part}.csv"
-    shuffled = stoichiometry_shuffled(data.train, 10_000, np.random.default_rng(0))
-    control = measure_sample(shuffled, data)
-    control = {f"{name}, shuffled": value for name, value in control.items()}
-    rows = []
-    for index, (labels, config) in enumerate(cells):
-        config = config.replace(test_batches=8)
-        print(f"{part} {index + 1} of {len(cells)}: {labels}", file=sys.stderr, flush=True)
-        folder = out / part / f"{index:02d}"
-        started = time.monotonic()
-        with progress_bar(config.iterations, config.batch_size) as progress:
-            run = train_wgan(config, data, folder, progress=progress)
-        took = {"iterations": config.iterations, "seconds": time.monotonic() - started}
-        rows.append(labels | took | measure(run, data) | control)
+    runs, table, rows = cells(part, iterations), out / f"{part}.csv", []
+    control = shuffled_control(data)
+    for index, (labels, config) in enumerate(runs):
+        print(f"{part} {index + 1} of {len(runs)}: {labels}", file=sys.stderr, flush=True)
+        rows.append(run_cell(labels, config, data, out / part / f"{index:02d}", control))
         with files.atomic_file(table) as file:
             file.write(pd.DataFrame(rows).to_csv(index=False).encode())
     return table

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
+from string import Template
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,11 +16,34 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from matgan.chemistry.elements import BLOCKS, by_block, periodic_table
+from matgan.chemistry.elements import BLOCKS, ELEMENT_INDEX, by_block, periodic_table
+
+# The palette "colorblind" of seaborn, as in the other figures
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494")
+# of superconductors, as in Figure 4b of Hu et al. 2020: red, blue, black
+FAMILY_COLOURS = {"iron-based": "#c81414", "cuprate": "#1452d2", "other": "#000000"}
 
 
-def family_maps(maps: dict[str, np.ndarray], labels: pd.Series) -> Figure:
-    """Maps of the same points from several representations, side by side, coloured by label.
+def colours_of(labels: Iterable[str]) -> dict[str, str]:
+    """A colour for each label, in alphabetical order; families of superconductors as published.
+
+    Raises
+    ------
+    ValueError
+        More labels than colours.
+    """
+    classes = sorted({str(label) for label in labels})
+    if len(classes) > len(COLOURS):
+        raise ValueError(f"{len(classes)} labels, but only {len(COLOURS)} colours")
+    return dict(zip(classes, COLOURS, strict=False)) | {
+        label: FAMILY_COLOURS[label] for label in classes if label in FAMILY_COLOURS
+    }
+
+
+def family_maps(maps: dict[str, np.ndarray], labels: Sequence[str]) -> Figure:
+    """Maps of the same points from several representations, side by side, with one legend.
+
+    Without ticks: the units of a t-SNE map have no meaning.
 
     Parameters
     ----------
@@ -29,50 +54,65 @@ def family_maps(maps: dict[str, np.ndarray], labels: pd.Series) -> Figure:
     n_rows = -(-len(maps) // n_columns)
     size = (4.6 * n_columns, 4.3 * n_rows)
     figure, panels = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False)
-    order = sorted(set(labels))
+    colour = colours_of(labels)
     shuffled = np.random.default_rng(0).permutation(len(labels))  # no label always on top
+    spots = [colour[str(label)] for label in np.asarray(labels)[shuffled]]
     for axes, (title, points) in zip(panels.flat, maps.items(), strict=False):
-        x, y = points[shuffled].T
-        hue = np.asarray(labels)[shuffled]
-        sns.scatterplot(
-            x=x,
-            y=y,
-            hue=hue,
-            hue_order=order,
-            s=9,
-            linewidth=0,
-            alpha=0.7,
-            rasterized=True,
-            ax=axes,
-        )
-        axes.set(title=title, xlabel="t-SNE 1 (arbitrary unit)", ylabel="t-SNE 2 (arbitrary unit)")
-        axes.legend(fontsize=8, markerscale=2)
-    for axes in panels.flat[len(maps) :]:
+        axes.scatter(*points[shuffled].T, c=spots, s=9, linewidth=0, alpha=0.6, rasterized=True)
+        axes.set(title=title, xticks=[], yticks=[])
+    keys = _keys(colour)
+    spare = panels.flat[len(maps) :]
+    for axes in spare:
         axes.axis("off")
+    if len(spare):
+        spare[0].legend(handles=keys, loc="center", title="t-SNE, axes without unit")
+    else:
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
     return figure
 
 
-def element_map(points: np.ndarray, axes: Axes, title: str, names: tuple[str, str]) -> None:
-    """Elements as their symbols, coloured by block of the periodic table.
+def element_maps(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]],
+    columns: int,
+    join: Sequence[str] = (),
+) -> Figure:
+    """The elements as their symbols, coloured by block of the periodic table, a panel each.
 
     Parameters
     ----------
-    points : (85, 2) array
-    axes, title : where to draw, and above it
-    names : labels of the two axes
+    panels : title -> (85, 2) points, and the share of the variance along both axes, as from
+        `matgan.representation.probes.principal_components`; None: axes without unit
+    columns : panels in a row
+    join : symbols that a line connects in this order
     """
-    colours = dict(zip(BLOCKS, sns.color_palette("colorblind", len(BLOCKS)), strict=True))
+    rows = -(-len(panels) // columns)
+    size = (5 * columns, 4.6 * rows)
+    figure, places = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    colour = dict(zip(BLOCKS, COLOURS, strict=False))
+    for axes, (title, (points, explained)) in zip(places.flat, panels.items(), strict=True):
+        _element_map(points, axes, colour)
+        axes.plot(*points[[ELEMENT_INDEX[symbol] for symbol in join]].T, color="k", lw=1, zorder=0)
+        if explained is None:
+            axes.set(title=title, xticks=[], yticks=[])
+        else:
+            x, y = (f"component {i + 1} ({explained[i]:.0%} of the variance)" for i in range(2))
+            axes.set(title=title, xlabel=x, ylabel=y)
+    figure.legend(handles=_keys(colour), loc="outside lower center", ncols=4, title="block")
+    return figure
+
+
+def _keys(colour: Mapping[str, str]) -> list[plt.Line2D]:
+    return [plt.Line2D([], [], marker="o", ls="", color=c, label=n) for n, c in colour.items()]
+
+
+def _element_map(points: np.ndarray, axes: Axes, colour: Mapping[str, str]) -> None:
     for (symbol, block), (x, y) in zip(periodic_table()["block"].items(), points, strict=True):
         place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
-        text = axes.text(x, y, symbol, color=colours[block], **place)
+        text = axes.text(x, y, symbol, color=colour[block], **place)
         text.set_in_layout(False)  # 85 texts would make the layout of the figure slow
-    for block, colour in colours.items():
-        axes.scatter([], [], color=colour, label=f"{block} block", s=12)
     spread = np.ptp(points, axis=0) * 0.06 + 1e-12
     low, high = points.min(axis=0) - spread, points.max(axis=0) + spread
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
-    axes.set(xlabel=names[0], ylabel=names[1])
-    axes.legend(fontsize=6, loc="upper right")  # looking for the best place takes seconds
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def similarity_maps(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -129,6 +169,45 @@ def with_intervals(table: pd.DataFrame, value: str, by: str, hue: str, axes: Axe
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()
     axes.legend(fontsize=8)
+
+
+def agreement_curves(agreements: pd.DataFrame) -> Figure:
+    """Share of an element's neighbours in its group, or period, against their number.
+
+    agreements : rows of `matgan.representation.maps.purity_test`, with table, same and k; the grey
+        band is what 95% of random labels give
+    """
+    kinds = list(dict.fromkeys(agreements["same"]))
+    figure, panels = plt.subplots(1, len(kinds), figsize=(6 * len(kinds), 4.2), squeeze=False)
+    for axes, kind in zip(panels[0], kinds, strict=True):
+        part = agreements[agreements["same"] == kind]
+        sns.lineplot(part, x="k", y="purity", hue="table", marker="o", ax=axes)
+        band = part.groupby("k")[["low", "high"]].mean()
+        axes.fill_between(band.index, band["low"], band["high"], color="0.8", label="chance, 95%")
+        axes.set(xlabel="nearest neighbours", ylabel=f"share in the same {kind}")
+        axes.legend(fontsize=7)
+    return figure
+
+
+def two_kinds(planes: dict[str, np.ndarray], first: np.ndarray, names: tuple[str, str]) -> Figure:
+    """Principal components of points of two kinds, a panel for each representation.
+
+    Parameters
+    ----------
+    planes : title -> (n, 2) points
+    first : (n,) bool, true for points of the first kind
+    names : of the two kinds
+    """
+    size = (4.6 * len(planes), 4.6)
+    figure, panels = plt.subplots(1, len(planes), figsize=size, squeeze=False)
+    shuffled = np.random.default_rng(0).permutation(len(first))  # neither kind always on top
+    spots = np.where(first, *COLOURS[:2])[shuffled]
+    for axes, (title, points) in zip(panels[0], planes.items(), strict=True):
+        axes.scatter(*points[shuffled].T, c=spots, s=8, linewidth=0, rasterized=True)
+        axes.set(title=title, xlabel="component 1", ylabel="component 2")
+    keys = _keys(dict(zip(names, COLOURS, strict=False)))
+    figure.legend(handles=keys, loc="outside lower center", ncols=2)
+    return figure
 
 
 # --- benchmark ------------------------------------------------------------------------------------
@@ -265,74 +344,6 @@ def parity(predictions: dict[str, tuple[np.ndarray, np.ndarray]], units: dict[st
 # --- a map to hover over --------------------------------------------------------------------------
 
 
-# The palette "colorblind" of seaborn, as in the other figures.
-COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494")
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font: 15px sans-serif; margin: 1em; }}
-svg {{ width: 100%; max-height: 80vh; border: 1px solid #ccc; }}
-circle {{ fill-opacity: 0.6; }}
-circle:hover, circle.found {{ stroke: #000; stroke-width: 2; fill-opacity: 1; }}
-svg.searching circle:not(.found) {{ fill-opacity: 0.07; }}
-circle.hidden {{ display: none; }}
-label {{ margin-right: 1em; }}
-#tip {{ position: fixed; display: none; padding: 0.2em 0.5em; background: #222; color: #fff;
-  border-radius: 3px; pointer-events: none; white-space: pre; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{legend}
-<label>Find <input id="find" type="search" placeholder="part of a text"></label>
-<span id="count"></span></p>
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
-  role="img" aria-label="{title}">
-{circles}
-</svg>
-<p>{caption}</p>
-<div id="tip"></div>
-<script>
-{script}
-</script>
-</body>
-</html>
-"""
-
-_SCRIPT = """const svg = document.querySelector("svg"), tip = document.getElementById("tip");
-const points = [...svg.querySelectorAll("circle")];
-svg.addEventListener("mousemove", event => {
-  const text = event.target.dataset.text;
-  tip.style.display = text ? "block" : "none";
-  tip.textContent = text || "";
-  tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8) + "px";
-  tip.style.top = event.clientY + 14 + "px";
-});
-svg.addEventListener("mouseleave", () => { tip.style.display = "none"; });
-document.querySelectorAll("input[type=checkbox]").forEach(box => {
-  box.addEventListener("change", () => {
-    points.forEach(point => {
-      if (point.dataset.label === box.value) point.classList.toggle("hidden", !box.checked);
-    });
-  });
-});
-document.getElementById("find").addEventListener("input", event => {
-  const wanted = event.target.value.trim().toLowerCase();
-  let count = 0;
-  points.forEach(point => {
-    const found = wanted !== "" && point.dataset.text.toLowerCase().includes(wanted);
-    point.classList.toggle("found", found);
-    count += found;
-  });
-  svg.classList.toggle("searching", wanted !== "");
-  document.getElementById("count").textContent = wanted === "" ? "" : count + " found";
-});"""
-
-
 def interactive_map(
     points: np.ndarray,
     labels: Sequence[str],
@@ -370,10 +381,7 @@ def interactive_map(
         raise ValueError(f"{len(points)} points, {len(labels)} labels, {len(texts)} texts")
     if not np.isfinite(points).all():
         raise ValueError(f"point {int(np.argwhere(~np.isfinite(points))[0, 0])} is not finite")
-    classes = sorted({str(label) for label in labels})
-    if len(classes) > len(COLOURS):
-        raise ValueError(f"{len(classes)} labels, but only {len(COLOURS)} colours")
-    colour = dict(zip(classes, COLOURS, strict=False))
+    colour = colours_of(labels)
     places, height = _to_page(points, width)
     circles = "\n".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour[str(label)]}"'
@@ -383,10 +391,11 @@ def interactive_map(
     legend = "\n".join(
         f'<label style="color: {colour[name]}"><input type="checkbox" checked'
         f' value="{escape(name)}"> {escape(name)}</label>'
-        for name in classes
+        for name in colour
     )
-    page = {"title": escape(title), "caption": escape(caption), "legend": legend}
-    return _PAGE.format(**page, circles=circles, script=_SCRIPT, width=width, height=round(height))
+    page = Template(Path(__file__).with_name("map.html").read_text(encoding="utf-8"))
+    texts_around = {"title": escape(title), "caption": escape(caption), "legend": legend}
+    return page.substitute(texts_around, circles=circles, width=width, height=round(height))
 
 
 def _to_page(points: np.ndarray, width: int, margin: int = 12) -> tuple[np.ndarray, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from openTSNE import TSNE
 from sklearn.metrics import pairwise_distances_chunked, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
+from matgan.learning.compute import on_all_cores
 from matgan.learning.statistics import mean_interval, permutation_p
 
 
@@ -183,6 +184,37 @@ def separation(
                 | {"silhouette": silhouette(points, labels[rows])}
             )
     return pd.DataFrame(out)
+
+
+def separation_repeats(
+    features_of: Callable[[int], Mapping[str, np.ndarray]],
+    labels: ArrayLike,
+    seeds: Sequence[int],
+    *,
+    sample: int = 2000,
+    k: int = 10,
+) -> pd.DataFrame:
+    """`separation` of several feature sets over seeds, side by side on all cores.
+
+    Parameters
+    ----------
+    features_of : gives the feature sets of a seed, name -> (n, d) array; some may be drawn anew
+    labels, seeds, sample, k : as for `separation`
+
+    Returns
+    -------
+    DataFrame as from `separation`, by seed, then by feature set
+    """
+    each = (
+        (X, labels, name, seed, sample, k)
+        for seed in seeds
+        for name, X in features_of(seed).items()
+    )
+    return pd.concat(on_all_cores(_separation, each, "cpu"))
+
+
+def _separation(X, labels, features, seed, sample, k) -> pd.DataFrame:
+    return separation(X, labels, features=features, seeds=[seed], sample=sample, k=k)
 
 
 def summarise_separation(rows: pd.DataFrame) -> pd.DataFrame:

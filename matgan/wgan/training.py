@@ -102,6 +102,14 @@ def train_wgan(
     return load_run(out, config, data_hash)
 
 
+def untrained_loss(config: Config, data: TrainingData, device: str = "auto") -> float:
+    """Total loss on the test set before the first update: the first row of a run's history."""
+    place = torch.device(compute.device(device))
+    loop = Loop(config, data, data.hash, Path(), place, State(config, place), None)
+    loop.set_rates()
+    return loop.test_loss()[0]
+
+
 class Loop:
     """One training run in progress: steps, looks at the test set, checkpoints."""
 

@@ -1,4 +1,5 @@
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Element
@@ -39,3 +40,15 @@ def test_the_count_matrix_of_figure_1_marks_its_three_entries():
         symbol: (ELEMENTS.index(symbol) + 0.5, count - 0.5)
         for symbol, count in {"K": 1, "Zn": 2, "Ru": 1}.items()
     }
+
+
+def test_sizes_and_energies_are_counts_with_the_cut_dashed():
+    counts = np.zeros((3, len(ELEMENTS)), dtype=int)
+    counts[0, :2], counts[1, :2], counts[2, :3] = (1, 1), (1, 2), (1, 1, 4)
+    energies = pd.Series([-1.0, 1.0, -1.0, 1.0, -50.0])
+    elements, atoms, spread = figures.sizes_and_energies(counts, energies, n_sigma=1).axes
+    assert [bar.get_height() for bar in elements.containers[0]] == [2, 1]
+    assert [bar.get_height() for bar in atoms.containers[0]] == [5, 1, 1]
+    cuts = [line.get_xdata()[0] for line in spread.lines]
+    assert cuts == pytest.approx([-10 - np.std(energies, ddof=1), -10 + np.std(energies, ddof=1)])
+    assert all(line.get_linestyle() == "--" for line in spread.lines)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matgan.chemistry.composition import amounts_matrix
+from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.data.compounds import one_element_apart
 from matgan.data.splits import (
     Split,
     chemical_systems,
@@ -14,9 +15,11 @@ from matgan.data.splits import (
     grouped_parts,
     grouped_splits,
     near_duplicate_families,
+    one_element_swaps,
     published_split,
     random_parts,
     random_splits,
+    share_one_element_apart,
 )
 
 
@@ -172,3 +175,26 @@ def test_a_grouped_split_has_the_asked_for_sizes():
     keys = np.repeat(np.arange(1000), 3)
     parts = pd.Series(grouped_parts(keys)).value_counts(normalize=True)
     assert parts[["train", "val", "test"]].to_numpy() == pytest.approx([0.8, 0.1, 0.1], abs=0.005)
+
+
+def test_compositions_one_replaced_element_apart_share_a_remainder():
+    formulas = ["NaCl", "KCl", "NaCl2", "Na2Cl", "Na2K", "MgO"]
+    rows, remainders = one_element_swaps(whole_counts(amounts_matrix(formulas)))
+    assert rows.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    shared = {
+        frozenset(formulas[row] for row in rows[remainders == number])
+        for number in np.unique(remainders)
+        if (remainders == number).sum() > 1
+    }
+    # NaCl2 and Na2Cl are no pair: two amounts differ; Na2Cl and Na2K share Na2 and one other atom
+    assert shared == {frozenset({"NaCl", "KCl"}), frozenset({"Na2Cl", "Na2K"})}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_the_share_one_element_apart_is_that_of_the_slow_way(oqmd, share):
+    table = oqmd.sample(4000, random_state=1)
+    counts = whole_counts(amounts_matrix(table["formula"]))
+    test = random_parts(len(counts), share, 0) == "test"
+    slow = one_element_apart(counts[test], counts[~test]).mean()
+    assert share_one_element_apart(test, one_element_swaps(counts)) == slow
+    assert 0.2 < slow < 1

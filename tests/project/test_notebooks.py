@@ -22,9 +22,6 @@ NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = yaml.safe_load((FOLDER / "profiles.yaml").read_text(encoding="utf-8"))
 MAX_LINES = 15  # of code in a cell, imports aside; what is longer lives in the package
-OLD_LINES = 18
-# not yet of the shape below: a typed verdict, longer cells, no quiz
-OLD = {"01_data_curation", "02_wgan_training", "03_embedding_analysis"}
 NO_CODE = re.compile(r"""[\s()\[\]{},]*(f?".*",?)?""")  # brackets, or a text, alone on a line
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -52,6 +49,16 @@ def test_the_notebooks_are_numbered_by_part():
     numbers = [path.name[:2] for path in NOTEBOOKS]
     assert len(set(numbers)) == len(numbers)
     assert all(part in "01234" and lesson != "0" for part, lesson in numbers), numbers
+
+
+@each
+def test_the_index_of_the_lessons_has_it(path):
+    """In notebooks/README.md, with its reading time."""
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| \[{path.stem}\]\({path.name}\) \|.* \| (\d+) \+ [\d.]+ \|", index, re.M)
+    assert row, f"notebooks/README.md lacks {path.name}"
+    said = re.search(r"^\*Reading: (\d+) minutes", whole_text(path), flags=re.M)[1]
+    assert int(row[1]) == int(said)
 
 
 @each_or_solution
@@ -82,8 +89,6 @@ def test_it_reads_as_a_lesson(path):
     assert len(opening) == len(asked) and all(map(re.fullmatch, asked, opening)), opening
     assert len(exercises(path)) >= 2
     assert list(exercises(path)) == [str(n + 1) for n in range(len(exercises(path)))]
-    if path.stem in OLD:
-        return
     last = ["## Result", "### How to read this", "### Quiz", "### Exercises"]
     headings = re.findall(r"^(#+ .+)$", whole_text(path), flags=re.M)
     assert headings[-4:] == last
@@ -102,8 +107,6 @@ def asked(path):
 
 @each
 def test_it_has_a_quiz_that_the_solution_answers(path):
-    if path.stem in OLD:
-        return
     questions = asked(path)
     assert 2 <= len(questions) <= 3
     assert list(asked(FOLDER / "solutions" / path.name)) == list(questions)
@@ -143,7 +146,7 @@ def test_its_code_cells_are_short(path):
         }
         numbered = enumerate(cell.source.splitlines(), 1)
         lines = [x for n, x in numbered if n not in imports and not NO_CODE.fullmatch(x)]
-        assert len(lines) <= (OLD_LINES if path.stem in OLD else MAX_LINES), cell.source
+        assert len(lines) <= MAX_LINES, cell.source
 
 
 @each

@@ -10,13 +10,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 
 from matgan import ELEMENTS
 from matgan.chemistry.elements import by_block, periodic_table
 from matgan.representation import figures
 from matgan.representation.figures import (
     COLOURS,
-    element_map,
+    colours_of,
+    element_maps,
     family_maps,
     interactive_map,
     similarity_maps,
@@ -48,16 +50,72 @@ def test_family_maps_draw_every_point_in_its_colour():
     assert len(colours["a"]) == len(colours["b"]) == 1 and colours["a"] != colours["b"]
 
 
+@pytest.mark.parametrize("n_maps", [1, 3, 5])
+def test_family_maps_have_one_legend_and_no_ticks(n_maps):
+    labels = ["other", "cuprate", "iron-based"] * 4
+    figure = family_maps({str(i): RNG.normal(size=(12, 2)) for i in range(n_maps)}, labels)
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()] + figure.legends
+    assert len(legends) == 1
+    assert [text.get_text() for text in legends[0].get_texts()] == [
+        "cuprate",
+        "iron-based",
+        "other",
+    ]
+    assert all(not len(axes.get_xticks()) for axes in figure.axes if axes.axison)
+
+
+def test_superconductors_have_the_papers_colours():
+    red, green, blue = to_rgb(colours_of(["iron-based", "cuprate"])["iron-based"])
+    assert red > 0.6 > 3 * max(green, blue)
+    red, green, blue = to_rgb(colours_of(["iron-based", "cuprate"])["cuprate"])
+    assert blue > 0.6 > 1.5 * max(red, green)
+    assert to_rgb(colours_of(["other"])["other"]) == (0, 0, 0)
+    assert colours_of("ba") == {"a": COLOURS[0], "b": COLOURS[1]}
+
+
 def test_elements_stand_where_their_points_are():
-    points = RNG.normal(size=(85, 2))
-    axes = plt.figure().add_subplot()
-    element_map(points, axes, "title", ("x", "y"))
-    drawn = {text.get_text(): text for text in axes.texts}
+    points, share = RNG.normal(size=(85, 2)), np.array([0.5, 0.25])
+    figure = element_maps(
+        {"pca": (points, share), "t-SNE": (2 * points, None)}, 2, join=["Li", "K"]
+    )
+    pca, tsne = figure.axes
+    drawn = {text.get_text(): text for text in pca.texts}
     assert drawn["Fe"].get_position() == pytest.approx(points[ELEMENTS.index("Fe")])
     block = periodic_table()["block"]
     assert drawn["Fe"].get_color() == drawn["Zn"].get_color() != drawn["Na"].get_color()
     assert block["Fe"] == block["Zn"] != block["Na"]
-    assert (points >= [axes.get_xlim()[0], axes.get_ylim()[0]]).all()
+    assert (points >= [pca.get_xlim()[0], pca.get_ylim()[0]]).all()
+    assert pca.get_xlabel() == "component 1 (50% of the variance)"
+    np.testing.assert_array_equal(
+        np.transpose(pca.lines[0].get_data()), points[[ELEMENTS.index("Li"), ELEMENTS.index("K")]]
+    )
+    assert not len(tsne.get_xticks()) and tsne.get_xlabel() == ""
+
+
+def test_agreement_curves_have_a_panel_for_each_kind_and_the_band_of_chance():
+    rows = [
+        {"table": t, "same": same, "k": k, "purity": 0.1 * k, "low": 0.0, "high": 0.05 * k}
+        for t in ("T", "random T")
+        for same in ("group", "period")
+        for k in (1, 2)
+    ]
+    group, period = figures.agreement_curves(pd.DataFrame(rows)).axes
+    assert period.get_ylabel() == "share in the same period"
+    np.testing.assert_allclose(group.lines[0].get_ydata(), [0.1, 0.2])
+    assert group.collections[-1].get_paths()[0].vertices[:, 1].max() == pytest.approx(0.1)
+
+
+def test_two_kinds_have_a_colour_each():
+    points, first = RNG.normal(size=(6, 2)), np.array([True, False, True, True, False, False])
+    figure = figures.two_kinds({"input": points}, first, ("balanced", "unbalanced"))
+    spots = figure.axes[0].collections[0]
+    drawn = {
+        tuple(place): to_hex(colour)
+        for place, colour in zip(spots.get_offsets(), spots.get_facecolors(), strict=True)
+    }
+    for point, kind in zip(points, first, strict=True):
+        assert drawn[tuple(point)] == COLOURS[0 if kind else 1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["balanced", "unbalanced"]
 
 
 def test_similarities_are_cosines_in_the_order_of_blocks():
@@ -213,7 +271,8 @@ def test_positions_keep_their_shape_and_up_is_up():
 def test_a_colour_and_a_box_for_each_label():
     text = page()
     _, found = circles(text)
-    assert [c.get("fill") for c in found] == [COLOURS[0], COLOURS[1], COLOURS[0]]
+    colour = colours_of(LABELS)
+    assert [c.get("fill") for c in found] == [colour[label] for label in LABELS]
     boxes = [a["value"] for tag, a in Tags(text).attributes if a.get("type") == "checkbox"]
     assert boxes == ["cuprate", "other"]
 

@@ -11,6 +11,7 @@ from matgan.representation.maps import (
     purity_over_samples,
     purity_test,
     separation,
+    separation_repeats,
     silhouette,
     summarise_separation,
     tsne_map,
@@ -116,6 +117,19 @@ def test_separation_over_seeds():
     )
     assert table["space"].tolist() == ["full", "map"] and got["repeats"] == 2
     assert summarise_separation(full[:1])["purity_low"].isna().all()
+
+
+def test_separation_side_by_side_is_separation_one_by_one():
+    def features_of(seed):
+        return {"same": X, "drawn": np.random.default_rng(seed).normal(size=X.shape)}
+
+    got = separation_repeats(features_of, LABELS, [3, 4], sample=120, k=5)
+    one_by_one = [
+        separation(Z, LABELS, features=name, seeds=[seed], sample=120, k=5)
+        for seed in (3, 4)
+        for name, Z in features_of(seed).items()
+    ]
+    pd.testing.assert_frame_equal(got, pd.concat(one_by_one))
 
 
 # --- neighbours of other groups, permutations, overlap ---

@@ -17,7 +17,7 @@ from matgan.learning.compute import Diverged
 from matgan.wgan.checkpoint import Mismatch, State, load_run
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, ConfigError
 from matgan.wgan.networks import build_critic, build_generator
-from matgan.wgan.training import Loop, train_wgan
+from matgan.wgan.training import Loop, train_wgan, untrained_loss
 
 TINY = {"iterations": 6, "batch_size": 8, "critic_steps": 2, "test_every": 3}
 SETTINGS = {
@@ -127,6 +127,7 @@ def test_the_losses_are_equations_3_and_4_and_the_total_is_a_sum_over_batches(da
     assert first["iteration"] == 0
     assert first["test_total_loss"] == pytest.approx(np.abs(losses).sum(), rel=1e-5)
     assert first["test_critic_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert untrained_loss(run.config, data, "cpu") == first["test_total_loss"]
 
 
 def a_loop(config, data, folder):
