@@ -53,12 +53,12 @@ def test_the_notebooks_are_numbered_by_part():
 
 @each
 def test_the_index_of_the_lessons_has_it(path):
-    """In notebooks/README.md, with its reading time."""
+    """In notebooks/README.md, with its reading time within two minutes."""
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     row = re.search(rf"^\| \[{path.stem}\]\({path.name}\) \|.* \| (\d+) \+ [\d.]+ \|", index, re.M)
     assert row, f"notebooks/README.md lacks {path.name}"
     said = re.search(r"^\*Reading: (\d+) minutes", whole_text(path), flags=re.M)[1]
-    assert int(row[1]) == int(said)
+    assert abs(int(row[1]) - int(said)) <= 2
 
 
 @each_or_solution
