@@ -7,18 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from matgan.chemistry.composition import amounts_matrix, whole_counts
-from matgan.data.compounds import load_mp_compositions, load_oqmd
-from matgan.data.training_set import TrainingData
+from matgan.data.compounds import training_data
 from matgan.generated import sweep
 from matgan.study.jobs.runner import Job, Piece, Rows
-
-
-def training_data(name: Literal["oqmd", "mp"]) -> TrainingData:
-    """What notebook 1 writes as data/oqmd.npz and data/mp.npz with seed 0, from the sources."""
-    table = load_oqmd() if name == "oqmd" else load_mp_compositions()
-    counts, test = whole_counts(amounts_matrix(table["formula"])), table["split"] == "test"
-    return TrainingData(counts[~test], counts[test])
 
 
 def one_training(part: str, data: Literal["oqmd", "mp"], index: int, folder: Path) -> Rows:
