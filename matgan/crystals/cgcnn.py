@@ -259,6 +259,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=DEVICES, default="auto")
     options = parser.parse_args(arguments)
+    if options.structures < 0:
+        parser.error(f"--structures must be 0 or more, not {options.structures}")
     fit = Fit(options.epochs, options.batch_size, seed=options.seed)
 
     def show(step: int, n_steps: int, loss: float) -> None:

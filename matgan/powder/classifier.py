@@ -328,15 +328,19 @@ def train_command(words: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=DEVICES, default="auto")
     arguments = parser.parse_args(words)
+    for name in ("structures", "steps"):
+        if getattr(arguments, name) < 0:
+            parser.error(f"--{name} must be 0 or more, not {getattr(arguments, name)}")
+    fit = Fit(arguments.epochs, learning_rate=arguments.learning_rate, seed=arguments.seed)
+    where = device(arguments.device)
+    torch.manual_seed(fit.seed)
+    # a copy: the loaded one is kept for the next caller
+    network = deepcopy(load_classifier(arguments.start)) if arguments.start else new_classifier()
     crystals = load_structures()
     rows = crystals.rows("train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)
     labels = class_labels(chosen.table["space_group"])
     drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), labels)
-    fit = Fit(arguments.epochs, learning_rate=arguments.learning_rate, seed=arguments.seed)
-    torch.manual_seed(fit.seed)
-    # a copy: the loaded one is kept for the next caller
-    network = deepcopy(load_classifier(arguments.start)) if arguments.start else new_classifier()
     from tqdm.auto import tqdm
 
     with tqdm(mininterval=10) as bar:
@@ -353,7 +357,7 @@ def train_command(words: list[str] | None = None) -> None:
             fit,
             arguments.out / "checkpoint.safetensors",
             show,
-            device(arguments.device),
+            where,
             arguments.steps,
         )
     facts = {
