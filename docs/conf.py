@@ -67,6 +67,10 @@ html_theme_options = {
 }
 
 
+def _apart(code: re.Match) -> str:
+    return f"{code[1]}\\ {code[2]}" if code[2] else code[1]
+
+
 def _house_style(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list):
     """Docstrings before napoleon reads them: "name : what it is" is no type, prose no return type.
 
@@ -88,7 +92,8 @@ def _house_style(app: Sphinx, what: str, name: str, obj: object, options: object
             prose = True
         else:
             out.append(line)
-    lines[:] = [re.sub(r"[|*]", r"\\\g<0>", line) for line in out]  # |F| and a* are mathematics
+    out = [re.sub(r"[|*]", r"\\\g<0>", line) for line in out]  # |F| and a* are mathematics
+    lines[:] = [re.sub(r"(`[^`]+`)(\w?)", _apart, line) for line in out]  # `name`_low
 
 
 def _mathml(display: str):

@@ -21,7 +21,6 @@ from matgan.study.run import PROJECT, read_manifest
 PACKAGE = PROJECT / "matgan"
 _SHOWN = [*COLUMNS[:-1], "notebook"]
 _DEFINES = (ast.FunctionDef, ast.ClassDef)
-_FIRST_FIGURE = "figure_5b_neutrality.png"
 
 # --- notebooks ------------------------------------------------------------------------------------
 
@@ -114,11 +113,13 @@ def _html_outputs(notebook: NotebookNode) -> str:
 
 
 def first_figure(figures: Path) -> str:
-    """The figure of the first page, where the run has drawn it."""
-    if not (figures / _FIRST_FIGURE).is_file():
+    """The figure that README.md opens with, as this run has drawn it; empty where it has not."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"!\[([^\]]*)\]\(figures/([\w.-]+\.png)\)", readme)
+    if not found or not (figures / found[2]).is_file():
         return ""
-    text = "Compositions that are charge-neutral: real, generated, and controls"
-    return f'<img src="figures/{_FIRST_FIGURE}" alt="{text}">'
+    text = html.escape(found[1])
+    return f'<p><img src="figures/{found[2]}" alt="{text}"><br><i>{text}</i></p>'
 
 
 def gallery(figures: Path, read: dict[str, NotebookNode]) -> Iterator[str]:
@@ -218,7 +219,9 @@ def room_page(room: str, modules: list[str]) -> str:
     """The page of a room: what Sphinx reads from the docstrings of its modules."""
     parts = [f"# {room}"]
     for module in modules:
-        parts += [f"## {module}", f"```{{eval-rst}}\n.. automodule:: {module}\n```"]
+        name = module.removeprefix(f"matgan.{room}.").removeprefix("matgan.")
+        parts += [f"## {name}", f"`{module}`"]
+        parts += [f"```{{eval-rst}}\n.. automodule:: {module}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

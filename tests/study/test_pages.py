@@ -2,6 +2,7 @@
 
 import re
 from importlib import import_module
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from matgan.study.pages import (
     data_cards,
     drawn,
     face_table,
+    first_figure,
     gallery,
     modules_table,
     rooms_of_package,
@@ -55,6 +57,14 @@ def test_a_figure_gets_the_caption_of_the_cell_that_draws_it(tmp_path):
     assert 'notebooks/01_a.html">A map</a></b> Look at red dots. Then stop.</figc' in shown[0]
     assert "A map</a></b> </figcaption>" in shown[1]
     assert "notebooks/" not in shown[3]
+
+
+def test_the_first_figure_is_that_of_the_readme(tmp_path):
+    assert first_figure(tmp_path) == ""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (tmp_path / Path(re.search(r"!\[[^\]]+\]\((figures/\S+)\)", readme)[1]).name).touch()
+    (source,) = re.findall('src="([^"]+)"', first_figure(tmp_path))
+    assert f"({source})" in readme
 
 
 def test_the_published_claims_are_all_in_the_table():

@@ -229,7 +229,7 @@ def test_docstrings_in_the_house_style_are_read_as_descriptions():
 Parameters
 ----------
 a, *b : first line,
-    second line
+    of `a` and `a`_low
 c : int
     What c is.
 
@@ -253,7 +253,7 @@ Parameters
 ----------
 a, \*b
     first line,
-    second line
+    of `a` and `a`\ _low
 c : int
     What c is.
 
