@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.sparse import csr_array
 
-from matgan.chemistry.composition import amounts_matrix
 from matgan.chemistry.elements import ELEMENT_INDEX, N_ELEMENTS
+from matgan.chemistry.inputs import Compositions
 
 _MEMBERS = {
     "H": "H",
@@ -36,7 +36,8 @@ _FEW = 10  # entries that two maps share, on which no correlation is taken
 
 def element_pairs(compositions: Iterable) -> np.ndarray:
     """How many compositions hold both elements of a pair: (85, 85) int, the diagonal zero."""
-    present = csr_array(amounts_matrix(compositions) > 0, dtype=np.int64)
+    _, amounts = Compositions(compositions).read()  # a pool of counts is not copied
+    present = csr_array(amounts > 0, dtype=np.int64)
     together = (present.T @ present).toarray()
     np.fill_diagonal(together, 0)
     return together

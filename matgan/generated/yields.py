@@ -81,7 +81,7 @@ def energy_parts(compounds: pd.DataFrame) -> Parts:
 def supercon_parts(seed: int = 0) -> Parts:
     """SuperCon (Tc > 0), parted by chemical system: few candidates belong to a measured series."""
     table = load_supercon("tc>0")
-    systems = chemical_systems(amounts_matrix(table["formula"]))
+    systems = chemical_systems(table["formula"])
     split = grouped_splits(systems, 1, seed, test=0.15, validation=0.15)[0]
     return Parts(*(table.iloc[rows] for rows in (split.train, split.validation, split.test)))
 

@@ -18,7 +18,7 @@ from sklearn.tree import DecisionTreeRegressor
 from matgan.chemistry import composition, metallicity, validity
 from matgan.chemistry.composition import CompositionError, amounts_matrix
 from matgan.data import compounds, splits
-from matgan.generated import controls, measures, screening
+from matgan.generated import controls, measures, pairs, screening
 from matgan.representation import benchmark
 from matgan.representation.features import Magpie, OneHot, PooledEmbedding
 from matgan.representation.neighbours import NearestCompositions
@@ -94,8 +94,8 @@ BY_SET = {
     "element_divergence": lambda X: measures.element_divergence(X, OTHERS),
     "element_divergence, real": lambda X: measures.element_divergence(OTHERS, X),
     "stoichiometry_divergence": lambda X: measures.stoichiometry_divergence(X, OTHERS),
-    "element_pairs": measures.element_pairs,
-    "pair_enrichment": lambda X: measures.pair_enrichment(X, GROUPS, least=0),
+    "element_pairs": pairs.element_pairs,
+    "pair_enrichment": lambda X: pairs.pair_enrichment(X, GROUPS, least=0),
     "pair_divergence": lambda X: measures.pair_divergence(X, OTHERS),
     "two_sample_auc": lambda X: measures.two_sample_auc(X, OTHERS, folds=2),
     "validity_rates": lambda X: list(measures.validity_rates(X).values()),
