@@ -18,6 +18,9 @@ from matgan.study.fingerprint import reached
 from matgan.study.run import LONG, RunError
 
 
+DRAWING = (".figures", ".interactive", ".style")  # modules that only draw
+
+
 @dataclass
 class Notebook:
     """One notebook with the parameters it will get (without run_dir, which fixes no result)."""
@@ -132,7 +135,7 @@ def fingerprint(notebook: Notebook, manifest: dict, drawing: bool = True) -> str
     digest.update(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode())
     digest.update(json.dumps(notebook.parameters, sort_keys=True).encode())
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    modules = {m for m in reached(code) if drawing or not m.endswith((".figures", ".style"))}
+    modules = {m for m in reached(code) if drawing or not m.endswith(DRAWING)}
     digest.update(modules_digest(modules).encode())
     for table in sorted(set(re.findall(r"""\.kept\(["']([\w.-]+)["']""", code))):
         path = LONG / f"{table}.csv"

@@ -277,7 +277,7 @@ def test_only_notebooks_draw():
     """No module computes with a figure: figures.py of a room is for notebooks."""
     for name, needs in GRAPH.items():
         drawn = {need for need in needs if need.endswith(".figures")}
-        assert not drawn or name.endswith(".figures"), f"{name} imports {drawn}"
+        assert not drawn or name.endswith((".figures", ".interactive")), f"{name} imports {drawn}"
 
 
 def test_training_needs_only_torch_numpy_and_safetensors():
