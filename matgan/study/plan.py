@@ -17,7 +17,6 @@ from matgan.study.fingerprint import digest as modules_digest
 from matgan.study.fingerprint import reached
 from matgan.study.run import LONG, RunError
 
-
 DRAWING = (".figures", ".interactive", ".style")  # modules that only draw
 
 
