@@ -318,6 +318,10 @@ class PooledEmbedding(_CompositionFeatures):
             twice = table.index[table.index.duplicated()][0]
             raise ValueError(f"table {self._name!r} has more than one row for {twice}")
         table = table.reindex(list(ELEMENTS)).astype(float)
+        if not table.shape[1]:
+            raise ValueError(f"table {self._name!r} has no columns")
+        if len(infinite := table.index[np.isinf(table).any(axis=1)]):
+            raise ValueError(f"table {self._name!r} has an infinite number for {infinite[0]}")
         incomplete = table.isna().any(axis=1)
         if incomplete.all():
             raise ValueError(
