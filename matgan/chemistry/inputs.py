@@ -103,7 +103,7 @@ class Compositions:
         for row, formula, reason in bad:
             if self.formulas:
                 formula = self.formulas[row]
-            label = None if self.index is None else self.index[row]
+            label = None if self.index is None else self.index[[row]].tolist()[0]
             if self.on_error == "raise":
                 raise CompositionError(reason, formula, row, label)
             self.good[row] = False

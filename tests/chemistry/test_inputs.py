@@ -138,6 +138,22 @@ def test_the_label_of_the_index_is_named(container):
     assert report["reason"].str.contains("missing value").tolist() == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("index", "named"),
+    [
+        ([10, 20], "row 1 (index 20), formula 'Qq'"),
+        ([0, 1], "row 1, formula 'Qq'"),  # says no more than the row
+        ([np.nan, pd.NA], "row 1 (index <NA>), formula 'Qq'"),
+        (pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]), "row 1 (index ('b', 2)), formula 'Qq'"),
+        (pd.to_datetime(["2020-12-01", "2020-12-02"]), "row 1 (index Timestamp('2020-12-02"),
+    ],
+)
+def test_labels_of_every_kind(index, named):
+    with pytest.raises(CompositionError) as error:
+        amounts_matrix(pd.Series(["NaCl", "Qq"], index=index))
+    assert str(error.value).startswith(named)
+
+
 def test_no_bad_row_gives_an_empty_report():
     rows, report = amounts_matrix(("H2O",), on_error="nan", report=True)
     np.testing.assert_array_equal(rows, [as_row(H=2, O=1)])
