@@ -230,9 +230,10 @@ def screened(
     most : points drawn, chosen at random
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.4))
-    for model, table in kept.items():
+    for index, (model, table) in enumerate(kept.items(), 1):
         style: dict[str, Any] = {"histtype": "step", "density": True}
-        style["linewidth"] = 2.4 if model in (REAL, OURS) else 1
+        bold = {REAL: _DARK, OURS: _BLUE}
+        style |= {"color": bold.get(model, f"C{index}"), "linewidth": 2.4 if model in bold else 1}
         left.hist(table["predicted"], edges, label=model, **style)
     left.set(xlabel=f"predicted {quantity}", ylabel="density", title="what is kept")
     left.legend(fontsize=8)

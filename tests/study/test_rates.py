@@ -39,7 +39,9 @@ def test_numbers_are_means_with_students_interval(rates):
 
 def test_what_there_is_not_is_said(rates):
     said = rates.numbers("mp", "AUC", PRINTED, MATGAN)
-    assert said == [f"{PRINTED} too few compositions", f"{MATGAN} not run"]
+    assert said == [f"{PRINTED}: too few compositions", f"{MATGAN}: not run"]
+    assert rates.number("mp", "unique", OURS) == f"{OURS}: not measured"
+    assert str(rates.number("mp", "decodable", PRINTED, label="decodable")) == "decodable 1.0%"
 
 
 def test_only_trainings_count_as_repeats(rates):
@@ -76,3 +78,9 @@ def test_ahead_of_all_holds(tmp_path):
     options = {"higher": False, "paper": "yes", "headline": "short"}
     assert rates.against_controls(claims, "c", "mp", "AUC", **options) == HOLDS
     assert claims.rows[0]["headline"] == "short"
+
+
+def test_one_sample_of_each_is_too_few_and_not_nothing(tmp_path):
+    claims = Claims(open_run(tmp_path, "05_generator_validation"))
+    rates = Rates(table().query("seed == 0"))
+    assert rates.against_controls(claims, "c", "mp", "AUC", higher=False, paper="") == TOO_FEW
