@@ -123,7 +123,7 @@ class Claims:
         converged: bool | None = None,
         headline: str = "",
     ) -> str:
-        """Add a claim; returns its verdict.
+        """Add a claim, or replace the one of that name; returns its verdict.
 
         Parameters
         ----------
@@ -138,12 +138,11 @@ class Claims:
         Raises
         ------
         ValueError
-            The claim stands there already, or the rule has no part.
+            The rule has no part.
         """
-        if any(row["claim"] == claim for row in self.rows):
-            raise ValueError(f"the claim {claim!r} stands there already")
         if not holds:
             raise ValueError(f"the rule of {claim!r} has no part that could hold")
+        self.numbers = [number for number in self.numbers if number["claim"] != claim]
         row: dict[str, object] = {"claim": claim, "paper": paper}
         for role, shown in (("here", here), ("control", control)):
             parts = [shown] if isinstance(shown, Number | str) else list(shown)
@@ -156,7 +155,11 @@ class Claims:
             ]
         found = verdict(holds, repeats, needed, converged)
         row |= {"rule": rule, "verdict": found, "repeats": repeats, "headline": headline}
-        self.rows.append(row)
+        places = [i for i, other in enumerate(self.rows) if other["claim"] == claim]
+        if places:  # a cell that is run again
+            self.rows[places[0]] = row
+        else:
+            self.rows.append(row)
         return found
 
     def not_run(self, claim: str, *, paper: str, why: str, headline: str = "") -> None:

@@ -59,14 +59,17 @@ def test_numbers_are_shown_and_kept_as_numbers(tmp_path):
     assert str(shown) == "1 claims. holds: 1."
 
 
-def test_a_claim_is_added_once_and_has_a_rule(tmp_path):
+def test_a_cell_that_runs_again_replaces_its_claims(tmp_path):
     collected = Claims(open_run(tmp_path, "05_x"))
-    collected.not_run("a", paper="b", why="no data")
-    assert collected.rows[0]["verdict"] == "not run"
-    with pytest.raises(ValueError, match="stands there already"):
-        collected.not_run("a", paper="b", why="no data")
+    facts = {"paper": "b", "rule": "above 1", "needed": 1}
+    collected.add("a", here=Number("T", 0.5), holds=[False], **facts)
+    collected.not_run("c", paper="b", why="no data")
+    assert collected.add("a", here=Number("T", 2.0), holds=[True], **facts) == "holds"
+    assert [row["claim"] for row in collected.rows] == ["a", "c"]
+    assert [number["value"] for number in collected.numbers] == [2.0]
+    assert collected.rows[1]["verdict"] == "not run"
     with pytest.raises(ValueError, match="has no part"):
-        collected.add("c", paper="", here="1", rule="", holds=[])
+        collected.add("d", paper="", here="1", rule="", holds=[])
 
 
 def test_only_headlines_come_into_the_readme(tmp_path):
