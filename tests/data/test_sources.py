@@ -112,7 +112,8 @@ def test_provenance_is_complete():
     table = provenance().set_index("name")
     derived = {"supercon_split", "mp_structures", "rruff_measured"}
     assert (table.loc[list(derived), "address"] == "").all()
-    assert set(table.index) == {"crabnet", "supercon", "jarvis_split"} | derived
+    fetched = {"crabnet", "supercon", "jarvis_split", "hu2020_oqmd", "hu2020_mp_gap"}
+    assert set(table.index) == fetched | {"hu2020_supercon"} | derived
     assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
     for column in ("file", "licence", "citation"):
         assert table[column].str.len().gt(3).all()
