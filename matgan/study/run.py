@@ -304,7 +304,7 @@ def origin(kept: pd.DataFrame) -> str:
         return ", ".join(str(value)[:length] for value in values)
 
     made = f"commit {listed('commit', 7)}, {listed('device')}"
-    if not facts.get("complete", True):
+    if "pieces" in facts and not facts["complete"]:
         made += f", {len(facts['pieces'])} of {facts['pieces_in_all']} pieces"
     command = f"`python -m matgan jobs run {kept.attrs['name']}` computes it"
     return f"Kept, not computed here: {facts['what']} ({made}). {command}."
