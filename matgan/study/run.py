@@ -243,7 +243,7 @@ def update_manifest(run_dir: Path, notebook: str, facts: dict, *, fresh: bool = 
 
 
 def git_state() -> dict:
-    """Commit of the checkout that holds this package, and whether files differ from it.
+    """Commit of the checkout that holds this package, and whether files but results differ from it.
 
     Empty where there is no checkout or no git.
     """
@@ -255,7 +255,7 @@ def git_state() -> dict:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     try:
-        changes = git("status", "--porcelain", "--untracked-files=no")
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
         return {"commit": git("rev-parse", "HEAD").strip(), "changed": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {}
