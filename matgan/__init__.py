@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from matgan.learning.regressor import FullyConnectedRegressor
     from matgan.powder.classifier import classify
     from matgan.powder.patterns import simulate_pattern
+    from matgan.powder.reading import read_pattern
     from matgan.representation.features import Magpie, OneHot, PooledEmbedding
     from matgan.representation.tables import list_embeddings, load_embedding
     from matgan.wgan.generator import list_generators, load_generator
@@ -49,6 +50,7 @@ __all__ = [
     "load_oqmd",
     "load_structures",
     "load_supercon",
+    "read_pattern",
     "simulate_pattern",
 ]
 __version__ = "0.1.0"
@@ -63,6 +65,7 @@ _HOMES = {
     "learning.regressor": ("FullyConnectedRegressor",),
     "powder.classifier": ("classify",),
     "powder.patterns": ("simulate_pattern",),
+    "powder.reading": ("read_pattern",),
     "representation.features": ("Magpie", "OneHot", "PooledEmbedding"),
     "representation.tables": ("list_embeddings", "load_embedding"),
     "wgan.generator": ("list_generators", "load_generator"),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +30,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CU_KA1, CU_KA2 = 1.54056, 1.54439  # Å, the values of pymatgen's table
+KALPHA = {  # Å, Kα1 and Kα2 of each anode: the values of pymatgen's table (XRDCalculator)
+    "Cr": (2.2897, 2.29361),
+    "Fe": (1.93604, 1.93998),
+    "Co": (1.78896, 1.79285),
+    "Cu": (1.54056, 1.54439),
+    "Mo": (0.7093, 0.71359),
+    "Ag": (0.559421, 0.563813),
+}
+CU_KA1, CU_KA2 = KALPHA["Cu"]
 KA2_RATIO = 0.5  # intensity of Kα2 over that of Kα1
+_SAME_LINE = 0.002  # relative: lines of an anode in other tables, and their mean, lie this close
 _MARGIN = 1.0  # degrees beyond both ends in which reflections still count
 _REACH = 20.0  # degrees; the profile's tail beyond is cut (below 1e-5 of a peak of 0.1° width)
 _WIDTHS = 0.02 * 1.15 ** np.arange(40)  # degrees; profiles of differing widths are mixed of these
@@ -40,6 +51,47 @@ class PatternError(ValueError):
     """A pattern or grid that cannot be used; says what is wrong with it."""
 
 
+def wavelength_in_angstrom(wavelength: float | str, two_theta_max: float = 180.0) -> float:
+    """A wavelength in Å, from a number or the name of an anode's line.
+
+    Parameters
+    ----------
+    wavelength : Å, or a name: "CuKa1", "CuKa2", "CuKa" (the mean, Kα1 twice as strong), likewise
+        Cr, Fe, Co, Mo and Ag; "Cu" is its Kα1; Kα and Kalpha are understood too
+    two_theta_max : degrees, the largest angle of the pattern
+
+    Raises
+    ------
+    PatternError
+        No such name; no length; a number that is a line of an anode in nm or pm, unless the
+        angles are so small (spacings above 0.25 Å) that a synchrotron can have it.
+    """
+    if isinstance(wavelength, str):
+        name = re.sub(r"[\s_-]", "", wavelength).lower().replace("α", "a").replace("alpha", "a")
+        found = re.fullmatch(r"(cr|fe|co|cu|mo|ag)(?:k?(a|a1|a2|a12)?)", name)
+        if not found:
+            raise PatternError(
+                f"no wavelength is called {wavelength!r}: CuKa, CuKa1 and CuKa2 are, likewise for "
+                f"{', '.join(KALPHA)}; other wavelengths are numbers in Å"
+            )
+        first, second = KALPHA[found[1].capitalize()]
+        mean = (first + KA2_RATIO * second) / (1 + KA2_RATIO)
+        return {"a2": second, "a": mean, "a12": mean}.get(found[2], first)
+    if isinstance(wavelength, bool) or not (isinstance(wavelength, Real) and 0 < wavelength < 1e4):
+        raise PatternError(f"the wavelength is {wavelength!r}; a length in Å is needed")
+    finest = wavelength / 2 / np.sin(np.radians(np.clip(two_theta_max, 1e-3, 180) / 2))
+    for anode, lines in KALPHA.items() if not 0.25 < finest < 100 else ():
+        for unit, factor in (("nm", 10), ("pm", 0.01)):
+            if any(abs(wavelength * factor / line - 1) < _SAME_LINE for line in lines):
+                raise PatternError(
+                    f"the wavelength {wavelength:g} is {anode} Kα in {unit}; in Å it is "
+                    f"{wavelength * factor:g}"
+                )
+    if not 0.05 <= wavelength <= 20:
+        raise PatternError(f"the wavelength {wavelength:g} Å is none of a powder pattern")
+    return float(wavelength)
+
+
 @dataclass(frozen=True)
 class Instrument:
     """How a pattern is taken: the grid of 2θ and the shape of a reflection."""
@@ -47,21 +99,19 @@ class Instrument:
     start: float = 5.0  # degrees 2θ, the first point
     stop: float = 90.0  # degrees 2θ, one step beyond the last point
     step: float = 0.02  # degrees 2θ
-    wavelength: float = CU_KA1  # Å
-    ka2: bool = False  # add copper's Kα2 line beside Kα1
+    wavelength: float | str = CU_KA1  # Å, or a name such as "MoKa1"; kept as a number
+    ka2: bool = False  # add the anode's Kα2 line beside its Kα1, which `wavelength` then is
     fwhm: float = 0.1  # degrees 2θ, full width at half maximum
     eta: float = 0.5  # share of the Lorentzian in the pseudo-Voigt profile
 
     def __post_init__(self):
+        object.__setattr__(self, "wavelength", wavelength_in_angstrom(self.wavelength, self.stop))
         if not 0 <= self.start < self.stop <= 175:
             raise PatternError(f"2θ from {self.start} to {self.stop}° lies not within 0 to 175°")
         if not 0 < self.step <= (self.stop - self.start) / 10:
             raise PatternError(f"a step of {self.step}° does not fit {self.start} to {self.stop}°")
-        if not (0.01 <= self.fwhm <= 5 and 0 <= self.eta <= 1 and self.wavelength > 0):
-            raise PatternError(
-                f"fwhm {self.fwhm}° must be 0.01 to 5, eta {self.eta} 0 to 1, "
-                f"wavelength {self.wavelength} Å positive"
-            )
+        if not (0.01 <= self.fwhm <= 5 and 0 <= self.eta <= 1):
+            raise PatternError(f"fwhm {self.fwhm}° must be 0.01 to 5, eta {self.eta} 0 to 1")
 
     @property
     def two_theta(self) -> np.ndarray:
@@ -129,7 +179,7 @@ def simulate_pattern(
 def spacing_range(instrument: Instrument) -> tuple[float, float]:
     """Least and largest 1/d (1/Å) that fall into the instrument's range of 2θ."""
     ends = np.array([max(instrument.start - _MARGIN, 0), instrument.stop + _MARGIN])
-    shortest, longest = 2 * np.sin(np.radians(ends / 2)) / instrument.wavelength
+    shortest, longest = 2 * np.sin(np.radians(ends / 2)) / float(instrument.wavelength)
     return shortest, longest
 
 
@@ -139,9 +189,9 @@ def peaks(found: Reflections, instrument: Instrument) -> tuple[np.ndarray, np.nd
     The area is |F|² times (1 + cos² 2θ) / (sin² θ cos θ), Lorentz and polarisation factor. A plane
     that is too narrow for a line has no angle there, and its area is 0.
     """
-    lines = [(instrument.wavelength, 1.0)]
+    lines = [(float(instrument.wavelength), 1.0)]
     if instrument.ka2:
-        lines.append((instrument.wavelength * CU_KA2 / CU_KA1, KA2_RATIO))
+        lines.append((_ka2_beside(float(instrument.wavelength)), KA2_RATIO))
     angles, areas = [], []
     for wavelength, weight in lines:
         sine = found.length * wavelength / 2
@@ -152,6 +202,15 @@ def peaks(found: Reflections, instrument: Instrument) -> tuple[np.ndarray, np.nd
         angles.append(np.degrees(2 * np.arcsin(sine)))
         areas.append(weight * found.strength * np.where(reached, lorentz, 0))
     return np.concatenate(angles), np.concatenate(areas)
+
+
+def _ka2_beside(wavelength: float) -> float:
+    """Kα2 (Å) of the anode whose Kα1 this is, to 0.03%: as far as tables differ, not the mean."""
+    for first, second in KALPHA.values():
+        if abs(wavelength / first - 1) < 3e-4:
+            return wavelength * second / first
+    known = ", ".join(f"{anode} {first}" for anode, (first, _) in KALPHA.items())
+    raise PatternError(f"ka2 needs an anode's Kα1 as wavelength ({known} Å), not {wavelength:g} Å")
 
 
 def broaden(

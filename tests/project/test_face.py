@@ -28,6 +28,7 @@ NAMES = [  # of the design; later rooms add theirs
     "load_oqmd", "load_mp_gap", "load_mp_compositions", "load_supercon", "load_structures",
     "OneHot", "Magpie", "PooledEmbedding", "list_embeddings", "load_embedding",
     "FullyConnectedRegressor", "list_generators", "load_generator", "simulate_pattern", "classify",
+    "read_pattern",
 ]  # fmt: skip
 
 

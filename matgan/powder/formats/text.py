@@ -1,0 +1,169 @@
+"""Tables of text: .xy, .xye, .dat, .csv and their kin, with or without a header.
+
+Columns may be parted by blanks, tabs, commas or semicolons; a decimal comma is understood where
+it cannot be a separator. A header may name the columns, the wavelength or the anode.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from matgan.powder.formats.scan import Scan
+from matgan.powder.patterns import KALPHA, PatternError
+
+_COMMENT = re.compile(r"""\s*(?:[#;'"!%*/]|//|_|data_|loop_)""")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
+_MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "inf", "+inf", "-inf", "?", "."}
+# names of columns and the units they tell
+_AXES = (
+    (r"q.*(nm|nanom)", "1/nm"),
+    (r"q\b.*|q[\s_(\[]*(1/)?(å|a|angstrom).*|s_?vector|momentum.*", "1/Å"),
+    (r"d\b.*nm.*|d_nm", "nm"),
+    (r"d([\s_-]*spac\w*)?([\s_(\[]*(å|a|angstrom).*)?|d[\s_-]*value.*", "Å"),
+    (r".*(2|two)[\s_*-]*(θ|th|theta).*|tth.*|.*2th.*|angle.*|pos(ition)?\b.*|theta|θ|x", "degree"),
+)
+_COUNTS = re.compile(r"i\b.*|int.*|counts?\b.*|cps.*|y(obs)?\b|signal.*", re.IGNORECASE)
+_WAVELENGTH = re.compile(
+    r"(?:wave\s*-?length|lambda|λ|\bwl1?|k[-_ ]?alpha1?|kα1?)[^\d\n]{0,40}?[\s:=,(\"']"
+    r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)[\s\"']*(nm|pm|m\b|å|a\b|angstrom)?",
+    re.IGNORECASE,
+)
+_ANODE = re.compile(r"\banode\w*[^\w\n]{1,5}(cr|fe|co|cu|mo|ag)\b", re.IGNORECASE)
+_TO_ANGSTROM = {"nm": 10.0, "pm": 0.01, "m": 1e10}
+
+
+def read_text(data: bytes) -> list[Scan]:
+    """The table in a text file.
+
+    Raises
+    ------
+    PatternError
+        No table, a damaged line (with its number), or commas that cannot be understood.
+    """
+    lines = as_text(data).splitlines()
+    header, rows = _parted(lines)
+    table = _table(rows)
+    names = _names(header, table.shape[1])
+    axis, unit, counts, notes = _columns(names, table.shape[1])
+    told = wavelength_told("\n".join(header))
+    return [Scan(table[:, axis], table[:, counts], unit, told, ["text", *notes])]
+
+
+def as_text(data: bytes) -> str:
+    """Text of a file: UTF-8, UTF-16 with its mark, else Latin-1."""
+    if b"\0" in data[:4000] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        raise PatternError("it is no text, and of no format that is known")
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def wavelength_told(header: str) -> float | None:
+    """Wavelength (Å) in the words of a header: a number, or the Kα1 of an anode."""
+    if found := _WAVELENGTH.search(header):
+        value = float(found[1]) * _TO_ANGSTROM.get((found[2] or "").lower(), 1)
+        if value > 0:
+            return round(value, 9)
+    if found := _ANODE.search(header):
+        return KALPHA[found[1].capitalize()][0]
+    return None
+
+
+def _parted(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
+    """Header lines, and numbered lines of the table."""
+    header: list[str] = []
+    rows: list[tuple[int, str]] = []
+    inside = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if "/*" in line:
+            inside = True
+        if inside or _COMMENT.match(line):
+            if len(rows) == 0:
+                header.append(line)
+            inside = inside and "*/" not in line
+            continue
+        first = re.split(r"[\s;,]+", line.strip(), maxsplit=1)
+        if _NUMBER.fullmatch(first[0]) or first[0].lower() in _MISSING - {""}:
+            rows.append((number, line))
+        elif not rows:
+            header.append(line)
+        elif re.match(r"\s*[+-]?\.?\d", line):
+            raise PatternError(f"line {number} is no row of numbers: {line.strip()[:60]!r}")
+    # a title may begin with a number; a line alone before the table is no row of it
+    while rows and len(re.findall(r"[^\s;,]+", rows[0][1])) < 2:
+        header.append(rows.pop(0)[1])
+    if len(rows) < 2:
+        raise PatternError("it holds no table of numbers")
+    return header, rows
+
+
+def _table(rows: list[tuple[int, str]]) -> np.ndarray:
+    """(n, columns) array of the rows, NaN where there is no number."""
+    split = _separator([line for _, line in rows])
+    cells = [[cell.strip() for cell in split(line)] for _, line in rows]
+    width = max(2, int(np.median([len(row) for row in cells])))
+    table = np.full((len(rows), width), np.nan)
+    for i, (row, (number, line)) in enumerate(zip(cells, rows, strict=True)):
+        if len(row) < 2:
+            raise PatternError(f"line {number} has one number: {line.strip()[:60]!r}")
+        for j, cell in enumerate(row[:width]):
+            if _NUMBER.fullmatch(cell):
+                table[i, j] = float(cell.lower().replace("d", "e"))
+            elif cell.lower() not in _MISSING and j < 2:
+                raise PatternError(f"line {number}: {cell[:30]!r} is no number")
+    return table
+
+
+def _separator(lines: list[str]):
+    """A function that parts a line of the table into its cells."""
+    text = "\n".join(line.strip() for line in lines)
+    comma, point = "," in text, "." in text
+    sign = ";" if ";" in text else "\t" if "\t" in text else None
+    if not comma:
+        return lambda line: line.strip().split(sign)
+    blank = re.search(r"[^\s,;][ \t]+[^\s,;]", text) is not None
+    if not point and (sign or blank):  # the comma stands in the numbers
+        return lambda line: line.strip().replace(",", ".").split(sign)
+    if sign:
+        raise PatternError(f"points and commas, parted by {sign!r}: which is the decimal sign?")
+    cells = [line.strip().rstrip(",").split(",") for line in lines]
+    firsts = [row[0] for row in cells]
+    if not point and min(map(len, cells)) > 2 and len(set(firsts)) < 0.5 * len(firsts):
+        raise PatternError("its commas stand between and within numbers: part columns by ';'")
+    if blank:  # commas here and there beside blanks
+        return lambda line: re.split(r"[\s,]+", line.strip().rstrip(","))
+    return lambda line: line.strip().split(",")
+
+
+def _names(header: list[str], width: int) -> list[str]:
+    """Names of the columns: of the last line of the header that has as many words."""
+    for line in reversed(header[-3:]):
+        words = line.strip().lstrip("#;'!%*/ ").strip()
+        for sign in (";", "\t", ",", r"\s{2,}", r"\s+"):
+            cells = [cell.strip(" \"'") for cell in re.split(sign, words) if cell.strip(" \"'")]
+            if len(cells) >= 2 and _axis(cells[0]):
+                return cells[:width]
+    return []
+
+
+def _axis(name: str) -> str | None:
+    """Unit of a column of this name, or None if it is no axis."""
+    low = name.lower().replace("^", "").replace("⁻¹", "-1").strip()
+    return next((unit for words, unit in _AXES if re.fullmatch(words, low)), None)
+
+
+def _columns(names: list[str], width: int) -> tuple[int, str | None, int, list[str]]:
+    """Columns of the axis and of the intensity, the unit, and what was decided."""
+    if not names:
+        return 0, None, 1, []
+    counts = next((i for i, name in enumerate(names) if i and _COUNTS.fullmatch(name)), 1)
+    notes = [f"columns {names[0]!r} and {names[counts]!r}"]
+    if names[0].lower() in ("theta", "θ"):
+        notes.append(f"{names[0]!r} taken as 2θ")
+    return 0, _axis(names[0]), min(counts, width - 1), notes
