@@ -8,6 +8,7 @@ os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -71,6 +72,15 @@ def supercon():
 def crystals():
     """Crystal structures of the Materials Project, with labels."""
     return _or_skip(structures.load_structures)
+
+
+@pytest.fixture(scope="session")
+def measured_files():
+    """Folder of measured pattern files of other people, as MATGAN_DATA may hold them."""
+    folder = Path(os.environ.get("MATGAN_DATA", ""), "patterns")
+    if not (folder / "bruker.brml").is_file():
+        pytest.skip("not run: no measured pattern files in MATGAN_DATA/patterns")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,30 +7,25 @@ refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from matgan.powder.formats.archive import Archive
+from matgan.powder.formats.arrays import tidy, to_two_theta, unit_name
+from matgan.powder.formats.bruker import read_brml, read_uxd
+from matgan.powder.formats.bruker_raw import MAGIC, read_raw
+from matgan.powder.formats.cif import read_cif
+from matgan.powder.formats.gsas import BANK, read_gsas
+from matgan.powder.formats.panalytical import read_xrdml
+from matgan.powder.formats.rigaku import read_ras, read_rasx
 from matgan.powder.formats.scan import MOST_BYTES, Scan
-from matgan.powder.formats.text import read_text
+from matgan.powder.formats.text import as_text, read_text
 from matgan.powder.patterns import CU_KA1, PatternError, wavelength_in_angstrom
 
 __all__ = ["Pattern", "PatternError", "read_pattern", "tidy", "to_two_theta"]
-
-# what an axis may be in, and other ways to write it
-UNITS = {
-    "degree": ("degrees", "deg", "°", "2theta", "two_theta", "2θ"),
-    "centidegree": ("centidegrees", "cdeg"),
-    "radian": ("radians", "rad"),
-    "1/Å": ("1/a", "a-1", "å-1", "q", "1/angstrom", "angstrom-1"),
-    "1/nm": ("nm-1", "q_nm"),
-    "Å": ("a", "d", "angstrom"),
-    "nm": ("d_nm",),
-}
-_SAME_ANGLE = 1e-5  # degrees: points this close are one
-_FEWEST = 10  # points of a pattern
 
 
 @dataclass(frozen=True)
@@ -78,142 +73,80 @@ def read_pattern(
     if path.stat().st_size > MOST_BYTES:
         raise PatternError(f"{path} has {path.stat().st_size} bytes: more than any pattern")
     try:
-        return _pattern(read_text(path.read_bytes()), path.name, unit, wavelength)
+        return _pattern(read_scans(path.read_bytes()), path.name, unit, wavelength)
     except PatternError as error:
         raise PatternError(f"{path}: {error}") from error
 
 
+def read_scans(data: bytes) -> list[Scan]:
+    """The scans in the bytes of a file, whose format is told by its content.
+
+    Raises
+    ------
+    PatternError
+        As `read_pattern`.
+    """
+    if data.startswith(b"PK"):
+        archive = Archive(data)
+        if any("rawdata" in name.lower() for name in archive.names):
+            return read_brml(archive)
+        if any("/profile" in name.lower() for name in archive.names):
+            return read_rasx(archive)
+        raise PatternError("it is an archive (a spreadsheet?) without a pattern that is known")
+    if data.startswith(MAGIC):
+        return read_raw(data)
+    for start, name in _FOREIGN.items():
+        if data.startswith(start):
+            raise PatternError(f"it is {name}, which is not read: export it as .xy")
+    text = as_text(data)
+    head = text[:20_000].lstrip()
+    if head.startswith("<"):
+        return read_xrdml(data)
+    if "*RAS_" in head:
+        return read_ras(data)
+    if re.search(r"^_FILEVERSION", head, re.MULTILINE):
+        return read_uxd(data)
+    if re.search(r"^data_", head, re.MULTILINE | re.IGNORECASE) and re.search(
+        r"^\s*_\w", text, re.MULTILINE
+    ):
+        return read_cif(data)
+    if BANK.search(text):
+        return read_gsas(data)
+    return read_text(data)
+
+
+_FOREIGN = {
+    b"RAW_1.06": "a STOE .raw",
+    b"\x89HDF": "an HDF5 or NeXus file",
+    b"\x1f\x8b": "a gzip file",
+    b"BZh": "a bzip2 file",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+}
+
+
 def _pattern(scans: list[Scan], name: str, unit, wavelength) -> Pattern:
     told = {scan.wavelength for scan in scans if scan.wavelength is not None}
+    notes = list(dict.fromkeys(note for scan in scans for note in scan.notes))
     if wavelength is None and len(told) > 1:
         raise PatternError(f"its ranges have different wavelengths, {sorted(told)} Å: give one")
-    notes = list(dict.fromkeys(note for scan in scans for note in scan.notes))
+    if wavelength is not None and told:
+        notes.append(f"wavelength as given, not the file's {', '.join(map(str, sorted(told)))} Å")
     given = wavelength if wavelength is not None else next(iter(told), None)
-    axes = [to_two_theta(scan.axis, unit or scan.unit or "degree", given) for scan in scans]
+    units = [unit_name(unit or scan.unit or "degree") for scan in scans]
+    axes = [to_two_theta(scan.axis, u, given) for scan, u in zip(scans, units, strict=True)]
     largest = max((np.nanmax(a) for a in axes if np.isfinite(a).any()), default=180.0)
     length = None if given is None else wavelength_in_angstrom(given, largest)
-    used = {_unit(unit or scan.unit or "degree") for scan in scans}
-    if used - {"degree"}:
-        notes.append(f"axis converted from {', '.join(sorted(used))} to 2θ")
-        if length is None and used - {"centidegree", "radian"}:
+    if set(units) - {"degree"}:
+        notes.append(f"axis converted from {', '.join(sorted(set(units)))} to 2θ")
+        if length is None and set(units) - {"degree", "centidegree", "radian"}:
             length = CU_KA1
             notes.append("its angles are those of Cu Kα1")
-    angle, counts, more = tidy(
-        np.concatenate(axes), np.concatenate([scan.intensity for scan in scans])
-    )
-    return Pattern(angle, counts, length, "; ".join([name, *notes, *more]))
-
-
-def _unit(unit: str) -> str:
-    wanted = unit.strip().lower().replace("⁻¹", "-1").replace("^", "")
-    for name, others in UNITS.items():
-        if wanted == name.lower() or wanted in others:
-            return name
-    raise PatternError(f"no unit {unit!r}: {', '.join(UNITS)} are known")
-
-
-def to_two_theta(
-    axis: np.ndarray, unit: str = "degree", wavelength: float | str | None = None
-) -> np.ndarray:
-    """Angles 2θ in degrees of an axis in another unit.
-
-    Parameters
-    ----------
-    axis : (n,) array: 2θ, q = 4π sin θ / λ, or d = λ / (2 sin θ); NaN stays NaN
-    unit : as in `read_pattern`
-    wavelength : Å or a name; by default Cu Kα1. What this wavelength cannot reach is NaN
-
-    Raises
-    ------
-    PatternError
-        No such unit or wavelength.
-    """
-    axis, unit = np.asarray(axis, dtype=float), _unit(unit)
-    if unit in ("degree", "centidegree", "radian"):
-        return axis * {"degree": 1, "centidegree": 0.01, "radian": 180 / np.pi}[unit]
-    length = CU_KA1 if wavelength is None else wavelength_in_angstrom(wavelength)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if unit in ("1/Å", "1/nm"):
-            sine = axis * length / (4 * np.pi) * (0.1 if unit == "1/nm" else 1)
-        else:
-            sine = length / (2 * axis * (10 if unit == "nm" else 1))
-        return 2 * np.degrees(np.arcsin(np.where((sine >= 0) & (sine < 1), sine, np.nan)))
-
-
-def tidy(
-    two_theta: Sequence | np.ndarray, intensity: Sequence | np.ndarray
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Angles in increasing order, each once, with their intensities.
-
-    Masked points (numpy masked arrays) and points that are not finite are left out, falling order
-    is turned round, points at equal angles are averaged.
-
-    Parameters
-    ----------
-    two_theta : (n,), degrees; numbers, or text of numbers with a point or comma
-    intensity : (n,), any unit
-
-    Returns
-    -------
-    (two_theta, intensity, notes): (m,) float64 arrays, and what was done, in words
-
-    Raises
-    ------
-    PatternError
-        The arrays do not fit, hold what is no number, fewer than ten points, or no angles.
-    """
-    angle, counts = _numbers(two_theta, "two_theta"), _numbers(intensity, "intensity")
-    if angle.ndim != 1 or angle.shape != counts.shape or len(angle) < _FEWEST:
-        raise PatternError(
-            f"two_theta {angle.shape} and intensity {counts.shape} must be one-dimensional, of "
-            "the same length, with ten points at least"
-        )
-    notes = []
-    masked = np.ma.getmaskarray(angle) | np.ma.getmaskarray(counts)
-    angle, counts = angle.filled(np.nan), counts.filled(np.nan)
-    known = np.isfinite(angle) & np.isfinite(counts) & ~masked
-    if masked.any():
-        notes.append(f"{masked.sum()} masked points left out")
-    if (lost := int((~known & ~masked).sum())) > 0:
-        notes.append(f"{lost} points without a number left out")
-    angle, counts = angle[known], counts[known]
-    if len(angle) < _FEWEST:
-        raise PatternError(f"{len(angle)} points are left; ten at least are needed")
-    if angle.max() >= 180:
-        raise PatternError(
-            f"two_theta reaches {angle.max():g}: more than 180°. Angles in hundredths of a degree "
-            'have the unit "centidegree"'
-        )
-    if angle.min() < 0:
-        notes.append(f"{(angle < 0).sum()} points below 0° left out")
-        angle, counts = angle[angle >= 0], counts[angle >= 0]
-    if (np.diff(angle) < 0).any():
-        falling = (np.diff(angle) <= 0).all()
-        notes.append("falling angles turned round" if falling else "angles put in order")
-        order = np.argsort(angle, kind="stable")
-        angle, counts = angle[order], counts[order]
-    first = np.concatenate([[True], np.diff(angle) > _SAME_ANGLE])
-    if not first.all():
-        notes.append(f"{(~first).sum()} points at an angle already there averaged with it")
-        group = np.cumsum(first) - 1
-        angle = angle[first]
-        counts = np.bincount(group, counts) / np.bincount(group)
-    if len(angle) < _FEWEST:
-        raise PatternError(f"{len(angle)} different angles; ten at least are needed")
-    return angle, counts, notes
-
-
-def _numbers(values: Sequence | np.ndarray, name: str) -> np.ma.MaskedArray:
-    """A masked float array; text is read with a point or a comma."""
-    array = np.ma.asarray(values)
-    if array.dtype.kind in "fiub":
-        return np.ma.masked_array(array, dtype=float)
-    numbers = np.ma.masked_all(array.shape)
-    for i, value in np.ndenumerate(array.data):
-        try:
-            numbers[i] = float(value.replace(",", ".") if isinstance(value, str) else value)
-        except (TypeError, ValueError) as error:
-            where = i[0] if len(i) == 1 else i
-            raise PatternError(f"{name}, point {where}: '{value}' is no number") from error
-    numbers[np.ma.getmaskarray(array)] = np.ma.masked
-    return numbers
+    counts = [scan.intensity for scan in scans]
+    seconds = [scan.seconds for scan in scans]
+    if None not in seconds and len(set(seconds)) > 1:
+        notes.append("counts per second, as the time differs between ranges")
+        counts = [y / s for y, s in zip(counts, seconds, strict=True)]
+    unit_told = unit is not None or any(scan.unit for scan in scans)
+    angle, intensity, more = tidy(np.concatenate(axes), np.concatenate(counts), unit_told)
+    return Pattern(angle, intensity, length, "; ".join([name, *notes, *more]))

@@ -1,17 +1,24 @@
-"""Patterns from files and arrays: order, duplicates, masks, units; what cannot be is refused."""
+"""read_pattern: every format by its content, units, wavelengths, and what is refused."""
+
+import os
+import tempfile
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from matgan import read_pattern
-from matgan.powder.reading import PatternError, tidy, to_two_theta
+from matgan.powder.reading import PatternError, read_scans
 
-X, Y = np.arange(10, 20, 0.5), np.arange(20.0)
+X, Y = np.arange(10, 20, 0.5), np.arange(20.0) + 1
 
 
-def written(tmp_path, x, y, name="a.xy"):
+def written(tmp_path, x, y, header="", name="a.xy"):
     path = tmp_path / name
-    np.savetxt(path, np.column_stack([x, y]))
+    np.savetxt(path, np.column_stack([x, y]), header=header, comments="")
     return path
 
 
@@ -24,51 +31,224 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     assert len(pattern) == 20
 
 
-def test_falling_angles_are_turned_round():
-    angle, counts, notes = tidy(X[::-1], Y[::-1])
-    np.testing.assert_array_equal(angle, X)
-    np.testing.assert_array_equal(counts, Y)
-    assert notes == ["falling angles turned round"]
+@pytest.mark.parametrize(
+    ("name", "n", "ends", "wavelength"),
+    [
+        ("MnO.xy", 9001, (10, 100), None),
+        ("MnO2.xy", 9001, (10, 100), None),
+        ("Mn2O3.xy", 9001, (10, 100), None),
+        ("TiO2.xy", 9001, (10, 100), None),
+        ("eva_export.xy", 28, (5.0001, 5.2743), 1.54056),
+        ("header_line.xy", 1876, (5, 80), None),
+        ("synchrotron.dat", 730, (2.084, 5), None),
+        ("synchrotron_plain.xye", 74, (2.038, 2.33), None),
+        ("synchrotron_header.xye", 575, (0.5, 1.0731031250), 0.414581),
+        ("bruker.brml", 2469, (9.998839261, 60.012776015), 1.5406),
+        ("bruker_raw4.raw", 1647, (10, 70.041142), 1.5406),
+        ("panalytical_1.xrdml", 7181, (5.00835563, 124.99526689), 1.540598),
+        ("panalytical_2.xrdml", 5027, (4.00656514, 69.99936587), 1.540598),
+        ("rigaku.rasx", 2851, (3, 60), 1.540593),
+    ],
+)
+def test_every_file_at_hand(measured_files, name, n, ends, wavelength):
+    pattern = read_pattern(measured_files / name)
+    assert len(pattern) == n
+    assert pattern.two_theta[[0, -1]] == pytest.approx(ends, abs=1e-6)
+    assert pattern.wavelength == wavelength
+    assert (np.diff(pattern.two_theta) > 0).all()
 
 
-def test_equal_angles_are_averaged():
-    angle, counts, notes = tidy(np.repeat(X, 2), np.arange(40.0))
-    np.testing.assert_array_equal(angle, X)
-    np.testing.assert_array_equal(counts, np.arange(40.0).reshape(-1, 2).mean(1))
-    assert notes == ["20 points at an angle already there averaged with it"]
+def test_every_file_at_hand_is_in_that_list(measured_files):
+    listed = test_every_file_at_hand.pytestmark[0].args[1]
+    assert {row[0] for row in listed} == set(os.listdir(measured_files))
 
 
-def test_masked_points_and_gaps_are_left_out():
-    counts = np.ma.masked_array(Y.copy(), mask=Y == 3)
-    counts[7] = np.nan
-    angle, counts, notes = tidy(X, counts)
-    np.testing.assert_array_equal(angle, np.delete(X, [3, 7]))
-    np.testing.assert_array_equal(counts, np.delete(Y, [3, 7]))
-    assert notes == ["1 masked points left out", "1 points without a number left out"]
-
-
-def test_text_with_decimal_commas_is_read():
-    angle, _, _ = tidy([f"{x:.2f}".replace(".", ",") for x in X], Y)
-    np.testing.assert_array_equal(angle, X)
+# --- units and wavelengths ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "message"),
+    "header", ["q_nm^-1 I", "# q (1/nm), intensity", "q[nm-1];counts", "#   q_nm^-1    I"]
+)
+def test_the_name_of_a_column_tells_its_unit(tmp_path, header):
+    q = 40 * np.pi * np.sin(np.radians(X / 2)) / 0.7093
+    path = written(tmp_path, q, Y, f"# Wavelength: 0.07093 nm\n{header}")
+    pattern = read_pattern(path)
+    assert pattern.two_theta == pytest.approx(X)
+    assert pattern.wavelength == pytest.approx(0.7093)
+    assert "axis converted from 1/nm to 2θ" in pattern.source
+
+
+def test_q_without_a_wavelength_is_on_coppers_scale(tmp_path):
+    q = 4 * np.pi * np.sin(np.radians(X / 2)) / 1.54056
+    pattern = read_pattern(written(tmp_path, q, Y), unit="1/Å")
+    assert pattern.two_theta == pytest.approx(X)
+    assert pattern.wavelength == 1.54056
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
     [
-        (X * 100, Y, "hundredths of a degree"),
-        (X, Y[:-1], r"two_theta \(20,\) and intensity \(19,\)"),
-        ([*X[:-1], "a"], Y, "two_theta, point 19: 'a' is no number"),
-        (X * np.nan, Y, "0 points are left"),
-        (X * 0, Y, "1 different angles"),
+        ("# Wavelength: 1.0332e-10 m", 1.0332),
+        ("# lambda = 0.15406 nm", 1.5406),
+        ("# wavelength [A] 1.7889", 1.7889),
+        ("# K-Alpha1 wavelength,1.540598", 1.540598),
+        ('# Anode: "Mo"', 0.7093),
+        ("Anode material,Co", 1.78896),
+        ("# nothing", None),
     ],
 )
-def test_what_is_no_pattern_is_refused(x, y, message):
+def test_the_header_tells_the_wavelength(tmp_path, header, expected):
+    assert read_pattern(written(tmp_path, X, Y, header)).wavelength == expected
+
+
+def test_the_caller_overrules_the_file(tmp_path):
+    path = written(tmp_path, X, Y, "# wavelength = 0.7093")
+    pattern = read_pattern(path, wavelength="CuKa")
+    assert pattern.wavelength == pytest.approx(1.54184, abs=1e-5)
+    assert "not the file's 0.7093 Å" in pattern.source
+
+
+def test_the_wavelength_follows_from_2theta_and_d(tmp_path):
+    d = 1.2398 / (2 * np.sin(np.radians(X / 2)))
+    table = np.column_stack([np.zeros(20), X, d, Y])
+    path = tmp_path / "a.dat"
+    np.savetxt(path, table, fmt="%.5f", header="frame twotheta dspacing intensity", comments="")
+    pattern = read_pattern(path)
+    np.testing.assert_array_equal(pattern.intensity, Y)
+    assert pattern.wavelength == pytest.approx(1.2398, abs=1e-4)
+
+
+def test_counts_of_different_times_become_rates(tmp_path):
+    ranges = (
+        f"_DRIVE='COUPLED'\n_STEPTIME={seconds}\n_STEPSIZE=0.5\n_START={start}\n_COUNTS\n"
+        + " ".join(str(100 * seconds) for _ in range(20))
+        for seconds, start in ((1, 10), (4, 18))
+    )
+    path = tmp_path / "a.uxd"
+    path.write_text("_FILEVERSION=2\n" + "\n".join(ranges))
+    pattern = read_pattern(path)
+    assert len(pattern) == 36
+    np.testing.assert_array_equal(pattern.intensity, 100)
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"wavelength": 0.15406}, "0.15406 is Cu Kα in nm; in Å it is 1.5406"),
+        ({"wavelength": "Kryptonite"}, "no wavelength is called 'Kryptonite'"),
+        ({"wavelength": -1}, "wavelength is -1"),
+        ({"unit": "furlong"}, "no unit 'furlong'"),
+        ({"unit": "1/Å"}, "points are left"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path, options, message):
+    path = written(tmp_path, np.arange(10, 90, 0.5), np.arange(160.0) + 1)
+    with pytest.raises(PatternError, match=message) as error:
+        read_pattern(path, **options)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no table of numbers"),
+        (b"RAW_1.06Powdat" + bytes(100), "STOE"),
+        (b"\x89HDF\r\n" + bytes(100), "HDF5"),
+        (b"PK\x05\x06" + bytes(18), "archive"),
+        (bytes(1000), "no text"),
+        (b"<html></html>", "<html>"),
+        (b"data_x\n_cell_length_a 5\n", "CIF without a powder pattern"),
+        (b"energy (keV), counts\n10,5\n11,6\n", "energy"),
+        (b"1 2 3 4 5 6 7 8\n" * 20, "8 columns without names"),
+    ],
+)
+def test_files_that_hold_no_pattern(tmp_path, content, message):
+    path = tmp_path / "a.xy"
+    path.write_bytes(content)
     with pytest.raises(PatternError, match=message):
-        tidy(x, y)
+        read_pattern(path)
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("1/Å", 1), ("1/nm", 10), ("Å", 1), ("nm", 0.1)])
-def test_axes_are_converted_by_braggs_law(unit, factor):
-    sine = np.sin(np.radians(X / 2))
-    axis = 4 * np.pi * sine / 0.7093 if "1/" in unit else 0.7093 / (2 * sine)
-    assert to_two_theta(axis * factor, unit, "MoKa1") == pytest.approx(X)
+def test_a_missing_file_is_an_oserror(tmp_path):
+    with pytest.raises(OSError, match=r"nothing\.xy"):
+        read_pattern(tmp_path / "nothing.xy")
+
+
+# --- damaged files: the one error, and bounded memory ---------------------------------------------
+
+STARTS = [
+    b"RAW ", b"RAW2", b"RAW1.01\0", b"RAW4.00\0", b"PK\x03\x04", b"<xrdMeasurements>",
+    b"*RAS_DATA_START\n*RAS_INT_START\n", b"_FILEVERSION=2\n_DRIVE='x'\n_COUNTS\n",
+    b"title\nBANK 1 5 1 CONST 1000 5 0 0 STD\n", b"data_a\nloop_\n_pd_meas_counts_total\n",
+    b"10,5 20\n", b"2theta;I\n", b"",
+]  # fmt: skip
+
+
+def survives(data):
+    """Read these bytes; anything but a result or a PatternError is a fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.raw")
+        path.write_bytes(data)
+        try:
+            pattern = read_pattern(path)
+        except PatternError:
+            return
+    assert np.isfinite(pattern.two_theta).all() and np.isfinite(pattern.intensity).all()
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(STARTS), st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
+def test_random_bytes(start, rest):
+    survives(start + rest)
+
+
+def mutated(files, n, seed):
+    """n damaged copies of real files: cut, overwritten, repeated, with a piece left out."""
+    rng = np.random.default_rng(seed)
+    contents = [path.read_bytes() for path in sorted(files.iterdir())]
+    for _ in range(n):
+        data = bytearray(contents[rng.integers(len(contents))])
+        data = data[: 40_000 + rng.integers(2) * len(data)]
+        for _ in range(rng.integers(1, 8)):
+            at = int(rng.integers(max(1, min(len(data), 3000 if rng.random() < 0.5 else 10**9))))
+            size = int(rng.integers(1, 9))
+            kind = rng.integers(4)
+            if kind == 0:
+                data = data[:at]
+            elif kind == 1:
+                data[at : at + size] = rng.bytes(size)
+            elif kind == 2:
+                del data[at : at + size]
+            else:
+                data[at : at + size] = data[at : at + size] * 3
+        yield bytes(data)
+
+
+def test_damaged_files(measured_files):
+    for data in mutated(measured_files, 60, seed=0):
+        survives(data)
+
+
+@pytest.mark.slow
+def test_thousands_of_damaged_files(measured_files):
+    for data in mutated(measured_files, 5000, seed=1):
+        survives(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000)
+@given(st.sampled_from(STARTS), st.binary(max_size=2000) | st.text(max_size=500).map(str.encode))
+def test_many_random_bytes(start, rest):
+    survives(start + rest)
+
+
+def test_a_promise_of_many_points_takes_no_memory():
+    promise = b"t\nBANK 1 1000000000000 1 CONST 1000 5 0 0 FXYE\n1 2 3\n"
+    tracemalloc.start()
+    with pytest.raises(PatternError, match="are believed"):
+        read_scans(promise)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()

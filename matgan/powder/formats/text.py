@@ -16,13 +16,17 @@ from matgan.powder.patterns import KALPHA, PatternError
 _COMMENT = re.compile(r"""\s*(?:[#;'"!%*/]|//|_|data_|loop_)""")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "inf", "+inf", "-inf", "?", "."}
-# names of columns and the units they tell
+# names of columns and the units they tell, the best axis first
 _AXES = (
-    (r"q.*(nm|nanom)", "1/nm"),
-    (r"q\b.*|q[\s_(\[]*(1/)?(å|a|angstrom).*|s_?vector|momentum.*", "1/Å"),
+    (r"(2|two)[\s_*-]*(θ|th|theta).*rad.*", "radian"),
+    (r".*(2|two)[\s_*-]*(θ|th|theta).*|tth.*|pos(ition)?\b.*|angle.*|theta|θ|x", "degree"),
+    (r"q.*(nm|nanom).*", "1/nm"),
+    (r"q\b.*|q[\s_(\[/]*(1/)?(å|a|angstrom)\b.*|q[\s_]*val.*|q_a.*|momentum.*", "1/Å"),
     (r"d\b.*nm.*|d_nm", "nm"),
-    (r"d([\s_-]*spac\w*)?([\s_(\[]*(å|a|angstrom).*)?|d[\s_-]*value.*", "Å"),
-    (r".*(2|two)[\s_*-]*(θ|th|theta).*|tth.*|.*2th.*|angle.*|pos(ition)?\b.*|theta|θ|x", "degree"),
+    (r"d([\s_-]*spac\w*)?([\s_(\[/,]*(å|a|angstrom).*)?|d[\s_-]*val.*", "Å"),
+)
+_NO_AXIS = re.compile(
+    r"r_m*|radius.*|energy.*|.*\bkev\b.*|tof.*|time.*of.*flight.*|channel.*|omega.*|phi.*|chi\b.*"
 )
 _COUNTS = re.compile(r"i\b.*|int.*|counts?\b.*|cps.*|y(obs)?\b|signal.*", re.IGNORECASE)
 _WAVELENGTH = re.compile(
@@ -30,7 +34,10 @@ _WAVELENGTH = re.compile(
     r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)[\s\"']*(nm|pm|m\b|å|a\b|angstrom)?",
     re.IGNORECASE,
 )
-_ANODE = re.compile(r"\banode\w*[^\w\n]{1,5}(cr|fe|co|cu|mo|ag)\b", re.IGNORECASE)
+_ANODE = re.compile(
+    r"\banode\w*(?:[ _-]?material)?[^\w\n]{1,5}(cr|fe|co|cu|mo|ag)\b", re.IGNORECASE
+)
+_WIDEST = 6  # columns of a table without names
 _TO_ANGSTROM = {"nm": 10.0, "pm": 0.01, "m": 1e10}
 
 
@@ -46,8 +53,10 @@ def read_text(data: bytes) -> list[Scan]:
     header, rows = _parted(lines)
     table = _table(rows)
     names = _names(header, table.shape[1])
-    axis, unit, counts, notes = _columns(names, table.shape[1])
+    axis, unit, counts, notes = _columns(names, table)
     told = wavelength_told("\n".join(header))
+    if told is None and (told := _from_bragg(names, table)):
+        notes.append(f"wavelength {told} Å, from the columns of 2θ and d")
     return [Scan(table[:, axis], table[:, counts], unit, told, ["text", *notes])]
 
 
@@ -142,28 +151,58 @@ def _separator(lines: list[str]):
 
 
 def _names(header: list[str], width: int) -> list[str]:
-    """Names of the columns: of the last line of the header that has as many words."""
-    for line in reversed(header[-3:]):
+    """Names of the columns: of the last lines of the header, one with as many words."""
+    best: list[str] = []
+    for line in reversed(header[-5:]):
         words = line.strip().lstrip("#;'!%*/ ").strip()
         for sign in (";", "\t", ",", r"\s{2,}", r"\s+"):
-            cells = [cell.strip(" \"'") for cell in re.split(sign, words) if cell.strip(" \"'")]
-            if len(cells) >= 2 and _axis(cells[0]):
-                return cells[:width]
-    return []
+            cells = [cell.strip(" \"'").lower() for cell in re.split(sign, words)]
+            cells = [cell for cell in cells if cell]
+            if len(cells) == width and any(map(_axis, cells)):
+                return cells
+            if len(cells) > 1 and (_axis(cells[0]) or _NO_AXIS.fullmatch(cells[0])) and not best:
+                best = cells[:width]
+    return best
 
 
 def _axis(name: str) -> str | None:
     """Unit of a column of this name, or None if it is no axis."""
-    low = name.lower().replace("^", "").replace("⁻¹", "-1").strip()
+    low = name.replace("^", "").replace("⁻¹", "-1").strip()
     return next((unit for words, unit in _AXES if re.fullmatch(words, low)), None)
 
 
-def _columns(names: list[str], width: int) -> tuple[int, str | None, int, list[str]]:
+def _columns(names: list[str], table: np.ndarray) -> tuple[int, str | None, int, list[str]]:
     """Columns of the axis and of the intensity, the unit, and what was decided."""
+    width = table.shape[1]
     if not names:
+        if width > _WIDEST:
+            raise PatternError(f"it has {width} columns without names: keep angle and intensity")
         return 0, None, 1, []
-    counts = next((i for i, name in enumerate(names) if i and _COUNTS.fullmatch(name)), 1)
-    notes = [f"columns {names[0]!r} and {names[counts]!r}"]
-    if names[0].lower() in ("theta", "θ"):
-        notes.append(f"{names[0]!r} taken as 2θ")
-    return 0, _axis(names[0]), min(counts, width - 1), notes
+    units = [_axis(name) for name in names]
+    axis = next((units.index(unit) for _, unit in _AXES if unit in units), None)
+    if axis is None:
+        raise PatternError(f"its columns are {', '.join(names[:8])}: no 2θ, q or d among them")
+    rest = [i for i in range(len(names)) if i != axis]
+    counts = next((i for i in rest if _COUNTS.fullmatch(names[i])), None)
+    if counts is None:
+        counts = min(axis + 1, width - 1)
+    if counts == axis:
+        raise PatternError(f"no column of intensities beside {names[axis]!r}")
+    notes = [f"columns {names[axis]!r} and {(names[counts:] or ['?'])[0]!r}"]
+    if names[axis] in ("theta", "θ"):
+        notes.append(f"{names[axis]!r} taken as 2θ")
+    return axis, units[axis], counts, notes
+
+
+def _from_bragg(names: list[str], table: np.ndarray) -> float | None:
+    """Wavelength (Å) where the table has 2θ and d beside each other: λ = 2 d sin θ."""
+    units = [_axis(name) for name in names]
+    if "degree" not in units or "Å" not in units:
+        return None
+    lengths = (
+        2 * table[:, units.index("Å")] * np.sin(np.radians(table[:, units.index("degree")] / 2))
+    )
+    lengths = lengths[np.isfinite(lengths)]
+    middle = float(np.median(lengths)) if len(lengths) else 0.0
+    same = middle > 0 and np.quantile(np.abs(lengths / middle - 1), 0.9) < 1e-3
+    return round(middle, 5) if same else None

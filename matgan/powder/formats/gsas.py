@@ -1,0 +1,86 @@
+"""GSAS's powder data (.gsa, .gsas, .fxye, .raw): BANK lines of angles in hundredths of a degree.
+
+After the GSAS manual (Larson and Von Dreele, LAUR 86-748), chapter on powder data: constant steps
+(CONST), types STD, ESD, FXY and FXYE. Time-of-flight banks (RALF, SLOG, TIME_MAP, LPSD, LOG6) and
+energies (EDS) have no 2θ and are refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from matgan.powder.formats.scan import Scan, check_count, number, numbers, steps
+from matgan.powder.formats.text import as_text, wavelength_told
+from matgan.powder.patterns import PatternError
+
+BANK = re.compile(r"^BANK\s+\d+\s+\d+", re.MULTILINE)
+
+
+def read_gsas(data: bytes) -> list[Scan]:
+    """The banks of a GSAS file.
+
+    Raises
+    ------
+    PatternError
+        Banks without 2θ, damaged numbers, or fewer points than a bank promises.
+    """
+    header: list[str] = []
+    banks: list[tuple[list[str], list[str]]] = []
+    for line in as_text(data.replace(b"\x1a", b"")).splitlines():
+        if line.startswith("BANK"):
+            banks.append((line.split(), []))
+        elif line.startswith("#") or not banks:
+            header.append(line)
+        elif line.strip():
+            banks[-1][1].append(line)
+    told = wavelength_told("\n".join(header))
+    return [_bank(words, rows, told) for words, rows in banks]
+
+
+def _bank(words: list[str], rows: list[str], wavelength: float | None) -> Scan:
+    if len(words) < 5:
+        raise PatternError(f"its line {' '.join(words)!r} describes no bank")
+    n, binning = int(number(words[2], "number of points")), words[4].upper()
+    check_count(n)
+    kind = words[-1].upper() if re.fullmatch("[A-Za-z]+", words[-1]) else "STD"
+    kind = "STD" if kind == binning else kind
+    if binning not in ("CONST", "COND", "FXY", "FXYE"):
+        what = "energies" if binning == "EDS" else "times of flight"
+        raise PatternError(f"its bank {words[1]} has {what} ({binning}), no 2θ")
+    notes = [f"GSAS {kind}, hundredths of a degree"]
+    if kind in ("FXY", "FXYE"):
+        columns = 2 + (kind == "FXYE")
+        values = numbers(" ".join(rows).split())
+        if len(values) < columns * n or len(values) % columns:
+            raise PatternError(f"bank {words[1]} promises {n} points, has {len(values)} numbers")
+        table = values.reshape(-1, columns)
+        return Scan(table[:, 0], table[:, 1], "centidegree", wavelength, notes)
+    if kind == "STD":
+        counts = _fields(rows, n, 8, 2)
+    elif kind == "ESD":
+        counts = _fields(rows, 2 * n, 8, 0)[::2]
+    else:
+        raise PatternError(f"its bank {words[1]} has the type {kind}, which is not read")
+    start, step = (number(word, "a number of the BANK line") for word in words[5:7])
+    return Scan(steps(start, step, n), counts, "centidegree", wavelength, notes)
+
+
+def _fields(rows: list[str], n: int, width: int, skipped: int) -> np.ndarray:
+    """n numbers of fixed width, the first `skipped` characters of each left out.
+
+    Programs also write them parted by blanks, without regard for the width.
+    """
+    fixed = [
+        row[i + skipped : i + width].strip()
+        for row in (row.rstrip() for row in rows)
+        for i in range(0, len(row), width)
+    ]
+    free = " ".join(rows).split()
+    words = free if len(free) == n else fixed
+    while len(words) > n and not words[-1]:
+        words.pop()
+    if len(words) < n:
+        raise PatternError(f"its bank promises {n} numbers and has {len(words)}")
+    return numbers(words[:n])
