@@ -14,19 +14,17 @@ from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.fft import irfft, next_fast_len, rfft
 
-from matgan.crystals.structures import StructureError, Structures, from_pymatgen
+from matgan.crystals.inputs import as_structure, sites_of
+from matgan.crystals.structures import StructureError, Structures
 from matgan.data.sources import cache_dir
 from matgan.files import atomic_file, half_written, is_sealed, seal
 from matgan.powder.reflections import Reflections, reflections
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ KALPHA = {  # Å, Kα1 and Kα2 of each anode: the values of pymatgen's table (X
 }
 CU_KA1, CU_KA2 = KALPHA["Cu"]
 KA2_RATIO = 0.5  # intensity of Kα2 over that of Kα1
-_SAME_LINE = 0.002  # relative: lines of an anode in other tables, and their mean, lie this close
+_SAME_LINE = 0.003  # relative: lines of an anode in other tables, and their mean, lie this close
 _MARGIN = 1.0  # degrees beyond both ends in which reflections still count
 _REACH = 20.0  # degrees; the profile's tail beyond is cut (below 1e-5 of a peak of 0.1° width)
 _WIDTHS = 0.02 * 1.15 ** np.arange(40)  # degrees; profiles of differing widths are mixed of these
@@ -63,30 +61,27 @@ def wavelength_in_angstrom(wavelength: float | str, two_theta_max: float = 180.0
     Raises
     ------
     PatternError
-        No such name; no length; a number that is a line of an anode in nm or pm, unless the
-        angles are so small (spacings above 0.25 Å) that a synchrotron can have it.
+        No such name or length; an anode's line in nm or pm, unless the angles are so small
+        (spacings above 0.25 Å) that it may be a synchrotron's.
     """
     if isinstance(wavelength, str):
         name = re.sub(r"[\s_-]", "", wavelength).lower().replace("α", "a").replace("alpha", "a")
         found = re.fullmatch(r"(cr|fe|co|cu|mo|ag)(?:k?(a|a1|a2|a12)?)", name)
         if not found:
-            raise PatternError(
-                f"no wavelength is called {wavelength!r}: CuKa, CuKa1 and CuKa2 are, likewise for "
-                f"{', '.join(KALPHA)}; other wavelengths are numbers in Å"
-            )
+            names = f"CuKa, CuKa1, CuKa2 are, likewise for {', '.join(KALPHA)}"
+            raise PatternError(f"no wavelength is called {wavelength!r}: {names}; or give Å")
         first, second = KALPHA[found[1].capitalize()]
         mean = (first + KA2_RATIO * second) / (1 + KA2_RATIO)
         return {"a2": second, "a": mean, "a12": mean}.get(found[2], first)
     if isinstance(wavelength, bool) or not (isinstance(wavelength, Real) and 0 < wavelength < 1e4):
         raise PatternError(f"the wavelength is {wavelength!r}; a length in Å is needed")
     finest = wavelength / 2 / np.sin(np.radians(np.clip(two_theta_max, 1e-3, 180) / 2))
-    for anode, lines in KALPHA.items() if not 0.25 < finest < 100 else ():
-        for unit, factor in (("nm", 10), ("pm", 0.01)):
-            if any(abs(wavelength * factor / line - 1) < _SAME_LINE for line in lines):
-                raise PatternError(
-                    f"the wavelength {wavelength:g} is {anode} Kα in {unit}; in Å it is "
-                    f"{wavelength * factor:g}"
-                )
+    for unit, factor in (("nm", 10), ("pm", 0.01)) if not 0.25 < finest < 100 else ():
+        length = wavelength * factor
+        for anode, lines in KALPHA.items():
+            if any(abs(length / line - 1) < _SAME_LINE for line in lines):
+                meant = f"{anode} Kα in {unit}; in Å it is {length:g}"
+                raise PatternError(f"the wavelength {wavelength:g} is {meant}")
     if not 0.05 <= wavelength <= 20:
         raise PatternError(f"the wavelength {wavelength:g} Å is none of a powder pattern")
     return float(wavelength)
@@ -125,7 +120,11 @@ class Instrument:
 
 
 def pattern(
-    cell: np.ndarray, numbers: np.ndarray, frac: np.ndarray, instrument: Instrument = Instrument()
+    cell: np.ndarray,
+    numbers: np.ndarray,
+    frac: np.ndarray,
+    instrument: Instrument = Instrument(),
+    occupancy: np.ndarray | None = None,
 ) -> np.ndarray:
     """Powder pattern of one structure, its maximum 1.
 
@@ -135,6 +134,7 @@ def pattern(
     numbers : (m,) array, atomic numbers
     frac : (m, 3) array, fractional coordinates
     instrument : grid and profile
+    occupancy : (m,) array, 0 to 1; None: every atom is in every cell
 
     Returns
     -------
@@ -147,19 +147,19 @@ def pattern(
     PatternError
         No reflection lies in the range.
     """
-    found = reflections(cell, numbers, frac, *spacing_range(instrument))
+    found = reflections(cell, numbers, frac, *spacing_range(instrument), occupancy)
     angles, areas = peaks(found, instrument)
     return broaden(angles, areas, instrument)
 
 
 def simulate_pattern(
-    structure: Structure, instrument: Instrument = Instrument()
+    structure: Any, instrument: Instrument = Instrument()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Powder pattern of a pymatgen Structure, as an instrument would take it.
+    """Powder pattern of a crystal structure, as an instrument would take it.
 
     Parameters
     ----------
-    structure : ordered: each site holds one element
+    structure : a pymatgen Structure, ASE Atoms, or the path of a CIF; sites may be shared
     instrument : grid, wavelength and profile; by default 5 to 90° of copper's Kα1 line
 
     Returns
@@ -169,11 +169,13 @@ def simulate_pattern(
     Raises
     ------
     StructureError
-        A site is partly occupied, or as `pattern`.
-    PatternError
-        No reflection lies in the range.
+        No such structure (see `matgan.crystals.inputs.as_structure`), or as `pattern`.
+    PatternError, OSError
+        No reflection lies in the range; the file cannot be opened.
     """
-    return instrument.two_theta, pattern(*from_pymatgen([structure])[0], instrument)
+    cell, numbers, frac, occupancy = sites_of(as_structure(structure))
+    partly = None if (occupancy == 1).all() else occupancy
+    return instrument.two_theta, pattern(cell, numbers, frac, instrument, partly)
 
 
 def spacing_range(instrument: Instrument) -> tuple[float, float]:
@@ -209,8 +211,9 @@ def _ka2_beside(wavelength: float) -> float:
     for first, second in KALPHA.values():
         if abs(wavelength / first - 1) < 3e-4:
             return wavelength * second / first
-    known = ", ".join(f"{anode} {first}" for anode, (first, _) in KALPHA.items())
-    raise PatternError(f"ka2 needs an anode's Kα1 as wavelength ({known} Å), not {wavelength:g} Å")
+    raise PatternError(
+        f"ka2 needs the Kα1 of {', '.join(KALPHA)} as wavelength, not {wavelength:g} Å"
+    )
 
 
 def broaden(

@@ -1,10 +1,11 @@
 """Reflections of a crystal: which lattice planes diffract, at which spacing, how strongly.
 
-The structure factor F(hkl) = Σ_j f_j(s) exp(2πi (h x_j + k y_j + l z_j)) of all planes at once:
+The structure factor F(hkl) = Σ_j o_j f_j(s) exp(2πi (h x_j + k y_j + l z_j)) of all planes at once:
 exp(2πi h x) exp(2πi k y) is one matrix, exp(2πi l z) another, and their product sums over the
-atoms of an element. Scattering factors are pymatgen's (De Graef and McHenry, Structure of
-Materials): f = Z - 41.78214 s² Σ a_i exp(-b_i s²) with s = sin θ / λ. No anomalous scattering and
-no thermal motion, so |F(-h)| = |F(h)| and half of reciprocal space is enough.
+atoms of an element, each with its occupancy o. Scattering factors are pymatgen's (De Graef and
+McHenry, Structure of Materials): f = Z - 41.78214 s² Σ a_i exp(-b_i s²) with s = sin θ / λ. No
+anomalous scattering and no thermal motion, so |F(-h)| = |F(h)| and half of reciprocal space is
+enough.
 """
 
 from __future__ import annotations
@@ -66,7 +67,12 @@ def reciprocal_basis(cell: np.ndarray) -> np.ndarray:
 
 
 def reflections(
-    cell: np.ndarray, numbers: np.ndarray, frac: np.ndarray, shortest: float, longest: float
+    cell: np.ndarray,
+    numbers: np.ndarray,
+    frac: np.ndarray,
+    shortest: float,
+    longest: float,
+    occupancy: np.ndarray | None = None,
 ) -> Reflections:
     """All reflections with shortest <= 1/d <= longest (1/Å).
 
@@ -76,6 +82,8 @@ def reflections(
     numbers : (m,) array, atomic numbers
     frac : (m, 3) array, fractional coordinates
     shortest, longest : of 1/d, 1/Å
+    occupancy : (m,) array, the share of cells that have the atom; None: all have all. F is the
+        mean of the cells, Σ occupancy f exp(…); the diffuse rest is no reflection
 
     Raises
     ------
@@ -91,6 +99,8 @@ def reflections(
         )
     if numbers.dtype.kind not in "iu":
         raise StructureError(f"the atomic numbers are {numbers.dtype}, not whole numbers")
+    if occupancy is not None and np.shape(occupancy) != numbers.shape:
+        raise StructureError(f"{numbers.shape} atomic numbers, {np.shape(occupancy)} occupancies")
     basis = reciprocal_basis(cell)
     # the longest axis, with the most indices, comes last: only two axes enter the phase matrix
     axes = np.argsort(np.asarray(cell)[:3], kind="stable")
@@ -115,7 +125,9 @@ def reflections(
     squares = squares.ravel()[chosen]
     amplitude = np.zeros(len(chosen), dtype=complex)
     for element in np.unique(numbers):
-        sums = _phase_sums(frac[numbers == element], h, k, l)
+        atoms = numbers == element
+        weights = None if occupancy is None else np.asarray(occupancy)[atoms]
+        sums = _phase_sums(frac[atoms], h, k, l, weights)
         amplitude += scattering_factor(int(element), squares / 4) * sums.ravel()[chosen]
     indices = np.stack(np.unravel_index(chosen, wanted.shape), axis=1) - [0, *limits[1:]]
     hkl = np.empty_like(indices, dtype=np.int16)
@@ -123,14 +135,16 @@ def reflections(
     return Reflections(hkl, np.sqrt(squares), 2 * np.abs(amplitude) ** 2)
 
 
-def _phase_sums(frac: np.ndarray, h: np.ndarray, k: np.ndarray, l: np.ndarray) -> np.ndarray:  # noqa: E741
-    """Σ_j exp(2πi (h x_j + k y_j + l z_j)) for all h, k, l: (H + 1, 2K + 1, 2L + 1) array."""
+def _phase_sums(frac, h, k, l, weights=None) -> np.ndarray:  # noqa: E741
+    """Σ_j w_j exp(2πi (h x_j + k y_j + l z_j)) for all h, k, l: (H + 1, 2K + 1, 2L + 1) array."""
     x, y, z = frac.T
     # angles in double, sums in single precision: an extinct reflection is 1e-6 of a strong one
     first, second, third = (
         np.exp(2j * np.pi * np.outer(index, place)).astype(np.complex64)
         for index, place in ((h, x), (k, y), (l, z))
     )
+    if weights is not None:
+        third = third * weights.astype(np.float32)
     rows = max(1, _MOST_AT_ONCE // max(1, len(k) * len(frac)))
     parts = [
         (first[i : i + rows, None, :] * second).reshape(-1, len(frac)) @ third.T

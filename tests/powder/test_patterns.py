@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from known_structures import NACL, QUARTZ, RUTILE, some
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.integrate import trapezoid
 
 from matgan.crystals.structures import StructureError
@@ -109,6 +110,87 @@ def test_ka2_adds_a_half_as_strong_line_at_a_larger_angle():
         assert found == pytest.approx(height, abs=0.01)
 
 
+@pytest.mark.parametrize("anode", ["Cr", "Fe", "Co", "Cu", "Mo", "Ag"])
+def test_wavelengths_are_pymatgens(anode):
+    for line in ("Ka", "Ka1", "Ka2"):
+        expected = XRDCalculator(f"{anode}{line}").wavelength
+        assert patterns.wavelength_in_angstrom(f"{anode}{line}") == pytest.approx(
+            expected, abs=1e-5
+        )
+        assert Instrument(wavelength=f"{anode}{line}").wavelength == pytest.approx(
+            expected, abs=1e-5
+        )
+    assert patterns.wavelength_in_angstrom(f"{anode} Kα1") == patterns.KALPHA[anode][0]
+
+
+@pytest.mark.parametrize("anode", ["Cr", "Co", "Mo", "Ag"])
+def test_ka2_of_every_anode_is_where_pymatgen_has_it(anode):
+    """Two patterns of pymatgen, one for each line, the second half as strong."""
+    instrument = Instrument(40, 90, 0.02, wavelength=f"{anode}Ka1", ka2=True, fwhm=0.05)
+    angles, areas = [], []
+    for line, weight in (("Ka1", 1), ("Ka2", 0.5)):
+        peaks = XRDCalculator(f"{anode}{line}").get_pattern(
+            NACL, scaled=False, two_theta_range=(39, 91)
+        )
+        angles += list(peaks.x)
+        areas += list(weight * np.array(peaks.y))
+    whole = direct_sum(angles, areas, instrument.two_theta, 0.05, instrument.eta)
+    assert patterns.simulate_pattern(NACL, instrument)[1] == pytest.approx(whole, abs=TOLERANCE)
+
+
+def test_ka2_of_molybdenum_by_hand():
+    """The 600 reflection of NaCl (USERS.md, F1): 2 asin(3 · 0.71359 / 5.64) = 44.61°."""
+    instrument = Instrument(44, 45, 0.002, wavelength=0.7093, ka2=True, fwhm=0.02, eta=0)
+    two_theta, ours = patterns.simulate_pattern(NACL, instrument)
+    second = two_theta > 44.5
+    expected = 2 * np.degrees(np.arcsin(3 * 0.71359 / NACL.lattice.a))
+    assert two_theta[second][ours[second].argmax()] == pytest.approx(expected, abs=0.002)
+    assert expected == pytest.approx(44.61, abs=0.005)
+
+
+@pytest.mark.parametrize("wavelength", [1.5418, 0.4133, 1.5])
+def test_ka2_needs_the_ka1_of_an_anode(wavelength):
+    with pytest.raises(PatternError, match="ka2 needs the Kα1 of Cr"):
+        patterns.simulate_pattern(NACL, Instrument(wavelength=wavelength, ka2=True))
+
+
+DISORDERED = [
+    Structure(Lattice.cubic(3.8), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]]),
+    Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(4.3), [{"Fe": 0.98}, "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ),
+    Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.95), [{"Ba": 0.6, "Sr": 0.3}, {"Ti4+": 0.9, "Zr4+": 0.1}, "O2-"],
+        [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]],
+    ),
+    Structure(
+        Lattice.from_parameters(5, 6, 7, 80, 95, 102),
+        [{"Li": 0.3}, {"Li": 0.7, "Na": 0.1}, {"S": 0.5, "Se": 0.4, "Te": 0.1}, "Br"],
+        [[0.1, 0.2, 0.3], [0.4, 0.9, 0.2], [0.6, 0.5, 0.55], [0.05, 0.7, 0.8]],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("structure", DISORDERED)
+def test_partly_occupied_structures_are_pymatgens(structure):
+    ours = patterns.simulate_pattern(structure)[1]
+    assert ours == pytest.approx(pymatgens(structure, Instrument()), abs=TOLERANCE)
+
+
+def test_full_occupancy_changes_nothing():
+    full = np.ones(some().first[1])
+    np.testing.assert_array_equal(
+        patterns.pattern(*some()[0], occupancy=full), patterns.pattern(*some()[0])
+    )
+
+
+def test_files_and_ase_atoms_give_the_same_pattern(tmp_path):
+    expected = patterns.simulate_pattern(QUARTZ)[1]
+    QUARTZ.to(str(tmp_path / "a.cif"))
+    for same in (str(tmp_path / "a.cif"), AseAtomsAdaptor.get_atoms(QUARTZ)):
+        assert patterns.simulate_pattern(same)[1] == pytest.approx(expected, abs=1e-4)
+
+
 def test_ka2_has_no_line_where_its_wavelength_is_too_long():
     polonium = np.array([4.5, 4.5, 4.5, 90, 90, 90.0]), np.array([84]), np.zeros((1, 3))
     one, two = (
@@ -126,6 +208,11 @@ def test_the_pattern_does_not_depend_on_the_choice_of_cell():
     order = np.random.default_rng(0).permutation(len(small))
     shuffled = Structure.from_sites([small[i] for i in order])
     assert patterns.simulate_pattern(shuffled)[1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_hard_synchrotron_wavelength_is_no_slip():
+    """80 keV, 0.1541 Å, is used at small angles only."""
+    assert Instrument(1, 20, 0.01, wavelength=0.1541).wavelength == 0.1541
 
 
 # --- many -----------------------------------------------------------------------------------------
@@ -219,6 +306,14 @@ def test_a_structure_that_fails_is_named_and_nothing_is_kept(tmp_path, monkeypat
         ({"step": 50}, "a step of 50"),
         ({"fwhm": 0}, "fwhm 0"),
         ({"eta": 1.5}, "eta 1.5"),
+        ({"wavelength": 0.15406}, "0.15406 is Cu Kα in nm; in Å it is 1.5406"),
+        ({"wavelength": 0.0709}, "0.0709 is Mo Kα in nm"),
+        ({"wavelength": 154.06}, "154.06 is Cu Kα in pm"),
+        ({"wavelength": 0}, "wavelength is 0"),
+        ({"wavelength": float("nan")}, "wavelength is nan"),
+        ({"wavelength": True}, "wavelength is True"),
+        ({"wavelength": 0.001}, "0.001 Å is none of a powder pattern"),
+        ({"wavelength": "UKa"}, "no wavelength is called 'UKa'"),
     ],
 )
 def test_a_wrong_grid_or_profile_is_named(options, message):
@@ -245,9 +340,3 @@ def test_a_wrong_grid_or_profile_is_named(options, message):
 def test_a_structure_that_cannot_be_is_named(cell, numbers, message):
     with pytest.raises(StructureError, match=message):
         patterns.pattern(np.array(cell), np.array(numbers), np.zeros((len(numbers), 3)))
-
-
-def test_a_partly_occupied_structure_is_refused():
-    alloy = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
-    with pytest.raises(StructureError, match="partly occupied"):
-        patterns.simulate_pattern(alloy)

@@ -51,7 +51,8 @@ def _floats(data: bytes, place: int, n: int, stride: int = 4) -> np.ndarray:
     if stride < 4 or place < 0 or place + n * stride > len(data):
         raise PatternError(f"it ends at byte {len(data)}, {n} points from {place} do not fit")
     raw = np.frombuffer(data, np.uint8, n * stride, place).reshape(n, stride)[:, :4]
-    return np.ascontiguousarray(raw).view("<f4")[:, 0].astype(float)
+    with np.errstate(invalid="ignore"):  # damaged numbers
+        return np.ascontiguousarray(raw).view("<f4")[:, 0].astype(float)
 
 
 def _text(data: bytes, place: int, n: int) -> str:
