@@ -20,7 +20,7 @@ from matgan.powder.formats.bruker_raw import MAGIC, read_raw
 from matgan.powder.formats.cif import read_cif
 from matgan.powder.formats.gsas import BANK, read_gsas
 from matgan.powder.formats.panalytical import read_xrdml
-from matgan.powder.formats.rigaku import read_ras, read_rasx
+from matgan.powder.formats.rigaku import read_asc, read_ras, read_rasx
 from matgan.powder.formats.scan import MOST_BYTES, Scan
 from matgan.powder.formats.text import as_text, read_text
 from matgan.powder.patterns import CU_KA1, PatternError, wavelength_in_angstrom
@@ -104,6 +104,8 @@ def read_scans(data: bytes) -> list[Scan]:
         return read_xrdml(data)
     if "*RAS_" in head:
         return read_ras(data)
+    if re.search(r"^\*COUNT\s*=", text, re.MULTILINE):
+        return read_asc(data)
     if re.search(r"^_FILEVERSION", head, re.MULTILINE):
         return read_uxd(data)
     if re.search(r"^data_", head, re.MULTILINE | re.IGNORECASE) and re.search(

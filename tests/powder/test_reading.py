@@ -1,8 +1,10 @@
 """read_pattern: every format by its content, units, wavelengths, and what is refused."""
 
+import io
 import os
 import tempfile
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,9 @@ def test_q_without_a_wavelength_is_on_coppers_scale(tmp_path):
     ("header", "expected"),
     [
         ("# Wavelength: 1.0332e-10 m", 1.0332),
+        ("# Wavelength: 3.20179e-11\n#   2th_deg   I", 0.320179),  # pyFAI
+        ("# Wavelength: 0.0", None),
+        ("LaB6.tif: 2-thet\n2-Theta Angle (Degrees)\n\n  20", None),  # Fit2D's .chi
         ("# lambda = 0.15406 nm", 1.5406),
         ("# wavelength [A] 1.7889", 1.7889),
         ("# K-Alpha1 wavelength,1.540598", 1.540598),
@@ -247,8 +252,31 @@ def test_many_random_bytes(start, rest):
 
 def test_a_promise_of_many_points_takes_no_memory():
     promise = b"t\nBANK 1 1000000000000 1 CONST 1000 5 0 0 FXYE\n1 2 3\n"
+    assert peak_of_refusing(promise, "are believed") < 1_000_000
+
+
+def peak_of_refusing(data, message):
+    """Bytes of memory at most while these are refused."""
     tracemalloc.start()
-    with pytest.raises(PatternError, match="are believed"):
-        read_scans(promise)
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
+    try:
+        with pytest.raises(PatternError, match=message):
+            read_scans(data)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_bombs_are_refused_in_bounded_memory():
+    """Much in little, as either archive, and a text of nothing but line ends."""
+    for name in ("Data0/Profile0.txt", "Experiment0/RawData0.xml"):
+        buffer = io.BytesIO()
+        with (
+            zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open(name, "w", force_zip64=True) as member,
+        ):
+            for _ in range(200):
+                member.write(bytes(1_000_000))
+        data = buffer.getvalue()
+        assert len(data) < 300_000
+        assert peak_of_refusing(data, "unpacks to more") < 3e8
+    assert peak_of_refusing(b"1 2\n" * 5_000_000, "are believed") < 1e8

@@ -129,7 +129,16 @@ def test_all_pages_are_there_and_nothing_else_is_left(site, pages, run_dir):
         "notebooks/02_three",
         "gallery",
     }
-    wanted |= {"api", "api/files", "data", "models", "models/README", "solutions", "figures/map"}
+    wanted |= {
+        "api",
+        "api/files",
+        "data",
+        "patterns",
+        "models",
+        "models/README",
+        "solutions",
+        "figures/map",
+    }
     assert {f"{name}.html" for name in wanted} <= set(pages)
     assert not [name for name in pages if name.startswith("api/") and name != "api/files.html"]
     assert not (run_dir / ".site").exists()

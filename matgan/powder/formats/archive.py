@@ -17,7 +17,7 @@ from matgan.powder.formats.scan import MOST_BYTES
 from matgan.powder.formats.text import as_text
 from matgan.powder.patterns import PatternError
 
-_MOST_XML = 60_000_000  # bytes of one XML text; its tree takes some ten times as much
+_MOST_XML = 20_000_000  # bytes of one XML text; its tree takes some ten times as much
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
     OSError, ValueError, OverflowError, KeyError, IndexError,

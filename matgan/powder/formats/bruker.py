@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from matgan.powder.formats.archive import Archive, parse_xml, text_of
-from matgan.powder.formats.scan import Scan, known_wavelength, number, numbers, steps
+from matgan.powder.formats.scan import Scan, known_wavelength, number, numbers, steps, words_of
 from matgan.powder.formats.text import as_text
 from matgan.powder.patterns import PatternError
 
@@ -102,7 +102,7 @@ def read_uxd(data: bytes) -> list[Scan]:
             else:
                 header[name] = value.strip().strip("'\"")
         elif columns:
-            words += line.replace(",", " ").split()
+            words += words_of(line.replace(",", " "))
         elif header.get("columns") != "":
             raise PatternError(f"line {place} has numbers before a range is described")
     end()

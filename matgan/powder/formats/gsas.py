@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from matgan.powder.formats.scan import Scan, check_count, number, numbers, steps
+from matgan.powder.formats.scan import Scan, check_count, number, numbers, steps, words_of
 from matgan.powder.formats.text import as_text, wavelength_told
 from matgan.powder.patterns import PatternError
 
@@ -52,7 +52,7 @@ def _bank(words: list[str], rows: list[str], wavelength: float | None) -> Scan:
     notes = [f"GSAS {kind}, hundredths of a degree"]
     if kind in ("FXY", "FXYE"):
         columns = 2 + (kind == "FXYE")
-        values = numbers(" ".join(rows).split())
+        values = numbers(words_of(" ".join(rows)))
         if len(values) < columns * n or len(values) % columns:
             raise PatternError(f"bank {words[1]} promises {n} points, has {len(values)} numbers")
         table = values.reshape(-1, columns)
@@ -77,7 +77,7 @@ def _fields(rows: list[str], n: int, width: int, skipped: int) -> np.ndarray:
         for row in (row.rstrip() for row in rows)
         for i in range(0, len(row), width)
     ]
-    free = " ".join(rows).split()
+    free = words_of(" ".join(rows))
     words = free if len(free) == n else fixed
     while len(words) > n and not words[-1]:
         words.pop()

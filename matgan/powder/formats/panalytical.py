@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from matgan.powder.formats.archive import parse_xml, text_of
-from matgan.powder.formats.scan import Scan, known_wavelength, number, numbers
+from matgan.powder.formats.scan import Scan, known_wavelength, number, numbers, words_of
 from matgan.powder.patterns import PatternError
 
 _LINES = {"K-Beta": "kBeta", "K-Alpha 2": "kAlpha2"}  # others: kAlpha1
@@ -48,15 +48,15 @@ def _scans(measurement: Element) -> list[Scan]:
         listed = next((e for e in points if e.tag in ("intensities", "counts")), None)
         if listed is None or not (listed.text or "").strip():
             continue
-        intensity = numbers((listed.text or "").split())
+        intensity = numbers(words_of(listed.text or ""))
         axis = _two_theta(points, len(intensity))
         if axis is None:
             continue
         seconds = text_of(points, "commonCountingTime")
-        times = text_of(points, "countingTimes").split()
+        times = words_of(text_of(points, "countingTimes"))
         notes = ["PANalytical .xrdml"]
         if listed.tag == "counts":
-            factors = text_of(points, "beamAttenuationFactors").split()
+            factors = words_of(text_of(points, "beamAttenuationFactors"))
             if factors and len(factors) != len(intensity):
                 raise PatternError(f"{len(factors)} attenuation factors, {len(intensity)} counts")
             if factors:
@@ -75,7 +75,7 @@ def _two_theta(points: Element, n: int) -> np.ndarray | None:
     positions = next((e for e in points.iter("positions") if e.get("axis") == "2Theta"), None)
     if positions is None or positions.find("commonPosition") is not None:
         return None
-    listed = text_of(positions, "listPositions").split()
+    listed = words_of(text_of(positions, "listPositions"))
     if listed:
         return numbers(listed)
     first, last = (

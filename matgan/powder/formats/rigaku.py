@@ -1,4 +1,4 @@
-"""Rigaku's .ras (text) and .rasx (a zip archive of tables and XML)."""
+"""Rigaku's .ras and .asc (text) and .rasx (a zip archive of tables and XML)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import re
 import numpy as np
 
 from matgan.powder.formats.archive import Archive, parse_xml, text_of
-from matgan.powder.formats.scan import Scan, check_count, known_wavelength, numbers
+from matgan.powder.formats.scan import (
+    Scan,
+    check_count,
+    known_wavelength,
+    number,
+    numbers,
+    steps,
+    words_of,
+)
 from matgan.powder.formats.text import as_text
 from matgan.powder.patterns import PatternError
 
@@ -50,6 +58,37 @@ def read_ras(data: bytes) -> list[Scan]:
     return scans
 
 
+def read_asc(data: bytes) -> list[Scan]:
+    """The groups of an .asc or .dat file: counts in rows behind *START, *STEP and *COUNT.
+
+    Raises
+    ------
+    PatternError
+        No group, a damaged number, or fewer counts than a group promises.
+    """
+    scans: list[Scan] = []
+    header: dict[str, str] = {}
+    words: list[str] = []
+    for line in [*as_text(data).splitlines(), "*END"]:
+        name, _, value = line.strip().partition("=")
+        if name.startswith("*END") and words:
+            n = int(number(header.get("*COUNT", ""), "*COUNT"))
+            if len(words) < n:
+                raise PatternError(f"a group promises {n} points and has {len(words)}")
+            start, step = (number(header.get(key, ""), key) for key in ("*START", "*STEP"))
+            length = known_wavelength(header.get("*WAVE_LENGTH1", ""), header.get("*TARGET", ""))
+            angles = steps(start, step, n)
+            scans.append(Scan(angles, numbers(words[:n]), "degree", length, ["Rigaku .asc"]))
+            words = []
+        elif line.startswith("*"):
+            header[name.strip()] = value.strip()
+        elif "*COUNT" in header:
+            words += words_of(line.replace(",", " "))
+    if not scans:
+        raise PatternError("it holds no group of counts")
+    return scans
+
+
 def read_rasx(archive: Archive) -> list[Scan]:
     """The scans over 2θ of a .rasx file.
 
@@ -61,9 +100,9 @@ def read_rasx(archive: Archive) -> list[Scan]:
     found = ((_PROFILE.fullmatch(name), name) for name in archive.names)
     profiles = sorted((int(match[1]), int(match[2]), name) for match, name in found if match)
     scans = []
-    for folder, number, name in profiles:
+    for folder, profile, name in profiles:
         header = None
-        told = name.rpartition("/")[0] + f"/MesurementConditions{number}.xml"
+        told = name.rpartition("/")[0] + f"/MesurementConditions{profile}.xml"
         if told in archive.names:
             header = parse_xml(archive.read(told))
             if header.find("RSMInformation") is not None and len(profiles) > 1:

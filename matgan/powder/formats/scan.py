@@ -8,8 +8,8 @@ import numpy as np
 
 from matgan.powder.patterns import KALPHA, PatternError
 
-MOST_POINTS = 5_000_000  # of one file; a header that promises more is not believed
-MOST_BYTES = 200_000_000  # of one file, unpacked
+MOST_POINTS = 1_000_000  # of one file; a header that promises more is not believed
+MOST_BYTES = 100_000_000  # of one file, unpacked
 
 
 @dataclass
@@ -60,6 +60,14 @@ def check_count(n: int) -> None:
         raise PatternError(f"the header tells {n} points; 0 to {MOST_POINTS} are believed")
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text, where they are no more than twice the points that a scan may have."""
+    words = text.split(maxsplit=2 * MOST_POINTS)
+    if len(words) > 2 * MOST_POINTS:
+        raise PatternError(f"it holds more than {MOST_POINTS} points")
+    return words
+
+
 def numbers(words: list[str]) -> np.ndarray:
     """(n,) array of the numbers that these words are.
 
@@ -68,7 +76,6 @@ def numbers(words: list[str]) -> np.ndarray:
     PatternError
         A word that is no number; names it and its place.
     """
-    check_count(len(words))
     try:
         return np.array(words, dtype=float)
     except ValueError:

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from matgan.powder.formats.scan import Scan
+from matgan.powder.formats.scan import Scan, check_count
 from matgan.powder.patterns import KALPHA, PatternError
 
 _COMMENT = re.compile(r"""\s*(?:[#;'"!%*/]|//|_|data_|loop_)""")
@@ -19,11 +19,12 @@ _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "inf", "+inf", "-
 # names of columns and the units they tell, the best axis first
 _AXES = (
     (r"(2|two)[\s_*-]*(θ|th|theta).*rad.*", "radian"),
-    (r".*(2|two)[\s_*-]*(θ|th|theta).*|tth.*|pos(ition)?\b.*|angle.*|theta|θ|x", "degree"),
+    (r".*(2|two)[\s_*-]*(θ|th|theta).*|tth.*", "degree"),
     (r"q.*(nm|nanom).*", "1/nm"),
     (r"q\b.*|q[\s_(\[/]*(1/)?(å|a|angstrom)\b.*|q[\s_]*val.*|q_a.*|momentum.*", "1/Å"),
     (r"d\b.*nm.*|d_nm", "nm"),
-    (r"d([\s_-]*spac\w*)?([\s_(\[/,]*(å|a|angstrom).*)?|d[\s_-]*val.*", "Å"),
+    (r"d([\s_-]*spac\w*)?([\s_(\[/,]+(å|a|angstrom)\b.*)?|d[\s_-]*val.*", "Å"),
+    (r"pos(ition)?\b.*|angle.*|theta|θ|x", "degree"),
 )
 _NO_AXIS = re.compile(
     r"r_m*|radius.*|energy.*|.*\bkev\b.*|tof.*|time.*of.*flight.*|channel.*|omega.*|phi.*|chi\b.*"
@@ -37,8 +38,9 @@ _WAVELENGTH = re.compile(
 _ANODE = re.compile(
     r"\banode\w*(?:[ _-]?material)?[^\w\n]{1,5}(cr|fe|co|cu|mo|ag)\b", re.IGNORECASE
 )
+_CELLS = re.compile(r"[^\s;,]+")
 _WIDEST = 6  # columns of a table without names
-_TO_ANGSTROM = {"nm": 10.0, "pm": 0.01, "m": 1e10}
+_TO_ANGSTROM = {"nm": 10.0, "pm": 0.01, "m": 1e10, "å": 1, "a": 1, "angstrom": 1, "": 1}
 
 
 def read_text(data: bytes) -> list[Scan]:
@@ -49,8 +51,8 @@ def read_text(data: bytes) -> list[Scan]:
     PatternError
         No table, a damaged line (with its number), or commas that cannot be understood.
     """
-    lines = as_text(data).splitlines()
-    header, rows = _parted(lines)
+    check_count(data.count(b"\n"))
+    header, rows = _parted(as_text(data).splitlines())
     table = _table(rows)
     names = _names(header, table.shape[1])
     axis, unit, counts, notes = _columns(names, table)
@@ -74,8 +76,9 @@ def as_text(data: bytes) -> str:
 def wavelength_told(header: str) -> float | None:
     """Wavelength (Å) in the words of a header: a number, or the Kα1 of an anode."""
     if found := _WAVELENGTH.search(header):
-        value = float(found[1]) * _TO_ANGSTROM.get((found[2] or "").lower(), 1)
-        if value > 0:
+        value, unit = float(found[1]), (found[2] or "").lower()
+        value *= _TO_ANGSTROM["m" if not unit and value < 1e-7 else unit]  # pyFAI writes metres
+        if value > 1e-6:
             return round(value, 9)
     if found := _ANODE.search(header):
         return KALPHA[found[1].capitalize()][0]
@@ -90,6 +93,8 @@ def _parted(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        if re.match(r'\s*"[+-]?[\d.]', line):  # numbers in quotes
+            line = re.sub(r'"\s*[,;\t]\s*"', ";", line).replace('"', "")
         if "/*" in line:
             inside = True
         if inside or _COMMENT.match(line):
@@ -104,8 +109,8 @@ def _parted(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
             header.append(line)
         elif re.match(r"\s*[+-]?\.?\d", line):
             raise PatternError(f"line {number} is no row of numbers: {line.strip()[:60]!r}")
-    # a title may begin with a number; a line alone before the table is no row of it
-    while rows and len(re.findall(r"[^\s;,]+", rows[0][1])) < 2:
+    # a title may begin with a number; start, stop and step, or a count, may stand before the table
+    while len(rows) > 2 and len(_CELLS.findall(rows[0][1])) != len(_CELLS.findall(rows[1][1])):
         header.append(rows.pop(0)[1])
     if len(rows) < 2:
         raise PatternError("it holds no table of numbers")
@@ -151,24 +156,30 @@ def _separator(lines: list[str]):
 
 
 def _names(header: list[str], width: int) -> list[str]:
-    """Names of the columns: of the last lines of the header, one with as many words."""
-    best: list[str] = []
+    """Names of the columns: the words of the last line of the header that begins with an axis."""
     for line in reversed(header[-5:]):
-        words = line.strip().lstrip("#;'!%*/ ").strip()
+        words = line.strip("\r\n ").lstrip("#'!%*/ ")
+        loose: list[str] = []
         for sign in (";", "\t", ",", r"\s{2,}", r"\s+"):
             cells = [cell.strip(" \"'").lower() for cell in re.split(sign, words)]
-            cells = [cell for cell in cells if cell]
+            if "s" in sign:
+                cells = [cell for cell in cells if cell]
             if len(cells) == width and any(map(_axis, cells)):
                 return cells
-            if len(cells) > 1 and (_axis(cells[0]) or _NO_AXIS.fullmatch(cells[0])) and not best:
-                best = cells[:width]
-    return best
+            if len(cells) > 1 and (_axis(cells[0]) or _NO_AXIS.fullmatch(cells[0])):
+                loose = loose or cells[:width]
+        if loose:
+            return loose
+    return []
 
 
 def _axis(name: str) -> str | None:
     """Unit of a column of this name, or None if it is no axis."""
-    low = name.replace("^", "").replace("⁻¹", "-1").strip()
-    return next((unit for words, unit in _AXES if re.fullmatch(words, low)), None)
+    return next((unit for words, unit in _AXES if re.fullmatch(words, _plain(name))), None)
+
+
+def _plain(name: str) -> str:
+    return name.replace("^", "").replace("⁻¹", "-1").strip()
 
 
 def _columns(names: list[str], table: np.ndarray) -> tuple[int, str | None, int, list[str]]:
@@ -177,10 +188,15 @@ def _columns(names: list[str], table: np.ndarray) -> tuple[int, str | None, int,
     if not names:
         if width > _WIDEST:
             raise PatternError(f"it has {width} columns without names: keep angle and intensity")
-        return 0, None, 1, []
-    units = [_axis(name) for name in names]
-    axis = next((units.index(unit) for _, unit in _AXES if unit in units), None)
-    if axis is None:
+        return 0, None, 1, [f"the first two of {width} columns"] if width > 3 else []
+    found = (
+        (i, unit)
+        for words, unit in _AXES
+        for i, name in enumerate(names)
+        if re.fullmatch(words, _plain(name))
+    )
+    axis, unit = next(found, (-1, ""))
+    if axis < 0:
         raise PatternError(f"its columns are {', '.join(names[:8])}: no 2θ, q or d among them")
     rest = [i for i in range(len(names)) if i != axis]
     counts = next((i for i in rest if _COUNTS.fullmatch(names[i])), None)
@@ -191,7 +207,7 @@ def _columns(names: list[str], table: np.ndarray) -> tuple[int, str | None, int,
     notes = [f"columns {names[axis]!r} and {(names[counts:] or ['?'])[0]!r}"]
     if names[axis] in ("theta", "θ"):
         notes.append(f"{names[axis]!r} taken as 2θ")
-    return axis, units[axis], counts, notes
+    return axis, unit, counts, notes
 
 
 def _from_bragg(names: list[str], table: np.ndarray) -> float | None:

@@ -1,4 +1,4 @@
-"""Rigaku's .ras and .rasx. The .rasx is tried on a real file, the .ras on a hand-made one."""
+"""Rigaku's .rasx on a real file, .ras and .asc on hand-made ones."""
 
 import io
 import zipfile
@@ -8,7 +8,7 @@ import pytest
 
 from matgan import read_pattern
 from matgan.powder.formats.archive import Archive
-from matgan.powder.formats.rigaku import read_ras, read_rasx
+from matgan.powder.formats.rigaku import read_asc, read_ras, read_rasx
 from matgan.powder.patterns import PatternError
 
 RAS = """*RAS_DATA_START
@@ -50,6 +50,38 @@ def test_ras():
 def test_a_ras_without_a_wavelength_has_its_anodes():
     (scan,) = read_ras(RAS.replace("1.788965", "").encode())
     assert scan.wavelength == 1.78896
+
+
+ASC = """*TYPE = Raw
+*TARGET = Mo
+*GROUP_COUNT = 2
+*BEGIN
+*START = 10.0
+*STEP = 0.5
+*COUNT = 5
+ 1048, 1162, 1108, 1163
+ 1071
+*END
+*BEGIN
+*START = 20.0
+*STEP = 0.5
+*COUNT = 2
+ 3, 4
+*END
+*EOF
+"""
+
+
+def test_asc():
+    one, two = read_asc(ASC.encode())
+    np.testing.assert_array_equal(one.axis, [10, 10.5, 11, 11.5, 12])
+    np.testing.assert_array_equal(one.intensity, [1048, 1162, 1108, 1163, 1071])
+    np.testing.assert_array_equal((two.axis, two.intensity), ([20, 20.5], [3, 4]))
+    assert one.wavelength == 0.7093
+    with pytest.raises(PatternError, match="promises 9 points and has 5"):
+        read_asc(ASC.replace("COUNT = 5", "COUNT = 9").encode())
+    with pytest.raises(PatternError, match="no group"):
+        read_asc(b"*COUNT = 5\n")
 
 
 def rasx(**members):

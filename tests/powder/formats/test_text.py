@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from matgan.powder.formats.text import read_text
+from matgan.powder.formats.text import _axis, read_text
 from matgan.powder.patterns import PatternError
 
 
@@ -22,6 +22,17 @@ from matgan.powder.patterns import PatternError
         "2theta,intensity\n10.5,100\n11,200\n",
         "1.05E+01  1.0D+02\n 1.1e1 2e2",
         "/* scan\n 3 lines\n*/\n10.5 100\n11 200\n",
+        '"10.5","100"\n"11","200"\n',
+        '"10,5","100"\n"11","200"\n',
+        ",two_theta,intensity\n0,10.5,100\n1,11,200\n",
+        "I;2Theta\n100;10,5\n200;11\n",
+        "2Theta [°],Intensität\n10.5,100\n11,200\n",
+        "[Scan points]\nAngle,Intensity\n10.5,100\n11,200\n",
+        "Position [°2Th.]\tCounts\n10.5\t100\n11\t200\n",
+        "5 90 0.02\n10.5 100\n11 200\n",
+        "2\n10.5 100\n11 200\n",
+        "10.5 100 # first\n11 200 # second\n",
+        "time theta 2theta counts\n0 5 10.5 100\n1 5.5 11 200\n",
     ],
 )
 def test_a_table_in_any_dress(text):
@@ -31,11 +42,29 @@ def test_a_table_in_any_dress(text):
 
 
 @pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("2theta", "degree"), ("2-Theta (deg)", "degree"), ("TwoTheta", "degree"),
+        ("tth", "degree"), ("2θ/°", "degree"), ("Angle", "degree"), ("x", "degree"),
+        ("2th_deg", "degree"), ("2th_rad", "radian"),
+        ("q_nm^-1", "1/nm"), ("q (nm⁻¹)", "1/nm"), ("Q(1/nm)", "1/nm"),
+        ("q_A^-1", "1/Å"), ("Q", "1/Å"), ("q [1/Å]", "1/Å"), ("Q (Angstrom-1)", "1/Å"),
+        ("d", "Å"), ("d-spacing", "Å"), ("d (Å)", "Å"), ("dspacing [A]", "Å"), ("d_nm", "nm"),
+        ("date", None), ("data", None), ("quality", None), ("intensity", None), ("frame", None),
+    ],
+)  # fmt: skip
+def test_names_of_axes(name, unit):
+    assert _axis(name.lower()) == unit
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "no table"),
         ("10 1\n10.1 2x\n10.2 3\n", "line 2: '2x' is no number"),
-        ("10 1\n10.1\n10.2 3\n", "line 2 has one number"),
+        ("10 1\n10.1 2\n10.2\n", "line 3 has one number"),
+        ("10 1\n10.1 2\n10.2.3 3\n", "line 3 is no row of numbers"),
+        ("10.1;1,5\n10.2;2,5\n", "which is the decimal sign"),
         ("10,02,2157,5\n10,04,2100,5\n10,06,2100,5\n", "between and within numbers"),
     ],
 )
