@@ -45,10 +45,10 @@ GROUPS = {
         "sweep": Command("matgan.generated.sweep", "many short WGANs: which setting learns?"),
         "cgcnn": Command("matgan.crystals.cgcnn", "a crystal graph network on formation energies"),
         "train-patterns": Command(
-            "matgan.powder.classifier", "the classifier of powder patterns", "train_command"
+            "matgan.powder.augmentation", "the classifier of powder patterns", "train_command"
         ),
         "evaluate-patterns": Command(
-            "matgan.powder.classifier", "what a classifier of patterns reaches", "evaluate_command"
+            "matgan.powder.minerals", "what a classifier of patterns reaches", "evaluate_command"
         ),
     },
 }

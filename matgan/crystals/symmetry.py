@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import gcd
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,10 @@ def operations(space_group: int) -> tuple[np.ndarray, np.ndarray]:
     """
     import spglib
 
-    symmetry = spglib.get_symmetry_from_database(_standard_settings()[space_group])
+    setting = _standard_settings()[space_group]
+    with warnings.catch_warnings():  # as in _standard_settings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        symmetry = spglib.get_symmetry_from_database(setting)
     assert symmetry is not None  # it has all 530 settings
     return symmetry["rotations"], symmetry["translations"]
 
@@ -93,10 +97,12 @@ def _standard_settings() -> dict[int, int]:
     import spglib
 
     first: dict[int, int] = {}
-    for setting in range(1, 531):
-        kind = spglib.get_spacegroup_type(setting)
-        assert kind is not None  # it has all 530 settings
-        first.setdefault(kind.number, setting)
+    with warnings.catch_warnings():  # spglib announces another way to report errors
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for setting in range(1, 531):
+            kind = spglib.get_spacegroup_type(setting)
+            assert kind is not None  # it has all 530 settings
+            first.setdefault(kind.number, setting)
     return first
 
 

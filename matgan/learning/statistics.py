@@ -301,6 +301,21 @@ def paired_p(one: np.ndarray, other: np.ndarray) -> float:
     return float(stats.binomtest(only_one, only_one + only_other).pvalue)
 
 
+def calibration_error(stated: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error (Naeini et al. 2015): the mean distance of stated and true share.
+
+    Parameters
+    ----------
+    stated : (n,) probabilities of the classes that were named
+    correct : (n,) bool
+    bins : of equal width from 0 to 1, weighted by what is in them
+    """
+    stated, correct = np.asarray(stated, dtype=float), np.asarray(correct, dtype=float)
+    place = np.minimum((stated * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, stated - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(stated))
+
+
 # --- histograms -----------------------------------------------------------------------------------
 
 

@@ -6,16 +6,36 @@ cells are about 1% large, and solid solutions have others), peak width and its g
 texture, thermal motion, an amorphous hump and a sloping background, a second phase, noise, and
 the measured range. The ranges are what powder diffractometry calls usual; they were not tuned on
 measured patterns.
+
+    python -m matgan train-patterns --out DIR
+
+trains the classifier that comes along on them (its card: matgan/pretrained/XRD.md).
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import json
+from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from matgan.crystals.structures import Structures
+from matgan.crystals.structures import Structures, load_structures
+from matgan.learning.compute import DEVICES, device
+from matgan.learning.fit import Fit, classification_loss, train
+from matgan.powder.background import INSTRUMENT
+from matgan.powder.classifier import (
+    CLASSIFIER,
+    class_labels,
+    load_classifier,
+    new_classifier,
+    save_classifier,
+)
+from matgan.powder.networks import LABELS
 from matgan.powder.patterns import (
     CU_KA1,
     Instrument,
@@ -234,3 +254,65 @@ class Drawn:
     def content(self):
         """See `matgan.learning.fit.Examples`."""
         return [*self.crystals.content(), self.options, self.targets]
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def train_command(words: list[str] | None = None) -> None:
+    """The command `train-patterns`: the augmented FCN, to OUT/xrd-fcn.safetensors."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan train-patterns",
+        description="Train the classifier of powder patterns on simulated, augmented patterns; "
+        "writes OUT/xrd-fcn.safetensors, and goes on where it was stopped.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
+    parser.add_argument("--structures", type=int, default=0, help="how many train (0: all)")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=0, help="end after so many (0: all epochs)")
+    parser.add_argument("--start", type=Path, help="classifier to go on from, with a new cycle")
+    parser.add_argument("--learning-rate", type=float, default=Fit.learning_rate)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    arguments = parser.parse_args(words)
+    for name in ("structures", "steps"):
+        if getattr(arguments, name) < 0:
+            parser.error(f"--{name} must be 0 or more, not {getattr(arguments, name)}")
+    fit = Fit(arguments.epochs, learning_rate=arguments.learning_rate, seed=arguments.seed)
+    where = device(arguments.device)
+    torch.manual_seed(fit.seed)
+    # a copy: the loaded one is kept for the next caller
+    network = deepcopy(load_classifier(arguments.start).network) if arguments.start else new_classifier()
+    crystals = load_structures()
+    rows = crystals.rows("train", arguments.structures, arguments.seed)
+    chosen = crystals.take(rows)
+    labels = class_labels(chosen.table["space_group"])
+    drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), labels)
+    from tqdm.auto import tqdm
+
+    with tqdm(mininterval=10) as bar:
+
+        def show(step: int, n_steps: int, loss: float) -> None:
+            bar.total = n_steps
+            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+            bar.update(step - bar.n)
+
+        losses = train(
+            network,
+            drawn,
+            classification_loss(LABELS, fit.label_smoothing),
+            fit,
+            arguments.out / "checkpoint.safetensors",
+            show,
+            where,
+            arguments.steps,
+        )
+    facts = {
+        "fit": dataclasses.asdict(fit),
+        "augmentation": dataclasses.asdict(Augmentation()),
+        "structures": len(rows),
+        "start": arguments.start.name if arguments.start else None,
+        "losses": losses,
+    }
+    save_classifier(arguments.out / CLASSIFIER.name, network.cpu(), facts)
+    print(json.dumps(facts))

@@ -1,23 +1,19 @@
-"""Powder diffraction: simulate patterns, and name the symmetry behind a measured one.
+"""Name the symmetry behind a measured powder pattern, or say that it cannot be told.
 
-    from matgan.powder.classifier import classify
-    print(classify(two_theta, intensity))
+    from matgan import classify
+    print(classify("scan.xy"))
 
-Training of the classifier that comes along (its card: matgan/pretrained/XRD.md):
-
-    python -m matgan train-patterns --out DIR
+The classifier that comes along: matgan/pretrained/XRD.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import sys
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
-from numbers import Integral, Real
+from html import escape
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +21,6 @@ import pandas as pd
 import torch
 
 from matgan import files
-from matgan.crystals.structures import Structures, load_structures
 from matgan.crystals.symmetry import (
     SYSTEMS,
     crystal_system,
@@ -33,36 +28,24 @@ from matgan.crystals.symmetry import (
     extinction_group,
     extinction_groups,
 )
-from matgan.data.sources import SourceUnavailable
 from matgan.files import PRETRAINED
 from matgan.learning.checkpoint import check_finite
-from matgan.learning.compute import DEVICES, device
-from matgan.learning.fit import Fit, classification_loss, outputs, train
-from matgan.learning.statistics import share_interval
-from matgan.powder.augmentation import Augmentation, Crystals, Drawn
-from matgan.powder.baselines import accuracies, majority, right
-from matgan.powder.minerals import load_measured
+from matgan.powder.background import INSTRUMENT, Prepared, prepare
+from matgan.powder.baselines import Scores
 from matgan.powder.networks import FCN, LABELS
-from matgan.powder.patterns import (
-    CU_KA1,
-    Instrument,
-    PatternError,
-    Stored,
-    encode_pattern,
-    pattern,
-    patterns,
-    simulate_pattern,
-)
+from matgan.powder.patterns import PatternError
+from matgan.powder.reading import Pattern
 
-__all__ = [
-    "Instrument", "PatternError", "Ranking", "classify", "pattern", "patterns", "simulate_pattern",
-]  # fmt: skip
+__all__ = ["INSTRUMENT", "PatternError", "Prepared", "Ranking", "classify", "prepare"]
 
-# What the networks read: 1,700 points; the width sets only how finely patterns are computed.
-INSTRUMENT = Instrument(step=0.05, fwhm=0.25)
 CLASSIFIER = PRETRAINED / "xrd-fcn.safetensors"
-_LEAST_COVERED = 30.0  # degrees 2θ between 5 and 90 that a pattern must cover
-_WIDEST_GAP = 0.5  # degrees 2θ: points farther apart miss whole reflections
+
+# When `classify` cannot tell. Measured on the minerals; the tables: matgan/pretrained/XRD.md.
+LEAST_AGREEMENT = 0.2  # correlation of neighbouring points; Poisson noise reaches 0.17
+WIDEST = 0.45  # degrees 2θ; the classifier learned 0.08 to 0.40
+LEAST_COVERED = 45.0  # degrees 2θ of Cu Kα1
+LATEST_START = 25.0  # degrees 2θ of Cu Kα1
+LEAST_CERTAIN = 0.33  # probability of the likeliest system
 
 
 @cache
@@ -77,123 +60,222 @@ def class_labels(space_groups: np.ndarray) -> np.ndarray:
     return np.stack([crystal_system(groups), extinction_group(groups), groups - 1], axis=1)
 
 
+@cache
+def _members() -> np.ndarray:
+    """(230, 3): the classes of each space group."""
+    return class_labels(np.arange(1, 231))
+
+
 @dataclass(frozen=True)
 class Ranking:
-    """What a pattern may be: classes in order of probability, for each label."""
+    """What a pattern may be, whether that can be told, and how the pattern was prepared.
+
+    The three tables come from one distribution: the probability of a system or extinction group is
+    the sum over its space groups. In the first row of each stand the three classes that belong
+    together and are most often right, then the others in order of probability.
+
+    Attributes
+    ----------
+    crystal_system, extinction_group, space_group : DataFrames, the class and its probability
+    doubts : why it cannot be told; empty where it can
+    prepared : the pattern as the network read it
+    """
 
     crystal_system: pd.DataFrame  # crystal_system, probability
     extinction_group: pd.DataFrame  # extinction_group (as space groups), probability
     space_group: pd.DataFrame  # space_group (1 to 230), probability
+    doubts: tuple[str, ...]
+    prepared: Prepared
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """The three tables."""
+        return self.crystal_system, self.extinction_group, self.space_group
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a line, or "cannot tell" and why."""
+        if self.doubts:
+            return f"cannot tell: {'; '.join(self.doubts)}"
+        system, sure = next(self.crystal_system.itertuples(index=False, name=None))
+        group, share = next(self.space_group.itertuples(index=False, name=None))
+        return f"{system} ({sure:.0%}), most likely space group {group} ({share:.0%})"
 
     def __str__(self) -> str:
-        return "\n".join(
+        ranked = (
             f"{table.columns[0]}: "
             + "; ".join(f"{name} ({share:.0%})" for name, share in table.itertuples(index=False))
-            for table in (self.crystal_system, self.extinction_group, self.space_group)
+            for table in self.tables
+        )
+        return "\n".join([self.verdict, *ranked, f"prepared: {self.prepared}"])
+
+    def _repr_html_(self) -> str:
+        """The verdict, the tables side by side, and the pattern as the network read it."""
+        tables = "".join(
+            "<td style='vertical-align:top;text-align:left'>"
+            f"<b>{escape(str(table.columns[0]).replace('_', ' '))}</b><br>"
+            + "<br>".join(
+                f"{escape(str(name))} ({share:.0%})" for name, share in table.itertuples(index=False)
+            )
+            + "</td>"
+            for table in self.tables
+        )
+        return (
+            f"<div><p><b>{escape(self.verdict)}</b></p><table><tr>{tables}</tr></table>"
+            f"{_drawing(self.prepared.intensity)}"
+            f"<p><small>Prepared: {escape(str(self.prepared))}</small></p></div>"
         )
 
 
+def _drawing(intensity: np.ndarray, width: int = 560, height: int = 110) -> str:
+    """A pattern on the grid of the networks as a small SVG: the root of the intensity over 2θ."""
+    tops = np.sqrt(intensity.reshape(-1, 4).max(1))
+    x = np.linspace(0, width, len(tops))
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, (height - 22) * (1 - tops) + 4))
+    ends = INSTRUMENT.start, INSTRUMENT.stop
+    marks = "".join(
+        f"<text x='{(angle - ends[0]) / (ends[1] - ends[0]) * width:.0f}' y='{height - 3}' "
+        f"text-anchor='middle'>{angle}°</text>"
+        for angle in range(10, 90, 10)
+    )
+    return (
+        f"<svg width='{width}' height='{height}' role='img' font-size='11' fill='currentColor' "
+        "aria-label='the pattern as the network read it, square root of the intensity over 2θ'>"
+        f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='0.8'/>"
+        f"{marks}</svg>"
+    )
+
+
 def classify(
-    two_theta: np.ndarray,
-    intensity: np.ndarray,
+    pattern: Pattern | str | Path | np.ndarray,
+    intensity: np.ndarray | None = None,
     top: int = 5,
-    wavelength: float = CU_KA1,
+    wavelength: float | str | None = None,
     weights_file: str | Path = CLASSIFIER,
 ) -> Ranking:
     """Crystal system, extinction group and space group of a powder pattern, ranked.
 
+    `print` the ranking, or ask for its `verdict`: what cannot be told from this pattern it says,
+    with the reason.
+
     Parameters
     ----------
-    two_theta : (n,) array, degrees, increasing; what lies outside 5 to 90° is not used
-    intensity : (n,) array, any unit, background included
+    pattern : of `matgan.read_pattern`, the path of its file, or angles 2θ in degrees, (n,); what
+        lies outside 5 to 90° (Cu Kα) is not used
+    intensity : (n,) array where `pattern` is angles; any unit, background included; masked points
+        and such without a number are left out
     top : how many classes of each label, 1 at least
-    wavelength : Å; another than copper's is converted through the spacing of the planes
+    wavelength : Å or a name ("MoKa1"); by default the pattern's, else copper's Kα1. Another is
+        converted through the spacing of the planes
     weights_file : a classifier of `python -m matgan train-patterns --out DIR`
 
     Raises
     ------
     PatternError
-        The arrays do not fit, are not finite or not in order, cover too little, or are flat; the
-        wavelength is no length.
+        The arrays do not fit, hold too few numbers, or cover less than 10° of the range; the
+        wavelength or the file is none.
     ValueError
         `top` is no whole number above 0.
     FileNotFoundError
-        There is no such classifier.
+        There is no such classifier or file.
     """
     if not (isinstance(top, Integral) and top > 0):
         raise ValueError(f"top = {top!r}: how many classes to list, a whole number above 0")
-    prepared = prepare(two_theta, intensity, wavelength)
-    network = load_classifier(Path(weights_file))
-    with torch.no_grad():
-        logits = network(torch.from_numpy(prepared)[None])
-    shares = {name: torch.softmax(values[0], 0).numpy() for name, values in logits.items()}
+    prepared = prepare(pattern, intensity, wavelength)
+    shares = load_classifier(Path(weights_file)).shares(prepared.intensity[None])
     names = {
         "crystal_system": SYSTEMS,
         "extinction_group": [describe(i) for i in range(len(extinction_groups()))],
         "space_group": range(1, 231),
     }
     tables = {}
-    for label, share in shares.items():
-        order = np.argsort(-share)[:top]
+    for (label, score), share in zip(ranked(shares).items(), shares.values(), strict=True):
+        order = np.argsort(-score[0], kind="stable")[:top]
         tables[label] = pd.DataFrame(
-            {label: [names[label][i] for i in order], "probability": share[order]}
+            {label: [names[label][i] for i in order], "probability": share[0, order]}
         )
-    return Ranking(**tables)
+    certain = float(shares["crystal_system"][0].max())
+    return Ranking(**tables, doubts=doubts(prepared, certain), prepared=prepared)
 
 
-def prepare(two_theta: np.ndarray, intensity: np.ndarray, wavelength: float = CU_KA1) -> np.ndarray:
-    """A pattern on the grid of the networks: (1700,) float32, maximum 1, 0 where not measured.
+def doubts(prepared: Prepared, certain: float) -> tuple[str, ...]:
+    """Why the symmetry behind a pattern cannot be told; empty where it can.
 
-    Each point of the grid is the mean of the measured points within half a step, or lies on the
-    line between the nearest two where there are none.
-
-    Raises
-    ------
-    PatternError
-        As `classify`.
+    Parameters
+    ----------
+    prepared : the pattern
+    certain : probability of the likeliest crystal system
     """
-    angle = np.asarray(two_theta, dtype=float)
-    counts = np.asarray(intensity, dtype=float)
-    if angle.ndim != 1 or angle.shape != counts.shape or len(angle) < 10:
-        raise PatternError(
-            f"two_theta {angle.shape} and intensity {counts.shape} must be one-dimensional, of "
-            "the same length, with ten points at least"
+    found = []
+    if not prepared.width > 0 or prepared.agreement < LEAST_AGREEMENT:
+        found.append("no reflections found, or none above the noise")
+    elif prepared.width > WIDEST:
+        found.append(
+            f"too broad, the lines are {prepared.width:.2f}° wide, the classifier learned 0.08 to "
+            "0.40°"
         )
-    if not (np.isfinite(angle).all() and np.isfinite(counts).all()):
-        raise PatternError("two_theta or intensity holds NaN or infinite values")
-    if not (np.diff(angle) > 0).all():
-        row = int(np.argmax(np.diff(angle) <= 0)) + 1
-        raise PatternError(f"two_theta must increase; point {row} is {angle[row]}°")
-    if not (angle[0] >= 0 and angle[-1] < 180):
-        raise PatternError(f"two_theta from {angle[0]} to {angle[-1]} lies not within 0 to 180°")
-    if not (isinstance(wavelength, Real) and 0 < wavelength < np.inf):
-        raise PatternError(f"the wavelength is {wavelength!r}; a length in Å is needed")
-    sine = np.sin(np.radians(angle / 2)) * CU_KA1 / wavelength
-    known = sine < 1
-    angle, counts = 2 * np.degrees(np.arcsin(sine[known])), counts[known]
-    grid = INSTRUMENT.two_theta
-    inside = (angle >= grid[0] - INSTRUMENT.step) & (angle <= grid[-1] + INSTRUMENT.step)
-    steps = np.diff(angle[inside])
-    covered = steps[steps < _WIDEST_GAP].sum()
-    if covered < _LEAST_COVERED:
-        raise PatternError(
-            f"the pattern covers {covered:.0f}° of the range from {INSTRUMENT.start:g} to "
-            f"{INSTRUMENT.stop:g}° (Cu Kα) with points less than {_WIDEST_GAP:g}° apart; "
-            f"{_LEAST_COVERED:g}° at least are needed"
+    if prepared.covered < LEAST_COVERED:
+        found.append(f"too short a range, {prepared.covered:.0f}° of {LEAST_COVERED:.0f}° needed")
+    if prepared.start > LATEST_START:
+        found.append(
+            f"the first lines may be missing, the pattern starts at {prepared.start:.1f}° (Cu Kα1),"
+            f" after {LATEST_START:.0f}°"
         )
-    bins = np.rint((angle[inside] - grid[0]) / INSTRUMENT.step).astype(int)
-    good = (bins >= 0) & (bins < len(grid))
-    points = np.bincount(bins[good], minlength=len(grid))
-    sums = np.bincount(bins[good], counts[inside][good], minlength=len(grid))
-    means = np.interp(grid, angle, counts, left=0, right=0)
-    means = np.where(points > 0, sums / np.maximum(points, 1), means)
-    means = np.maximum(means, 0)
-    if not means.max() > 0 or np.ptp(means[points > 0]) < 1e-6 * means.max():
-        raise PatternError("the pattern is empty: all intensities are equal or none is positive")
-    return (means / means.max()).astype(np.float32)
+    if not found and certain < LEAST_CERTAIN:
+        found.append(f"too uncertain, the likeliest crystal system has {certain:.0%}")
+    return tuple(found)
 
 
 # --- the classifier that comes along ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and the temperature that makes its probabilities shares of right answers.
+
+    Of the network's three heads, the one for space groups is read: sums over it are as good for
+    systems and better for extinction groups than their own heads on measured patterns.
+    """
+
+    network: FCN
+    temperature: float = 1.0
+
+    def shares(self, patterns: np.ndarray) -> Scores:
+        """Probabilities {label: (n, classes)} of prepared patterns, (n, 1700)."""
+        return summed(self.logits(patterns) / self.temperature)
+
+    def logits(self, patterns: np.ndarray) -> np.ndarray:
+        """(n, 230) float64 array, the network's scores of the space groups."""
+        dense = torch.from_numpy(np.asarray(patterns, dtype=np.float32))
+        with torch.no_grad():
+            parts = [self.network(part)["space_group"] for part in dense.split(256)]
+        return torch.cat(parts).double().numpy()
+
+
+def summed(logits: np.ndarray) -> Scores:
+    """Probabilities {label: (n, classes)} from scores of the space groups, (n, 230)."""
+    groups = np.exp(logits - logits.max(1, keepdims=True))
+    groups /= groups.sum(1, keepdims=True)
+    found = {}
+    for i, (label, size) in enumerate(class_counts().items()):
+        found[label] = np.zeros((len(groups), size))
+        np.add.at(found[label].T, _members()[:, i], groups.T)
+    return found
+
+
+def ranked(shares: Scores) -> Scores:
+    """Probabilities, raised by 1 for the three classes of each pattern that are named first.
+
+    They belong to the space group for which its probability, its extinction group's and its
+    system's together are largest: of all answers whose labels agree with each other, the one with
+    the most right labels to be expected.
+    """
+    together = sum(share[:, _members()[:, i]] for i, share in enumerate(shares.values()))
+    best = _members()[np.argmax(together, axis=1)]
+    scores = {label: share.copy() for label, share in shares.items()}
+    for i, score in enumerate(scores.values()):
+        score[np.arange(len(score)), best[:, i]] += 1
+    return scores
 
 
 def new_classifier() -> FCN:
@@ -202,7 +284,7 @@ def new_classifier() -> FCN:
 
 
 def save_classifier(path: Path, network: FCN, facts: dict[str, object]) -> None:
-    """Write weights and facts about them; half precision in the file."""
+    """Write weights and facts about them (JSON can hold); half precision in the file."""
     tensors = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
     halves = {
         name: tensor.astype(np.float16) if tensor.dtype == np.float32 else tensor
@@ -212,22 +294,22 @@ def save_classifier(path: Path, network: FCN, facts: dict[str, object]) -> None:
 
 
 @cache
-def load_classifier(path: Path = CLASSIFIER) -> FCN:
-    """A trained FCN of `save_classifier`, ready to classify.
+def load_classifier(path: Path = CLASSIFIER) -> Classifier:
+    """A trained classifier of `save_classifier`; its temperature is 1 where it has no calibration.
 
     Raises
     ------
     FileNotFoundError
         Says how to train one.
     WeightsError
-        The file is damaged, holds other weights, or NaN.
+        The file is damaged, holds other weights, NaN, or a temperature that is none.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no trained classifier {path}: python -m matgan train-patterns --out DIR "
             "makes one, and weights_file names it"
         )
-    tensors, _ = files.load(path)
+    tensors, facts = files.load(path)
     network = new_classifier()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
@@ -235,137 +317,32 @@ def load_classifier(path: Path = CLASSIFIER) -> FCN:
     check_finite(tensors, path)
     single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in tensors.items()}
     network.load_state_dict({name: torch.from_numpy(array) for name, array in single.items()})
-    return network.eval()
-
-
-def evaluate_classifier(network: FCN, crystals: Structures, test_rows: int = 1000) -> pd.DataFrame:
-    """Accuracy on measured patterns and on augmented patterns of test structures.
-
-    Returns
-    -------
-    DataFrame with the columns patterns, model, label, top1, top5, low and high (95% interval of
-    top1); without the measured patterns where they cannot be had
-    """
-    tables = []
-
-    def add(patterns: str, model: str, scores: dict[str, np.ndarray], classes: np.ndarray) -> None:
-        table = accuracies(model, scores, classes, patterns=patterns)
-        ends = [share_interval(right(s, classes[:, i])) for i, s in enumerate(scores.values())]
-        tables.append(table.assign(low=[e[0] for e in ends], high=[e[1] for e in ends]))
-
     try:
-        minerals = load_measured()
-    except SourceUnavailable as error:
-        print(f"not run: {error}", file=sys.stderr)
-    else:
-        truth = class_labels(minerals.space_group)
-        prepared = [prepare(minerals.two_theta, y) for y in minerals.intensity]
-        add(
-            "measured",
-            "FCN",
-            outputs(network, Stored(encode_pattern(np.stack(prepared)), truth)),
-            truth,
-        )
-        known = crystals.take(crystals.rows("train")).table["space_group"]
-        frequent = majority(class_labels(known), class_counts(), len(truth))
-        add("measured", "majority of training", frequent, truth)
-    chosen = crystals.take(crystals.rows("test", test_rows))
-    classes = class_labels(chosen.table["space_group"])
-    drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), classes)
-    add("test structures, augmented", "FCN", outputs(network, drawn), classes)
-    return pd.concat(tables, ignore_index=True)
-
-
-# --- commands -----------------------------------------------------------------------------------
+        temperature = float(json.loads(facts.get("calibration", "{}")).get("temperature", 1.0))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise files.WeightsError(f"{path}: its calibration cannot be read: {error}") from error
+    if not 0 < temperature < np.inf:
+        raise files.WeightsError(f"{path}: its temperature is {temperature}")
+    return Classifier(network.eval(), temperature)
 
 
 def classify_command(words: list[str] | None = None) -> None:
-    """The command `classify`: what the pattern in a file of two columns may be."""
+    """The command `classify`: what the pattern in a file may be."""
     parser = argparse.ArgumentParser(
         prog="python -m matgan classify",
         description="Rank the crystal systems, extinction groups and space groups that a measured "
-        "powder pattern may have, with the classifier that comes along.",
+        "powder pattern may have, with the classifier that comes along, or say why they cannot be "
+        "told.",
     )
-    parser.add_argument("file", type=Path, help="text: 2θ in degrees and intensity on each line")
-    parser.add_argument("--wavelength", type=float, default=CU_KA1, help="Å; default: copper Kα1")
+    parser.add_argument("file", type=Path, help="of a pattern, as matgan.read_pattern takes it")
+    parser.add_argument(
+        "--wavelength", help="Å or a name such as MoKa1; default: the file's, else copper Kα1"
+    )
     parser.add_argument("--top", type=int, default=5, help="how many classes of each (default: 5)")
     parser.add_argument("--weights", type=Path, default=CLASSIFIER, help="another classifier")
     options = parser.parse_args(words)
     try:
-        text = options.file.read_text(encoding="utf-8", errors="replace").replace(",", " ")
-        two_theta, intensity = np.loadtxt(text.splitlines(), usecols=(0, 1), ndmin=2).T
-    except ValueError as error:
-        raise PatternError(f"{options.file} is no table of 2θ and intensity: {error}") from error
-    print(classify(two_theta, intensity, options.top, options.wavelength, options.weights))
-
-
-def evaluate_command(words: list[str] | None = None) -> None:
-    """The command `evaluate-patterns`: accuracies of a classifier."""
-    parser = argparse.ArgumentParser(
-        prog="python -m matgan evaluate-patterns",
-        description="Accuracy of a classifier on measured patterns of minerals and on simulated "
-        "ones of test structures.",
-    )
-    parser.add_argument("file", type=Path, nargs="?", default=CLASSIFIER, help="its weights")
-    options = parser.parse_args(words)
-    table = evaluate_classifier(load_classifier(options.file), load_structures())
-    print(table.to_string(index=False))
-
-
-def train_command(words: list[str] | None = None) -> None:
-    """The command `train-patterns`: the augmented FCN, to OUT/xrd-fcn.safetensors."""
-    parser = argparse.ArgumentParser(
-        prog="python -m matgan train-patterns",
-        description="Train the classifier of powder patterns on simulated, augmented patterns; "
-        "writes OUT/xrd-fcn.safetensors, and goes on where it was stopped.",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
-    parser.add_argument("--structures", type=int, default=0, help="how many train (0: all)")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=0, help="end after so many (0: all epochs)")
-    parser.add_argument("--start", type=Path, help="classifier to go on from, with a new cycle")
-    parser.add_argument("--learning-rate", type=float, default=Fit.learning_rate)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=DEVICES, default="auto")
-    arguments = parser.parse_args(words)
-    for name in ("structures", "steps"):
-        if getattr(arguments, name) < 0:
-            parser.error(f"--{name} must be 0 or more, not {getattr(arguments, name)}")
-    fit = Fit(arguments.epochs, learning_rate=arguments.learning_rate, seed=arguments.seed)
-    where = device(arguments.device)
-    torch.manual_seed(fit.seed)
-    # a copy: the loaded one is kept for the next caller
-    network = deepcopy(load_classifier(arguments.start)) if arguments.start else new_classifier()
-    crystals = load_structures()
-    rows = crystals.rows("train", arguments.structures, arguments.seed)
-    chosen = crystals.take(rows)
-    labels = class_labels(chosen.table["space_group"])
-    drawn = Drawn(Crystals(chosen, INSTRUMENT), Augmentation(), labels)
-    from tqdm.auto import tqdm
-
-    with tqdm(mininterval=10) as bar:
-
-        def show(step: int, n_steps: int, loss: float) -> None:
-            bar.total = n_steps
-            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-            bar.update(step - bar.n)
-
-        losses = train(
-            network,
-            drawn,
-            classification_loss(LABELS, fit.label_smoothing),
-            fit,
-            arguments.out / "checkpoint.safetensors",
-            show,
-            where,
-            arguments.steps,
-        )
-    facts = {
-        "fit": dataclasses.asdict(fit),
-        "augmentation": dataclasses.asdict(Augmentation()),
-        "structures": len(rows),
-        "start": arguments.start.name if arguments.start else None,
-        "losses": losses,
-    }
-    save_classifier(arguments.out / CLASSIFIER.name, network.cpu(), facts)
-    print(json.dumps(facts))
+        wavelength = None if options.wavelength is None else float(options.wavelength)
+    except ValueError:
+        wavelength = options.wavelength  # a name
+    print(classify(options.file, None, options.top, wavelength, options.weights))

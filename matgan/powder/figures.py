@@ -10,6 +10,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from matgan.learning.statistics import calibration_error, share_interval
+
 
 def stacked_patterns(two_theta: np.ndarray, patterns: dict[str, np.ndarray]) -> Figure:
     """Patterns above each other, each scaled to 1, on one axis of angles (degrees)."""
@@ -45,6 +47,40 @@ def accuracy_bars(table: pd.DataFrame, hue: str, title: str) -> Figure:
     sns.barplot(named, x="label", y="top1", hue=hue, ax=axes)
     axes.set(ylabel="share right (top 1)", xlabel="", ylim=(0, 1), title=title)
     axes.legend(title="", bbox_to_anchor=(1.01, 1), loc="upper left")
+    return figure
+
+
+def reliability(table: pd.DataFrame, bins: int = 5) -> Figure:
+    """Share right over stated probability, a panel for each label, a line for each temperature.
+
+    Parameters
+    ----------
+    table : columns temperature, label, stated and correct: `matgan.powder.minerals.calibration`
+    bins : of equally many patterns; bars are 95% intervals of the shares (Wilson)
+    """
+    labels = list(dict.fromkeys(table["label"]))
+    figure, all_axes = plt.subplots(
+        1, len(labels), figsize=(4.2 * len(labels), 4.2), sharey=True, squeeze=False
+    )
+    colours = sns.color_palette("colorblind", table["temperature"].nunique())
+    for axes, label in zip(all_axes.flat, labels, strict=True):
+        axes.plot([0, 1], [0, 1], color="0.6", lw=1, ls=":", label="calibrated")
+        part = table[table["label"] == label]
+        for (temperature, own), colour in zip(part.groupby("temperature"), colours, strict=True):
+            own = own.sort_values("stated", kind="stable")
+            groups = [own.iloc[rows] for rows in np.array_split(np.arange(len(own)), bins)]
+            stated = [group["stated"].mean() for group in groups]
+            share = np.array([group["correct"].mean() for group in groups])
+            ends = np.array([share_interval(group["correct"].to_numpy()) for group in groups])
+            error = calibration_error(own["stated"], own["correct"])
+            axes.errorbar(
+                stated, share, np.abs(ends.T - share), fmt="o-", ms=5, lw=1.2, capsize=2,
+                color=colour, label=f"temperature {temperature:.2f}: error {error:.3f}",
+            )  # fmt: skip
+        title = f"{label.replace('_', ' ')} ({len(own)} patterns)"
+        axes.set(xlabel="stated probability", xlim=(0, 1), ylim=(0, 1), title=title)
+        axes.legend(fontsize=8, loc="lower right")
+    all_axes.flat[0].set_ylabel("share right")
     return figure
 
 
