@@ -282,7 +282,9 @@ def train_command(words: list[str] | None = None) -> None:
     where = device(arguments.device)
     torch.manual_seed(fit.seed)
     # a copy: the loaded one is kept for the next caller
-    network = deepcopy(load_classifier(arguments.start).network) if arguments.start else new_classifier()
+    network = (
+        deepcopy(load_classifier(arguments.start).network) if arguments.start else new_classifier()
+    )
     crystals = load_structures()
     rows = crystals.rows("train", arguments.structures, arguments.seed)
     chosen = crystals.take(rows)

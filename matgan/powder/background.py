@@ -29,7 +29,7 @@ _LOWEST = 0.1  # of the maximum, what a line must reach and stand out by
 _GAUSS = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in σ
 _WIDEST_GAP = 0.5  # degrees 2θ: points farther apart miss whole reflections
 _LEAST_COVERED = 10.0  # degrees 2θ between 5 and 90; with less the axis has another unit
-_NOTHING = 1e-6  # of the largest count: what is lower above the background is rounding
+_NOTHING = 1e-4  # of the largest count: what stands lower above the background is no line
 
 
 @dataclass(frozen=True)
@@ -169,20 +169,29 @@ def background(two_theta: np.ndarray, intensity: np.ndarray, window: float = WIN
     if isinstance(window, bool) or not (isinstance(window, Real) and 0 < window < np.inf):
         raise PatternError(f"the window is {window!r}; degrees 2θ above 0 are needed")
     angle, counts = np.asarray(two_theta, dtype=float), np.asarray(intensity, dtype=float)
-    step = max(INSTRUMENT.step, float(np.median(np.diff(angle))))
-    place = np.rint((angle - angle[0]) / step).astype(int)
-    even = angle[0] + step * np.arange(place[-1] + 1)
+    own = float(np.median(np.diff(angle)))
+    step = own * max(1, int(INSTRUMENT.step / own + 1e-6))
+    place = ((angle - angle[0]) / step + 1e-6).astype(int)
     points = np.bincount(place)
-    reach = max(1, min(round(window / step), (len(even) - 1) // 2))
-    fitter = pybaselines.Baseline(even)
+    centres = angle[0] + step * np.arange(len(points)) + (step - own) / 2
+    centres[points > 0] = np.bincount(place, angle)[points > 0] / points[points > 0]
+    reach = max(1, min(round(window / step), (len(points) - 1) // 2))
+    fitter = pybaselines.Baseline(centres, check_finite=False)
 
     def of_one(counts: np.ndarray) -> np.ndarray:
         means = np.bincount(place, counts) / np.maximum(points, 1)
-        means[points == 0] = np.interp(even[points == 0], angle, counts)
+        means[points == 0] = np.interp(centres[points == 0], angle, counts)
         found, _ = fitter.snip(means, max_half_window=reach, decreasing=True)
-        return np.interp(angle, even, found)
+        return _interpolate(angle, centres, found)
 
     return of_one(counts) if counts.ndim == 1 else np.stack([of_one(row) for row in counts])
+
+
+def _interpolate(x: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values between places on straight lines, beyond the ends on those of the ends."""
+    first, last = (np.diff(values[s]) / np.diff(places[s]) for s in (slice(2), slice(-2, None)))
+    before, beyond = np.minimum(x - places[0], 0), np.maximum(x - places[-1], 0)
+    return np.interp(x, places, values) + first * before + last * beyond
 
 
 def line_width(two_theta: np.ndarray, intensity: np.ndarray) -> float:

@@ -115,7 +115,8 @@ class Ranking:
             "<td style='vertical-align:top;text-align:left'>"
             f"<b>{escape(str(table.columns[0]).replace('_', ' '))}</b><br>"
             + "<br>".join(
-                f"{escape(str(name))} ({share:.0%})" for name, share in table.itertuples(index=False)
+                f"{escape(str(name))} ({share:.0%})"
+                for name, share in table.itertuples(index=False)
             )
             + "</td>"
             for table in self.tables
@@ -131,7 +132,8 @@ def _drawing(intensity: np.ndarray, width: int = 560, height: int = 110) -> str:
     """A pattern on the grid of the networks as a small SVG: the root of the intensity over 2θ."""
     tops = np.sqrt(intensity.reshape(-1, 4).max(1))
     x = np.linspace(0, width, len(tops))
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, (height - 22) * (1 - tops) + 4))
+    y = (height - 22) * (1 - tops) + 4
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
     ends = INSTRUMENT.start, INSTRUMENT.stop
     marks = "".join(
         f"<text x='{(angle - ends[0]) / (ends[1] - ends[0]) * width:.0f}' y='{height - 3}' "

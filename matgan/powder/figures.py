@@ -62,12 +62,11 @@ def reliability(table: pd.DataFrame, bins: int = 5) -> Figure:
     figure, all_axes = plt.subplots(
         1, len(labels), figsize=(4.2 * len(labels), 4.2), sharey=True, squeeze=False
     )
-    colours = sns.color_palette("colorblind", table["temperature"].nunique())
+    temperatures = sorted(table["temperature"].unique())
     for axes, label in zip(all_axes.flat, labels, strict=True):
         axes.plot([0, 1], [0, 1], color="0.6", lw=1, ls=":", label="calibrated")
         part = table[table["label"] == label]
-        for (temperature, own), colour in zip(part.groupby("temperature"), colours, strict=True):
-            own = own.sort_values("stated", kind="stable")
+        for temperature, own in part.sort_values("stated").groupby("temperature"):
             groups = [own.iloc[rows] for rows in np.array_split(np.arange(len(own)), bins)]
             stated = [group["stated"].mean() for group in groups]
             share = np.array([group["correct"].mean() for group in groups])
@@ -75,7 +74,8 @@ def reliability(table: pd.DataFrame, bins: int = 5) -> Figure:
             error = calibration_error(own["stated"], own["correct"])
             axes.errorbar(
                 stated, share, np.abs(ends.T - share), fmt="o-", ms=5, lw=1.2, capsize=2,
-                color=colour, label=f"temperature {temperature:.2f}: error {error:.3f}",
+                color=f"C{temperatures.index(temperature)}",
+                label=f"temperature {temperature:.2f}: error {error:.3f}",
             )  # fmt: skip
         title = f"{label.replace('_', ' ')} ({len(own)} patterns)"
         axes.set(xlabel="stated probability", xlim=(0, 1), ylim=(0, 1), title=title)

@@ -142,6 +142,7 @@ def conditions(
     ----------
     two_theta : (points,) array in steps of equal size
     intensity : (n, points) float array, maxima 1
+    seed : of the counts
     """
     rng, step = np.random.default_rng(seed), two_theta[1] - two_theta[0]
     yield "as measured", two_theta, intensity
@@ -185,13 +186,16 @@ def under_conditions(classifier: Classifier, minerals: Measured) -> pd.DataFrame
     for name, two_theta, intensity in conditions(minerals.two_theta, clean):
         shares, prepared, doubted = read_all(classifier, two_theta, intensity)
         scores = ranked(shares)
-        system, group = (right(scores[k], truth[:, i]) for k, i in (("crystal_system", 0), ("space_group", 2)))
+        system, group = (
+            right(scores[k], truth[:, i]) for k, i in (("crystal_system", 0), ("space_group", 2))
+        )
         first = scores["crystal_system"].argmax(1)
+        widths = [p.width for p in prepared if p.width > 0]
         sure = shares["crystal_system"][np.arange(len(truth)), first] > _CONFIDENT
         rows.append(
             {
                 "condition": name,
-                "width": pd.Series([p.width for p in prepared]).median(),
+                "width": np.median(widths) if len(widths) else np.nan,
                 "crystal_system": system.mean(),
                 "space_group": group.mean(),
                 "system_rest": system[rest].mean(),
@@ -243,7 +247,9 @@ def calibration(classifier: Classifier, minerals: Measured) -> pd.DataFrame:
             first = score.argmax(1)
             facts = {"temperature": temperature, "label": label}
             stated = shares[label][np.arange(len(rows)), first]
-            tables.append(pd.DataFrame({**facts, "stated": stated, "correct": first == truth[:, i]}))
+            tables.append(
+                pd.DataFrame({**facts, "stated": stated, "correct": first == truth[:, i]})
+            )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -273,8 +279,9 @@ def evaluate_classifier(
         shares, _, doubted = read_all(classifier, minerals.two_theta, minerals.intensity)
         scores = ranked(shares)
         add("measured", "FCN", scores, truth)
-        kept = {label: score[~doubted] for label, score in scores.items()}
-        add("measured, told", "FCN", kept, truth[~doubted])
+        if not doubted.all():
+            told = {label: score[~doubted] for label, score in scores.items()}
+            add("measured, not refused", "FCN", told, truth[~doubted])
         known = crystals.take(crystals.rows("train")).table["space_group"]
         frequent = majority(class_labels(known), class_counts(), len(truth))
         add("measured", "majority of training", frequent, truth)

@@ -7,6 +7,7 @@ from scipy import stats
 from sklearn import metrics
 
 from matgan.learning.statistics import (
+    calibration_error,
     compare,
     compare_with_control,
     corrected_resampled_ttest,
@@ -235,6 +236,18 @@ def test_differences_from_a_control_are_paired_by_seed():
     assert one["purity_low"].isna().all() and one["difference"].notna().sum() == 1
     with pytest.raises(ValueError, match="families: no rows of the control 'none'"):
         compare_with_control(table, "purity", "none")
+
+
+def test_calibration_error_is_the_gap_of_each_bin_weighted_by_its_members():
+    rng = np.random.default_rng(0)
+    stated, correct = rng.random(500), rng.random(500) < 0.4
+    by_hand = 0.0
+    for low in np.arange(10) / 10:
+        own = (stated >= low) & (stated < low + 0.1)
+        by_hand += abs(stated[own].mean() - correct[own].mean()) * own.mean()
+    assert calibration_error(stated, correct) == pytest.approx(by_hand)
+    assert calibration_error([1.0, 1.0], [True, True]) == 0
+    assert calibration_error([1.0, 1.0], [True, False]) == 0.5
 
 
 # --- two samples, two classifiers, permutations ---------------------------------------------------

@@ -183,3 +183,28 @@ def test_every_effect_changes_the_pattern(crystals, options):
     changed = [np.abs(draw(crystals, seed, **options) - draw(crystals, seed)).max()
                for seed in range(5)]  # fmt: skip
     assert max(changed) > 0.03
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["--epochs", "0"], ValueError, "epochs must be 1 or more, not 0"),
+        (["--epochs", "-1"], ValueError, "epochs must be 1 or more"),
+        (["--seed", "-1"], ValueError, "seed must be 0 or more"),
+        (["--learning-rate", "0"], ValueError, "learning_rate must be above 0"),
+        (["--structures", "-5"], SystemExit, "--structures must be 0 or more, not -5"),
+        (["--steps", "-1"], SystemExit, "--steps must be 0 or more, not -1"),
+        (["--start", "nowhere.safetensors"], FileNotFoundError, "nowhere"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_refused_before_it_starts(
+    words, error, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(augmentation, "load_structures", lambda: pytest.fail("it started"))
+    with pytest.raises(error) as caught:
+        augmentation.train_command(["--out", str(tmp_path / "out"), *words])
+    assert message in f"{caught.value} {capsys.readouterr().err}"
+    assert not (tmp_path / "out").exists()

@@ -44,3 +44,21 @@ def test_every_training_is_a_dot_and_every_published_error_a_line():
     dots = np.concatenate([c.get_offsets()[:, 0] for c in panels[0].collections])
     assert sorted(dots[np.isfinite(dots)]) == pytest.approx([0.4, 0.5, 0.6])
     assert any(set(line.get_xdata()) == {0.3} for line in panels[0].lines)
+
+
+def test_reliability_has_a_panel_for_each_label_and_a_line_for_each_temperature():
+    stated = np.linspace(0, 1, 50)
+    one = pd.DataFrame(
+        {"temperature": 1.0, "label": "a_b", "stated": stated, "correct": stated > 0.5}
+    )
+    table = pd.concat([one, one.assign(temperature=2.0), one.assign(label="c")])
+    panels = figures.reliability(table, bins=2).axes
+    assert [axes.get_title() for axes in panels] == ["a b (50 patterns)", "c (50 patterns)"]
+    assert [len(axes.containers) for axes in panels] == [2, 1]
+    x, y = panels[0].containers[0].lines[0].get_data()
+    assert x == pytest.approx([stated[:25].mean(), stated[25:].mean()])
+    assert y.tolist() == [0, 1]
+    texts = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    # within each tenth, all are stated too low or all too high
+    error = np.abs(stated - (stated > 0.5)).mean()
+    assert f"temperature 1.00: error {error:.3f}" in texts

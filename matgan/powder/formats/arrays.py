@@ -212,6 +212,8 @@ def _gaps(counts: np.ndarray) -> np.ndarray:
     Only where this number stands nowhere but in such runs: zeros of few counts are left alone.
     """
     gap = np.zeros(len(counts), dtype=bool)
+    if not np.ptp(counts) > 0:  # a flat pattern has no background to stand out from
+        return gap
     for value in np.unique(counts[counts <= 0])[:100]:
         edges = np.flatnonzero(np.diff(np.concatenate([[0], counts == value, [0]])))
         starts, ends = edges[::2], edges[1::2]
