@@ -8,6 +8,7 @@ refused with the reason.
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +71,11 @@ def read_pattern(
         The file cannot be opened.
     """
     path = Path(path)
-    if path.stat().st_size > MOST_BYTES:
-        raise PatternError(f"{path} has {path.stat().st_size} bytes: more than any pattern")
+    about = path.stat()
+    if about.st_size > MOST_BYTES:
+        raise PatternError(f"{path} has {about.st_size} bytes: more than any pattern")
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise PatternError(f"{path} is no file but a device or pipe")
     try:
         return _pattern(read_scans(path.read_bytes()), path.name, unit, wavelength)
     except PatternError as error:
@@ -109,7 +113,7 @@ def read_scans(data: bytes) -> list[Scan]:
     if re.search(r"^_FILEVERSION", head, re.MULTILINE):
         return read_uxd(data)
     if re.search(r"^data_", head, re.MULTILINE | re.IGNORECASE) and re.search(
-        r"^\s*_\w", text, re.MULTILINE
+        r"^[ \t]*_\w", text, re.MULTILINE
     ):
         return read_cif(data)
     if BANK.search(text):

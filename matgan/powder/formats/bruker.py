@@ -11,7 +11,7 @@ from matgan.powder.formats.scan import Scan, known_wavelength, number, numbers, 
 from matgan.powder.formats.text import as_text
 from matgan.powder.patterns import PatternError
 
-_RAW_DATA = re.compile(r"(?:.*/)?Experiment(\d+)/RawData(\d+)\.xml", re.IGNORECASE)
+_RAW_DATA = re.compile(r"(?:.*[/\\])?Experiment(\d{1,9})[/\\]RawData(\d{1,9})\.xml", re.IGNORECASE)
 _BLANK = -9999.0  # of a point that was not measured
 
 
@@ -47,7 +47,7 @@ def _route(route) -> Scan | None:
     axis = counts = time = None
     for view in route.iter("RawDataView"):
         first = view.get("Start", "")
-        if not first.isdigit():
+        if not re.fullmatch(r"[0-9]{1,4}", first):
             continue
         if view.get("LogicName") == "MeasuredTime":
             time = int(first)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from matgan.powder.formats.scan import Scan, known_wavelength, number, steps
+from matgan.powder.formats.scan import MOST_POINTS, Scan, known_wavelength, number, steps
 from matgan.powder.formats.text import as_text
 from matgan.powder.patterns import PatternError
 
@@ -75,6 +75,8 @@ def _items(text: str) -> Iterator[tuple[str, list[str]]]:
                 names.append(low)
             elif low != "loop_":
                 yield low, []
+        elif len(values) > 20 * MOST_POINTS:
+            raise PatternError(f"it holds more than {MOST_POINTS} points")
         elif found[0][0] != "#":
             values.append(
                 next((v for v in (found["text"], found["one"], found["two"]) if v), word or "")

@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from matgan.powder.formats.scan import Scan, check_count, number, numbers, steps, words_of
+from matgan.powder.formats.scan import Scan, count, number, numbers, steps, words_of
 from matgan.powder.formats.text import as_text, wavelength_told
 from matgan.powder.patterns import PatternError
 
@@ -42,8 +42,7 @@ def read_gsas(data: bytes) -> list[Scan]:
 def _bank(words: list[str], rows: list[str], wavelength: float | None) -> Scan:
     if len(words) < 5:
         raise PatternError(f"its line {' '.join(words)!r} describes no bank")
-    n, binning = int(number(words[2], "number of points")), words[4].upper()
-    check_count(n)
+    n, binning = count(words[2], "number of points"), words[4].upper()
     kind = words[-1].upper() if re.fullmatch("[A-Za-z]+", words[-1]) else "STD"
     kind = "STD" if kind == binning else kind
     if binning not in ("CONST", "COND", "FXY", "FXYE"):

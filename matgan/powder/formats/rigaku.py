@@ -10,6 +10,7 @@ from matgan.powder.formats.archive import Archive, parse_xml, text_of
 from matgan.powder.formats.scan import (
     Scan,
     check_count,
+    count,
     known_wavelength,
     number,
     numbers,
@@ -20,7 +21,7 @@ from matgan.powder.formats.text import as_text
 from matgan.powder.patterns import PatternError
 
 _KEY = re.compile(r'\*([A-Z][\w-]*)\s+"(.*)"')
-_PROFILE = re.compile(r"(?:.*/)?Data(\d+)/Profile(\d+)\.txt", re.IGNORECASE)
+_PROFILE = re.compile(r"((?:.*[/\\])?Data(\d{1,9})[/\\])Profile(\d{1,9})\.txt", re.IGNORECASE)
 
 
 def read_ras(data: bytes) -> list[Scan]:
@@ -49,9 +50,9 @@ def read_ras(data: bytes) -> list[Scan]:
             if scan := _scan(rows, header.get("MEAS_SCAN_AXIS_X_INTERNAL", ""), ".ras"):
                 length = header.get("HW_XG_WAVE_LENGTH_ALPHA1", "")
                 scan.wavelength = known_wavelength(length, header.get("HW_XG_TARGET_NAME", ""))
-                told = re.match(r"\d+", header.get("MEAS_DATA_COUNT", ""))
-                if told and int(told[0]) > len(scan.axis):
-                    raise PatternError(f"it ends after {len(scan.axis)} of {told[0]} points")
+                told = count(header.get("MEAS_DATA_COUNT", "0"), "MEAS_DATA_COUNT")
+                if told > len(scan.axis):
+                    raise PatternError(f"it ends after {len(scan.axis)} of {told} points")
                 scans.append(scan)
     if not scans:
         raise PatternError("it holds no scan over 2θ")
@@ -72,7 +73,7 @@ def read_asc(data: bytes) -> list[Scan]:
     for line in [*as_text(data).splitlines(), "*END"]:
         name, _, value = line.strip().partition("=")
         if name.startswith("*END") and words:
-            n = int(number(header.get("*COUNT", ""), "*COUNT"))
+            n = count(header.get("*COUNT", ""), "*COUNT")
             if len(words) < n:
                 raise PatternError(f"a group promises {n} points and has {len(words)}")
             start, step = (number(header.get(key, ""), key) for key in ("*START", "*STEP"))
@@ -98,17 +99,19 @@ def read_rasx(archive: Archive) -> list[Scan]:
         As `read_ras`; a map.
     """
     found = ((_PROFILE.fullmatch(name), name) for name in archive.names)
-    profiles = sorted((int(match[1]), int(match[2]), name) for match, name in found if match)
+    profiles = sorted((int(m[2]), int(m[3]), m[1], name) for m, name in found if m)
     scans = []
-    for folder, profile, name in profiles:
+    for number_of_data, profile, folder, name in profiles:
         header = None
-        told = name.rpartition("/")[0] + f"/MesurementConditions{profile}.xml"
+        told = f"{folder}MesurementConditions{profile}.xml"
         if told in archive.names:
             header = parse_xml(archive.read(told))
             if header.find("RSMInformation") is not None and len(profiles) > 1:
                 raise PatternError("it holds a map (RSM), not a powder pattern")
         rows = as_text(archive.read(name)).splitlines()
-        scan = _scan(rows, text_of(header, "ScanInformation/AxisName"), f".rasx, scan {folder}")
+        scan = _scan(
+            rows, text_of(header, "ScanInformation/AxisName"), f".rasx, scan {number_of_data}"
+        )
         if scan:
             generator = "HWConfigurations/XrayGenerator"
             length = text_of(header, f"{generator}/WavelengthKalpha1")

@@ -79,9 +79,7 @@ def numbers(words: list[str]) -> np.ndarray:
     try:
         return np.array(words, dtype=float)
     except ValueError:
-        for i, word in enumerate(words):
-            number(word, f"value {i + 1}")
-        raise
+        return np.array([number(word, f"value {i}") for i, word in enumerate(words, 1)])
 
 
 def number(word: str, what: str) -> float:
@@ -96,6 +94,21 @@ def number(word: str, what: str) -> float:
         return float(word)
     except ValueError as error:
         raise PatternError(f"{what} is {word[:40]!r}, no number") from error
+
+
+def count(word: str, what: str) -> int:
+    """The number of points that a word tells.
+
+    Raises
+    ------
+    PatternError
+        No number, or one that no scan has.
+    """
+    told = number(word, what)
+    if not abs(told) < 1e18:  # NaN and infinity are not either
+        raise PatternError(f"{what} is {told}")
+    check_count(int(told))
+    return int(told)
 
 
 def known_wavelength(value: float | str, anode: str = "") -> float | None:

@@ -14,7 +14,7 @@ from matgan.powder.formats.scan import Scan, check_count
 from matgan.powder.patterns import KALPHA, PatternError
 
 _COMMENT = re.compile(r"""\s*(?:[#;'"!%*/]|//|_|data_|loop_)""")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][+-]?\d+)?")
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "--", "inf", "+inf", "-inf", "?", "."}
 # names of columns and the units they tell, the best axis first
 _AXES = (
@@ -36,7 +36,9 @@ _WAVELENGTH = re.compile(
     re.IGNORECASE,
 )
 _ANODE = re.compile(
-    r"\banode\w*(?:[ _-]?material)?[^\w\n]{1,5}(cr|fe|co|cu|mo|ag)\b", re.IGNORECASE
+    r"\b(?:anode|target)\w*(?:[ _-]?material)?[^\w\n]{1,5}(cr|fe|co|cu|mo|ag)\b|"
+    r"\b(cr|fe|co|cu|mo|ag)[ _-]?k[ _-]?(?:α|alpha|a)[ _-]?1?\b",
+    re.IGNORECASE,
 )
 _CELLS = re.compile(r"[^\s;,]+")
 _WIDEST = 6  # columns of a table without names
@@ -75,13 +77,14 @@ def as_text(data: bytes) -> str:
 
 def wavelength_told(header: str) -> float | None:
     """Wavelength (Å) in the words of a header: a number, or the Kα1 of an anode."""
+    header = header[:50_000]
     if found := _WAVELENGTH.search(header):
         value, unit = float(found[1]), (found[2] or "").lower()
         value *= _TO_ANGSTROM["m" if not unit and value < 1e-7 else unit]  # pyFAI writes metres
-        if value > 1e-6:
+        if 0.01 < value < 20:
             return round(value, 9)
     if found := _ANODE.search(header):
-        return KALPHA[found[1].capitalize()][0]
+        return KALPHA[(found[1] or found[2]).capitalize()][0]
     return None
 
 
@@ -207,7 +210,7 @@ def _columns(names: list[str], table: np.ndarray) -> tuple[int, str | None, int,
     notes = [f"columns {names[axis]!r} and {(names[counts:] or ['?'])[0]!r}"]
     if names[axis] in ("theta", "θ"):
         notes.append(f"{names[axis]!r} taken as 2θ")
-    return axis, unit, counts, notes
+    return axis, unit if names[axis] != "x" else None, counts, notes
 
 
 def _from_bragg(names: list[str], table: np.ndarray) -> float | None:
