@@ -46,7 +46,7 @@ NUMBERS = st.one_of(
     st.just(("", 1.0)),
     st.integers(1, 12).map(lambda n: (str(n), float(n))),
     st.integers(1, 9999).map(lambda n: (f"{n / 1000:g}", n / 1000)),
-    st.sampled_from([(".25", 0.25), ("2.", 2.0), ("007", 7.0), ("1.50", 1.5)]),
+    st.sampled_from([(".25", 0.25), ("2.", 2.0), ("0.70", 0.7), ("1.50", 1.5)]),
 )
 TERMS = st.tuples(st.sampled_from(ELEMENTS), NUMBERS).map(
     lambda term: (term[0] + term[1][0], {term[0]: term[1][1]})
@@ -68,6 +68,8 @@ def bracket(inner_and_number):
     return f"({text}){written}", {s: amount * factor for s, amount in contents.items()}
 
 
+# what means something else to a chemist: oxidation states, a hydrate with a full stop
+OTHERWISE = re.compile(r"II|\w\([IV]+\)|\.\d*(H2O|NH3)")
 # formulas with their amounts worked out beside them: brackets in brackets, repeated elements
 FORMULAS = st.lists(
     st.recursive(
@@ -80,7 +82,9 @@ FORMULAS = st.lists(
     min_size=1,
     max_size=6,
 ).map(join)
+FORMULAS = FORMULAS.filter(lambda formula: not OTHERWISE.search(formula[0]))
 PLAIN_FORMULAS = st.lists(TERMS, min_size=1, max_size=12).map(join)
+PLAIN_FORMULAS = PLAIN_FORMULAS.filter(lambda formula: not OTHERWISE.search(formula[0]))
 
 
 # --- forms in which compositions may be given -----------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from matgan.chemistry.elements import ELEMENT_INDEX, ELEMENTS, FORMULA_ORDER, N_ELEMENTS
-from matgan.chemistry.inputs import Compositions
+from matgan.chemistry.inputs import Compositions, SuspiciousFormula, check_suspicious
+from matgan.chemistry.notation import suspicion
 from matgan.chemistry.parsing import TOO_MUCH, CompositionError, parse
 
 __all__ = [
@@ -34,16 +36,20 @@ _ROUNDING = 1e-9  # relative; what brackets multiply out is off by some 1e-16
 _ORDER = np.array([ELEMENT_INDEX[symbol] for symbol in FORMULA_ORDER])
 
 
-def amounts(composition: object) -> np.ndarray:
+def amounts(composition: object, suspicious: str = "raise") -> np.ndarray:
     """Amount of each element in one composition.
 
-    Parentheses (nested, also written as square or curly brackets), fractional amounts,
-    repeated elements, white space and Unicode subscripts are understood.
+    Brackets of all kinds, fractional amounts, repeated elements, white space, hydrates, charges,
+    oxidation states, isotopes of hydrogen, LaTeX, HTML and Unicode subscripts are understood; the
+    page "Formulas" of the documentation says how, and what is refused.
 
     Parameters
     ----------
     composition : str, pymatgen Composition or (85,) array
-        For example "Ba0.4K0.6Fe2As2", "Fe2(SO4)3" or "TiO₂".
+        For example "Ba0.4K0.6Fe2As2", "Fe2(SO4)3", "TiO₂" or "CuSO4·5H2O".
+    suspicious : {"raise", "warn", "allow"}
+        What to do with a formula that hardly means what it says, such as "Sr04", "Tl2212" or
+        "SIO2": refuse it with the reason, read it with a warning, or read it.
 
     Returns
     -------
@@ -54,8 +60,11 @@ def amounts(composition: object) -> np.ndarray:
     ------
     CompositionError
         Neither of these, empty, an unknown symbol, an element outside the 85, an amount that is
-        zero, negative or not a number, unbalanced parentheses.
+        zero, negative or not a number, unbalanced parentheses, two meanings.
+    ValueError
+        Unknown value of suspicious.
     """
+    check_suspicious(suspicious)
     if isinstance(composition, np.ndarray):
         if composition.shape != (N_ELEMENTS,):
             shape = composition.shape
@@ -65,12 +74,23 @@ def amounts(composition: object) -> np.ndarray:
         except CompositionError as error:
             raise CompositionError(error.reason) from None
     out = np.zeros(N_ELEMENTS)
-    for index, amount in parse(composition):
+    terms, doubt = parse(composition)
+    if doubt and suspicious == "raise":
+        raise CompositionError(doubt, composition)
+    if doubt and suspicious == "warn":
+        warnings.warn(f"formula {composition!r}: {doubt}", SuspiciousFormula, stacklevel=2)
+    for index, amount in terms:
         out[index] += amount
     return out
 
 
-def amounts_matrix(compositions: Iterable, on_error: str = "raise", *, report: bool = False) -> Any:
+def amounts_matrix(
+    compositions: Iterable,
+    on_error: str = "raise",
+    suspicious: str = "raise",
+    *,
+    report: bool = False,
+) -> Any:
     """Amounts of n compositions, in whatever form they come.
 
     Every function of the package that takes compositions takes them in these forms.
@@ -84,6 +104,9 @@ def amounts_matrix(compositions: Iterable, on_error: str = "raise", *, report: b
     on_error : {"raise", "nan", "drop"}
         What to do with a row that is no composition: stop with an error, fill its row with NaN, or
         leave its row out.
+    suspicious : {"raise", "warn", "allow"}
+        What to do with a formula that hardly means what it says, such as "Sr04", "Tl2212" or
+        "SIO2": count it as no composition, read it with a `SuspiciousFormula` warning, or read it.
     report : bool
         Say which rows these are, and why.
 
@@ -100,9 +123,9 @@ def amounts_matrix(compositions: Iterable, on_error: str = "raise", *, report: b
         With on_error="raise": the first bad row, its formula and the reason. Always: a single
         formula, a set, a dict, masked entries, more than one column.
     ValueError
-        Unknown value of on_error.
+        Unknown value of on_error or suspicious.
     """
-    given = Compositions(compositions, on_error)
+    given = Compositions(compositions, on_error, suspicious)
     rows, good = given.read()
     out = good.astype(float, copy=given.amounts is not None)
     if on_error == "nan" and len(rows) < len(given):
@@ -111,12 +134,14 @@ def amounts_matrix(compositions: Iterable, on_error: str = "raise", *, report: b
     return (out, given.report()) if report else out
 
 
-def fractions(compositions: Iterable, on_error: str = "raise") -> np.ndarray:
+def fractions(
+    compositions: Iterable, on_error: str = "raise", suspicious: str = "raise"
+) -> np.ndarray:
     """Atomic fractions x_e = n_e / Σ n_e, which sum to 1: (n, 85) float64.
 
     Parameters, rows and errors are those of `amounts_matrix`.
     """
-    out = amounts_matrix(compositions, on_error)
+    out = amounts_matrix(compositions, on_error, suspicious)
     return out / out.sum(axis=1, keepdims=True)
 
 
@@ -239,7 +264,7 @@ def _why_no_counts(values: np.ndarray, wrong: np.ndarray, max_count: int) -> Ite
 # --- formulas -------------------------------------------------------------------------------------
 
 
-def formula(composition: object) -> str:
+def formula(composition: object, suspicious: str = "raise") -> str:
     """Reduced formula of one composition, elements by rising electronegativity.
 
     Whole amounts are divided by their greatest common divisor (Na2O2 is written NaO: unlike
@@ -247,28 +272,31 @@ def formula(composition: object) -> str:
 
     Parameters
     ----------
-    composition : as `amounts` takes it
+    composition, suspicious : as `amounts` takes them
 
     Returns
     -------
     str
-        For example "KZn2Ru". `amounts(formula(a))` is proportional to a.
+        For example "KZn2Ru". `amounts(formula(a))` is proportional to a. What would look like a
+        slip has its numbers written out: "S1I1O2.0", since "SIO2" is refused.
 
     Raises
     ------
     CompositionError
         Wrong shape, no element at all, a negative or non-finite amount.
     """
-    return _texts(reduced(amounts(composition)[None]))[0]
+    return _texts(reduced(amounts(composition, suspicious)[None]))[0]
 
 
-def formulas(compositions: Iterable, on_error: str = "raise") -> list[str]:
+def formulas(
+    compositions: Iterable, on_error: str = "raise", suspicious: str = "raise"
+) -> list[str]:
     """Reduced formulas of n compositions: `formula` for all of them, much faster.
 
     Parameters, rows and errors are those of `amounts_matrix`; with on_error="nan" None stands for
     a row that is no composition.
     """
-    given = Compositions(compositions, on_error)
+    given = Compositions(compositions, on_error, suspicious)
     out = np.empty(len(given), dtype=object)
     rows, amounts = given.read()
     out[rows] = _texts(reduced(amounts))
@@ -300,7 +328,17 @@ def _texts(amounts: np.ndarray) -> list[str]:
         for symbol, amount in zip((FORMULA_ORDER[o] for o in order.tolist()), parts, strict=True)
     ]
     ends = np.cumsum(np.bincount(rows, minlength=len(amounts))).tolist()
-    return ["".join(pieces[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    bounds = list(zip([0, *ends], ends, strict=False))
+    texts = ["".join(pieces[start:end]) for start, end in bounds]
+    for i, text in enumerate(texts):
+        if (text.isupper() or "0" in text) and suspicion(text):  # S1I1O2, for SIO2 is refused
+            texts[i] = "".join(_explicit(piece) for piece in pieces[slice(*bounds[i])])
+    return texts
+
+
+def _explicit(piece: str) -> str:
+    """A term that cannot be taken for a slip: S1 for S, Mn204.0 for Mn204."""
+    return piece if "." in piece else f"{piece}1" if piece.isalpha() else f"{piece}.0"
 
 
 def _written(amount: float) -> str:

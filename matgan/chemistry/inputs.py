@@ -8,6 +8,7 @@ with the attribute `counts` (n, 85), such as a generator's samples, whose text i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,10 +16,21 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
+from matgan.chemistry.elements import ELEMENT_INDEX, ELEMENTS, N_ELEMENTS
 from matgan.chemistry.parsing import TOO_MUCH, CompositionError, is_composition, parse_all
 
 ON_ERROR = ("raise", "nan", "drop")
+SUSPICIOUS = ("raise", "warn", "allow")
+
+
+class SuspiciousFormula(UserWarning):
+    """A formula that can be read, but hardly means what it says: "Sr04", "Tl2212", "SIO2"."""
+
+
+def check_suspicious(value: str) -> None:
+    """ValueError if it is none of "raise", "warn", "allow"."""
+    if value not in SUSPICIOUS:
+        raise ValueError(f"suspicious must be 'raise', 'warn' or 'allow', not {value!r}")
 
 
 class Compositions:
@@ -37,6 +49,11 @@ class Compositions:
     compositions : see the module
     on_error : {"raise", "nan", "drop"}
         A row that is no composition is an error, or has NaN as its result, or is left out.
+    suspicious : {"raise", "warn", "allow"}
+        A formula that can be read, but hardly means what it says, counts as no composition; or is
+        read with a warning, or without.
+    elements : symbol -> column, the 85 first
+        Others are no compositions.
 
     Attributes
     ----------
@@ -51,13 +68,20 @@ class Compositions:
         Nothing that holds compositions: a single formula, a set, a dict, masked entries, rows of
         unequal length, a table of other columns; names the type.
     ValueError
-        Unknown value of on_error.
+        Unknown value of on_error or suspicious.
     """
 
-    def __init__(self, compositions: Iterable, on_error: str = "raise"):
+    def __init__(
+        self,
+        compositions: Iterable,
+        on_error: str = "raise",
+        suspicious: str = "raise",
+        elements: Mapping[str, int] = ELEMENT_INDEX,
+    ):
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error must be 'raise', 'nan' or 'drop', not {on_error!r}")
-        self.on_error = on_error
+        check_suspicious(suspicious)
+        self.on_error, self.suspicious, self._elements = on_error, suspicious, elements
         self.index = None
         if isinstance(compositions, pd.DataFrame | pd.Series):
             self.index = compositions.index
@@ -72,12 +96,23 @@ class Compositions:
     def read(self, start: int = 0, stop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers (m,) and amounts (m, 85) of the good ones among the rows start to stop.
 
-        Each amount is finite and not negative, and no row is empty. Amounts given as an array keep
-        their dtype, and where all are good they are this array, not a copy.
+        Formulas have a column for each of `elements`. Each amount is finite and not negative, and
+        no row is empty. Amounts given as an array keep their dtype, and where all are good they are
+        this array, not a copy.
         """
         part = slice(start, len(self) if stop is None else min(stop, len(self)))
         if self.amounts is None:
-            amounts, bad = parse_all(self.formulas[part])
+            amounts, bad, doubtful = parse_all(self.formulas[part], self._elements)
+            if doubtful and self.suspicious == "raise":
+                read = np.ones(part.stop - part.start, dtype=bool)
+                read[[row for row, *_ in bad]] = False
+                amounts = amounts[~np.isin(np.flatnonzero(read), [row for row, *_ in doubtful])]
+                bad = sorted(bad + doubtful, key=lambda found: found[0])
+            elif doubtful and self.suspicious == "warn":
+                row, formula, reason = doubtful[0]
+                more = f"; {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
+                text = f"row {start + row}, formula {formula!r}: {reason}{more}"
+                warnings.warn(text, SuspiciousFormula, stacklevel=3)
         else:
             amounts = self.amounts[part]
             bad = _wrong_rows(amounts)

@@ -22,12 +22,12 @@ def is_metal() -> np.ndarray:
     return np.isin(ELEMENTS, metals)
 
 
-def all_metal(compositions: Iterable, on_error: str = "raise") -> Any:
+def all_metal(compositions: Iterable, on_error: str = "raise", suspicious: str = "raise") -> Any:
     """Which compositions consist of metals only: (n,) bool array.
 
-    Compositions, on_error and errors as in `matgan.chemistry.validity.charge_neutral`.
+    Compositions, on_error, suspicious and errors as in `matgan.chemistry.validity.charge_neutral`.
     """
-    given = Compositions(compositions, on_error)
+    given = Compositions(compositions, on_error, suspicious)
     out = np.zeros(len(given), dtype=bool)
     for rows, amounts in given.parts(_CHUNK):
         out[rows] = ~amounts[:, ~is_metal()].any(axis=1)

@@ -41,6 +41,7 @@ def charge_neutral(
     oxidation_states: object = "smact14",
     *,
     on_error: str = "raise",
+    suspicious: str = "raise",
     include_alloys: bool = False,
     check_metallicity: bool = False,
     metallicity_threshold: float = 0.7,
@@ -64,6 +65,8 @@ def charge_neutral(
     on_error : {"raise", "nan", "drop"}
         What to do with a row that is no such composition: stop with an error, answer it with
         pandas.NA, or leave it out. `amounts_matrix` reports which rows are no compositions.
+    suspicious : {"raise", "warn", "allow"}
+        What to do with a formula that hardly means what it says ("Sr04"): see `amounts_matrix`.
     include_alloys : bool
         Compositions of metals only pass. `metallicity.is_metal` says which are: Ge and Sb
         are, Pm is not.
@@ -88,10 +91,10 @@ def charge_neutral(
         Not a composition: wrong width, NaN, a negative, fractional or too large amount, an empty
         row, a formula that cannot be read; names the row.
     ValueError
-        Unknown oxidation states or value of on_error.
+        Unknown oxidation states, or value of on_error or suspicious.
     """
     return _judge(
-        Compositions(compositions, on_error),
+        Compositions(compositions, on_error, suspicious),
         oxidation_states,
         balanced=False,
         include_alloys=include_alloys,
@@ -106,6 +109,7 @@ def electronegativity_balanced(
     oxidation_states: object = "smact14",
     *,
     on_error: str = "raise",
+    suspicious: str = "raise",
     include_alloys: bool = False,
     check_metallicity: bool = False,
     metallicity_threshold: float = 0.7,
@@ -122,7 +126,7 @@ def electronegativity_balanced(
     Parameters, returned array and errors are those of `charge_neutral`.
     """
     return _judge(
-        Compositions(compositions, on_error),
+        Compositions(compositions, on_error, suspicious),
         oxidation_states,
         balanced=True,
         include_alloys=include_alloys,

@@ -254,6 +254,7 @@ def training_data(name: str, seed: int = 0) -> TrainingData:
 
 SUPERCON_SUBSETS = {"all": -np.inf, "tc>0": 0.0, "tc>10": 10.0}
 
+_HEAVY = "D or T, whose Tc is not that of hydrogen"
 _PNICTOGENS_CHALCOGENS = [ELEMENT_INDEX[s] for s in ("P", "As", "Sb", "Bi", "S", "Se", "Te")]
 
 
@@ -265,8 +266,9 @@ def load_supercon(
 ) -> pd.DataFrame:
     """Superconductors with their critical temperature and class.
 
-    Rows whose formula cannot be read (as "Y2C2Br0.5!1.5") or holds an element outside the 85 are
-    left out and listed in `.attrs["dropped"]` as (row, formula, reason).
+    Rows whose formula cannot be read (as "Y2C2Br0.5!1.5"), is suspicious, or holds an element
+    outside the 85 or a heavy isotope of hydrogen, whose Tc is another one, are left out and listed
+    in `.attrs["dropped"]` as (row, formula, reason).
 
     Parameters
     ----------
@@ -294,8 +296,13 @@ def load_supercon(
     if split not in ("random", "published"):
         raise ValueError(f"split must be 'random' or 'published', not {split!r}")
     raw = read_csv("supercon", None, {"name": "str", "Tc": "float"})
-    amounts, bad = amounts_matrix(raw["name"], on_error="drop", report=True)
-    table = raw.drop(index=bad["index"]).rename(columns={"name": "formula", "Tc": "target"})
+    heavy = raw["name"].str.contains("[DT](?![a-z])")
+    amounts, bad = amounts_matrix(raw["name"][~heavy], on_error="drop", report=True)
+    reasons = pd.Series(
+        dict.fromkeys(raw.index[heavy], _HEAVY)
+        | dict(zip(bad["index"], bad["reason"], strict=True))
+    ).sort_index()
+    table = raw.drop(index=reasons.index).rename(columns={"name": "formula", "Tc": "target"})
     table = table.assign(family=superconductor_family(amounts), row=table.index)
     composition = compositions(amounts)
     wanted = (table["target"] > SUPERCON_SUBSETS[subset]).to_numpy()
@@ -308,8 +315,8 @@ def load_supercon(
         groups = random_parts(composition.max() + 1, test_fraction, seed)
         table = table.assign(split=groups[composition])
     table = table.reset_index(drop=True)
-    dropped = bad[["row", "formula", "reason"]]
-    table.attrs["dropped"] = list(dropped.itertuples(index=False, name=None))
+    names = raw["name"][reasons.index]
+    table.attrs["dropped"] = list(zip(reasons.index, names, reasons, strict=True))
     return table
 
 

@@ -110,13 +110,13 @@ class Ensemble:
     floor: float = 0.0
 
     def predict(
-        self, compounds: Iterable, on_error: str = "raise"
+        self, compounds: Iterable, on_error: str = "raise", suspicious: str = "raise"
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and half width of the interval for each of n compositions: (n,), (n,).
 
-        Compositions and on_error as in `matgan.chemistry.composition.amounts_matrix`.
+        Compositions, on_error and suspicious as in `matgan.chemistry.composition.amounts_matrix`.
         """
-        given = Compositions(compounds, on_error)
+        given = Compositions(compounds, on_error, suspicious)
         mean, half = np.empty(len(given)), np.empty(len(given))
         rows, amounts = given.read()
         mean[rows], spread = self._mean_and_spread(amounts)
@@ -270,7 +270,10 @@ def screen(
 
 
 def nearest_known(
-    compounds: Iterable, known: pd.DataFrame, on_error: str = "raise"
+    compounds: Iterable,
+    known: pd.DataFrame,
+    on_error: str = "raise",
+    suspicious: str = "raise",
 ) -> pd.DataFrame:
     """The known compound whose composition is nearest to each of some others.
 
@@ -278,14 +281,14 @@ def nearest_known(
     ----------
     compounds : n compositions
     known : formula, target
-    on_error : as in `matgan.chemistry.composition.amounts_matrix`
+    on_error, suspicious : as in `matgan.chemistry.composition.amounts_matrix`
 
     Returns
     -------
     DataFrame: nearest (formula), its target, distance Σ|x_e - x'_e| of the atomic fractions x,
     from 0 to 2; n rows, with the index of the compounds where they have one
     """
-    given = Compositions(compounds, on_error)
+    given = Compositions(compounds, on_error, suspicious)
     theirs = fractions(known["formula"])
     at, distance = np.zeros(len(given), dtype=int), np.empty(len(given))
     rows, amounts = given.read()

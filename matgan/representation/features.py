@@ -6,7 +6,7 @@ fractional amounts included, and gives an (n, d) matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from matgan.chemistry.composition import fractions
-from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
+from matgan.chemistry.elements import ATOMIC_NUMBER, ELEMENT_INDEX, ELEMENTS, N_ELEMENTS
 from matgan.chemistry.inputs import Compositions
 from matgan.representation.pooling import STATISTICS, element_statistics
 from matgan.representation.tables import list_embeddings, load_embedding, random_embedding
@@ -42,7 +42,9 @@ class _CompositionFeatures(TransformerMixin, BaseEstimator):
     """What the transformers share: reading compositions, chunks, rows that are left out."""
 
     on_error: str
+    suspicious: str
     dtype: Any
+    _columns_of: Mapping[str, int] = ELEMENT_INDEX  # elements that have features
 
     def fit(self, X, y=None):
         """Check the parameters. X holds compositions; they are read by `transform` only.
@@ -50,7 +52,7 @@ class _CompositionFeatures(TransformerMixin, BaseEstimator):
         An iterator is left alone, so that `fit_transform` reads it once.
         """
         if not isinstance(X, Iterator):
-            given = Compositions(X, self.on_error)
+            given = Compositions(X, self.on_error, self.suspicious)
             self.n_features_in_ = 1 if given.amounts is None else N_ELEMENTS
         else:
             self.n_features_in_ = 1
@@ -70,16 +72,19 @@ class _CompositionFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         CompositionError
-            With on_error="raise": the first row that is no composition of the 85 elements, or has
-            no such features; its formula and the reason.
+            With on_error="raise": the first row that is no composition of the 85 elements (for
+            element tables: of those that the table has, too), or has no such features; its formula
+            and the reason.
         """
         check_is_fitted(self)
-        given = Compositions(X, self.on_error)
+        given = Compositions(X, self.on_error, self.suspicious, self._columns_of)
         width = len(self.get_feature_names_out())
         out = np.empty((len(given), width), dtype=self.dtype)
         wide = out.dtype if out.dtype in (np.float32, np.float64) else np.dtype(float)
         step = max(1, _CHUNK_NUMBERS // width)
         for rows, amounts in given.parts(_PART):
+            if not amounts[:, N_ELEMENTS:].any():  # as nearly always
+                amounts = amounts[:, :N_ELEMENTS]
             if bad := self._without_features(amounts):
                 given.refuse((rows[i], None, reason) for i, reason in bad)
                 rows, amounts = rows[given.good[rows]], amounts[given.good[rows]]
@@ -144,16 +149,26 @@ class OneHot(_CompositionFeatures):
     on_error : {"raise", "nan", "drop"}
         What to do with a row that is refused: stop with an error, fill its row with NaN, or leave
         it out. See `refused_`.
+    suspicious : {"raise", "warn", "allow"}
+        Whether a formula that hardly means what it says ("Sr04") is refused, read with a warning,
+        or read.
 
     Notes
     -----
     `transform` gives (n, 85); the columns are named by element.
     """
 
-    def __init__(self, fractions: bool = False, dtype=np.float64, on_error: str = "raise"):
+    def __init__(
+        self,
+        fractions: bool = False,
+        dtype=np.float64,
+        on_error: str = "raise",
+        suspicious: str = "raise",
+    ):
         self.fractions = fractions
         self.dtype = dtype
         self.on_error = on_error
+        self.suspicious = suspicious
 
     def _features(self, amounts: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return fractions(amounts) if self.fractions else amounts
@@ -212,24 +227,29 @@ class Magpie(_CompositionFeatures):
 
     Equal to matminer 0.10.1's `ElementProperty.from_preset("magpie")`, with `impute_nan` either
     way, for every composition of the 85 elements up to rounding (relative 1e-9), since the two
-    element tables agree on them: see `magpie_table`. `benchmarks/bench_magpie.py` measures
-    the speed against it.
+    element tables agree on them: see `magpie_table`, which has He, Ne, Ar, Kr, Po, At, Rn, Fr, Ra,
+    Am, Cm and Bk too: formulas may hold them. `benchmarks/bench_magpie.py` measures the speed.
 
     Parameters
     ----------
     dtype : numpy dtype of the output; float32 halves the 354 MB of 335,000 formulas
-    on_error : {"raise", "nan", "drop"}
+    on_error, suspicious :
         As for `OneHot`.
     """
 
-    def __init__(self, dtype=np.float64, on_error: str = "raise"):
+    def __init__(self, dtype=np.float64, on_error: str = "raise", suspicious: str = "raise"):
         self.dtype = dtype
         self.on_error = on_error
+        self.suspicious = suspicious
+
+    @property
+    def _columns_of(self) -> Mapping[str, int]:  # type: ignore[override]
+        return _with_others(magpie_table())
 
     def _features(self, amounts: np.ndarray, dtype: np.dtype) -> np.ndarray:
         # (n, 22 × 6)
         return element_statistics(
-            amounts, _magpie_values(), tuple(MAGPIE_STATISTICS.values()), dtype
+            amounts, _magpie_values()[: amounts.shape[1]], tuple(MAGPIE_STATISTICS.values()), dtype
         ).reshape(len(amounts), -1)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -241,7 +261,13 @@ class Magpie(_CompositionFeatures):
 
 @lru_cache(maxsize=1)
 def _magpie_values() -> np.ndarray:
-    return magpie_table().loc[list(ELEMENTS)].to_numpy()
+    return magpie_table().loc[list(_with_others(magpie_table()))].to_numpy()
+
+
+def _with_others(table: pd.DataFrame) -> dict[str, int]:
+    """symbol -> column of the 85 elements, then of the others that a table has, by number."""
+    others = [s for s in ATOMIC_NUMBER if s not in ELEMENT_INDEX and s in table.index]
+    return ELEMENT_INDEX | {symbol: N_ELEMENTS + i for i, symbol in enumerate(others)}
 
 
 # --- any element table --------------------------------------------------------------------------
@@ -254,7 +280,7 @@ class PooledEmbedding(_CompositionFeatures):
     ----------
     table : str, DataFrame or (85, d) array
         A name of `list_embeddings()`; elements by dimensions; or T in the order of
-        `matgan.ELEMENTS`. Rows of elements outside the 85 are ignored.
+        `matgan.ELEMENTS`. Formulas may hold elements outside the 85 that a DataFrame has.
     pool : str or list of str
         "sum": C = Σ n_e T_e with the amounts n_e as written (Hu et al. 2020, Equation 5); "mean",
         "var", "std" or "avg_dev": weighted by atomic fraction; "min", "max", "range" or "mode":
@@ -264,13 +290,14 @@ class PooledEmbedding(_CompositionFeatures):
         a formula holds it; or each missing number is replaced by its column's mean over those of
         the 85 elements that have it.
     dtype : numpy dtype of the output
-    on_error : {"raise", "nan", "drop"}
+    on_error, suspicious :
         As for `OneHot`; a row with an element that the table lacks is refused like one that is no
         composition.
 
     Attributes
     ----------
-    table_ : (85, d) array, NaN where the table has no number (missing="error")
+    table_ : (85 + m, d) array, NaN where the table has no number (missing="error"); the m rows of
+        other elements come last, by atomic number
     missing_ : tuple of the elements among the 85 whose row is absent or incomplete
     """
 
@@ -281,12 +308,14 @@ class PooledEmbedding(_CompositionFeatures):
         missing: str = "error",
         dtype=np.float64,
         on_error: str = "raise",
+        suspicious: str = "raise",
     ):
         self.table = table
         self.pool = pool
         self.missing = missing
         self.dtype = dtype
         self.on_error = on_error
+        self.suspicious = suspicious
 
     def _pools(self) -> tuple[str, ...]:
         names = self.pool.split("+") if isinstance(self.pool, str) else self.pool
@@ -317,20 +346,21 @@ class PooledEmbedding(_CompositionFeatures):
         if table.index.has_duplicates:
             twice = table.index[table.index.duplicated()][0]
             raise ValueError(f"table {self._name!r} has more than one row for {twice}")
-        table = table.reindex(list(ELEMENTS)).astype(float)
+        self._columns_of = _with_others(table)
+        table = table.reindex(list(self._columns_of)).astype(float)
         if not table.shape[1]:
             raise ValueError(f"table {self._name!r} has no columns")
         if len(infinite := table.index[np.isinf(table).any(axis=1)]):
             raise ValueError(f"table {self._name!r} has an infinite number for {infinite[0]}")
-        incomplete = table.isna().any(axis=1)
+        incomplete = table.iloc[:N_ELEMENTS].isna().any(axis=1)
         if incomplete.all():
             raise ValueError(
                 f"table {self._name!r} has a complete row for none of the 85 elements; "
                 "its index must be their symbols"
             )
-        self.missing_ = tuple(table.index[incomplete])
+        self.missing_ = tuple(incomplete.index[incomplete])
         if self.missing == "mean":
-            table = table.fillna(table.mean())
+            table = table.fillna(table.iloc[:N_ELEMENTS].mean())
         self.table_ = table.to_numpy()
         self._columns = [str(column) for column in table.columns]
 
@@ -338,14 +368,14 @@ class PooledEmbedding(_CompositionFeatures):
         return hasattr(self, "table_")
 
     def _without_features(self, amounts: np.ndarray) -> list[tuple[int, str]]:
-        gaps = np.isnan(self.table_)
+        gaps = np.isnan(self.table_[: amounts.shape[1]])
         lacking = (amounts > 0) & gaps.any(axis=1)
         bad = []
         for row in np.flatnonzero(lacking.any(axis=1)).tolist():
             element = int(lacking[row].argmax())
             has = "no row" if gaps[element].all() else "an incomplete row"
             reason = (
-                f"table {self._name!r} has {has} for {ELEMENTS[element]} "
+                f"table {self._name!r} has {has} for {list(self._columns_of)[element]} "
                 '(missing="mean" would fill it with the mean over the other elements)'
             )
             bad.append((row, reason))
@@ -353,7 +383,8 @@ class PooledEmbedding(_CompositionFeatures):
 
     def _features(self, amounts: np.ndarray, dtype: np.dtype) -> np.ndarray:
         # rows of a table with gaps are NaN only where no formula here has the element
-        pooled = element_statistics(amounts, self.table_, self._pools(), dtype)
+        table = self.table_[: amounts.shape[1]]
+        pooled = element_statistics(amounts, table, self._pools(), dtype)
         return pooled.reshape(len(amounts), -1)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:

@@ -21,14 +21,17 @@ class NearestCompositions(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     k : int
+    suspicious : {"raise", "warn", "allow"}
+        As in `matgan.chemistry.composition.amounts_matrix`.
     on_error : {"raise", "nan", "drop"}
         What to do with a row that is no composition: stop with an error, predict NaN, or leave it
         out. With the last two such rows are not learned from.
     """
 
-    def __init__(self, k: int = 5, on_error: str = "raise"):
+    def __init__(self, k: int = 5, on_error: str = "raise", suspicious: str = "raise"):
         self.k = k
         self.on_error = on_error
+        self.suspicious = suspicious
 
     def fit(self, X, y):
         """Keep n compositions, in any form that `amounts_matrix` takes, and y (n,).
@@ -40,7 +43,7 @@ class NearestCompositions(RegressorMixin, BaseEstimator):
         ValueError
             y is of another length, or has a value that is no finite number; no composition is left.
         """
-        given = Compositions(X, self.on_error)
+        given = Compositions(X, self.on_error, self.suspicious)
         y = check_array(y, ensure_2d=False, dtype=float, ensure_min_samples=0)
         check_consistent_length(given.good, y)
         rows, amounts = given.read()
@@ -56,7 +59,7 @@ class NearestCompositions(RegressorMixin, BaseEstimator):
     def predict(self, X) -> np.ndarray:
         """Predictions (n,) for n compositions, in order."""
         check_is_fitted(self)
-        given = Compositions(X, self.on_error)
+        given = Compositions(X, self.on_error, self.suspicious)
         rows, amounts = given.read()
         k = min(self.k, len(self.y_))
         shared = np.empty(len(self.y_))

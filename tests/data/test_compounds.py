@@ -333,7 +333,7 @@ def test_supercon_rows_are_kept_or_listed_with_the_reason(supercon_raw, supercon
     reasons = dict(dropped.values())
     assert reasons["Y2C2Br0.5!1.5"] == "unexpected '!' at character 10"
     assert reasons["Cm2Cu1O4"] == "Cm is not one of the 85 elements of this study"
-    assert reasons["Hf1V2D1"] == "unknown element symbol 'D'"  # deuterium
+    assert reasons["Hf1V2D1"] == "D or T, whose Tc is not that of hydrogen"
     assert reasons["La2Sr0Cu1Zn0O4"] == "Sr has the amount 0"
 
 

@@ -17,6 +17,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from matgan.chemistry import composition, metallicity, validity
 from matgan.chemistry.composition import CompositionError, amounts_matrix
+from matgan.chemistry.inputs import SuspiciousFormula
 from matgan.data import compounds, splits
 from matgan.generated import controls, measures, pairs, screening
 from matgan.representation import benchmark
@@ -48,7 +49,7 @@ def calibrated(X):
     return ensemble.factor, ensemble.floor
 
 
-# one result a row, with on_error
+# one result a row, with on_error and suspicious
 BY_ROW = {
     "amounts_matrix": composition.amounts_matrix,
     "fractions": composition.fractions,
@@ -56,18 +57,14 @@ BY_ROW = {
     "charge_neutral": validity.charge_neutral,
     "electronegativity_balanced": validity.electronegativity_balanced,
     "all_metal": metallicity.all_metal,
-    "OneHot": lambda X, on_error="raise": OneHot(on_error=on_error).fit_transform(X),
-    "Magpie": lambda X, on_error="raise": Magpie(on_error=on_error).fit_transform(X),
-    "PooledEmbedding": lambda X, on_error="raise": PooledEmbedding(
-        TABLE, "sum+std", on_error=on_error
-    ).fit_transform(X),
-    "NearestCompositions": lambda X, on_error="raise": (
-        NearestCompositions(2, on_error).fit(OTHERS, KNOWN["target"]).predict(X)
+    "OneHot": lambda X, **how: OneHot(**how).fit_transform(X),
+    "Magpie": lambda X, **how: Magpie(**how).fit_transform(X),
+    "PooledEmbedding": lambda X, **how: PooledEmbedding(TABLE, "sum+std", **how).fit_transform(X),
+    "NearestCompositions": lambda X, **how: (
+        NearestCompositions(2, **how).fit(OTHERS, KNOWN["target"]).predict(X)
     ),
-    "Ensemble.predict": lambda X, on_error="raise": np.stack(TREES.predict(X, on_error), axis=1),
-    "nearest_known": lambda X, on_error="raise": screening.nearest_known(
-        X, KNOWN, on_error
-    ).to_numpy(),
+    "Ensemble.predict": lambda X, **how: np.stack(TREES.predict(X, **how), axis=1),
+    "nearest_known": lambda X, **how: screening.nearest_known(X, KNOWN, **how).to_numpy(),
 }
 
 # one result for all of them, or one that no row may be missing from
@@ -167,7 +164,7 @@ def test_rows_that_are_none_are_nan_or_left_out(door):
     good = BY_ROW[door](["NaCl", "Fe2O3", "MgO"])
     for make in forms(["NaCl", "Fe2O3", "MgO"], amounts_matrix(["NaCl", "Fe2O3", "MgO"])).values():
         same(BY_ROW[door](make(), on_error="drop"), good)
-    bad = pd.Series(["Qq", "NaCl", "KrF2", "Fe2O3", "MgO", np.nan])
+    bad = pd.Series(["Qq", "NaCl", "OgF2", "Fe2O3", "MgO", np.nan])
     same(BY_ROW[door](bad, on_error="drop"), good)
     every = BY_ROW[door](bad, on_error="nan")
     assert len(every) == 6
@@ -177,6 +174,20 @@ def test_rows_that_are_none_are_nan_or_left_out(door):
     same(np.asarray(every, dtype=object)[[1, 3, 4]].tolist(), np.asarray(good).tolist())
     with pytest.raises(ValueError, match="'raise', 'nan' or 'drop'"):
         BY_ROW[door](bad, on_error="ignore")
+
+
+@pytest.mark.parametrize("door", BY_ROW)
+def test_suspicious_formulas_are_refused_read_with_a_warning_or_read(door):
+    odd, plain = ["NaCl", "SIO2", "MgO"], ["NaCl", "S1I1O2", "MgO"]
+    expected = BY_ROW[door](plain)
+    with pytest.raises(CompositionError, match=r"row 1, formula 'SIO2': .* is SiO2 meant"):
+        BY_ROW[door](odd)
+    same(BY_ROW[door](odd, on_error="drop"), BY_ROW[door](["NaCl", "MgO"]))
+    same(BY_ROW[door](odd, suspicious="allow"), expected)
+    with pytest.warns(SuspiciousFormula, match="row 1, formula 'SIO2'"):
+        same(BY_ROW[door](odd, suspicious="warn"), expected)
+    with pytest.raises(ValueError, match="'raise', 'warn' or 'allow'"):
+        BY_ROW[door](odd, suspicious="ignore")
 
 
 # --- is it all of them? ---------------------------------------------------------------------------

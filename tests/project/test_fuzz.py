@@ -54,6 +54,34 @@ def edited(texts, pieces, share):
 
 PIECES = [*ELEMENTS, "Kr", "Xx", "D", "e", *"0123456789", "0.5", "1e5", "00", ".", "..", "-1"]
 PIECES += ["(", ")", "[", "]", "{", "}", " ", "\n", "₂", "²", "٣", "·", "+", ",", "nan", "\x00"]
+PIECES += [
+    ".5H2O",
+    "·2H2O",
+    "*",
+    "x",
+    "½",
+    "3+",
+    "2-",
+    "^{2-}",
+    "⁺",
+    "(III)",
+    "II",
+    "(I)",
+    "D",
+    "@",
+]
+PIECES += [
+    "_2",
+    "$",
+    r"\mathrm{",
+    r"\cdot",
+    "<sub>",
+    "</sub>",
+    "<sup>2+</sup>",
+    "&middot;",
+    '"',
+    "δ",
+]
 FORMULAS = st.lists(st.sampled_from(PIECES), max_size=7).map("".join) | st.text(max_size=8)
 
 
@@ -71,6 +99,7 @@ def check_formulas(texts):
             shown = formula(found) if found.max() < 1e15 else ""
             if shown:
                 again = amounts(shown)
+                np.testing.assert_array_equal(again, amounts(shown, "allow"))
                 np.testing.assert_allclose(again / again.sum(), found / found.sum(), rtol=1e-9)
     matrix, bad = amounts_matrix(texts, on_error="drop", report=True)
     np.testing.assert_array_equal(matrix, np.reshape(good, (len(good), 85)))
@@ -84,7 +113,17 @@ def test_formulas(texts):
 
 
 def test_edited_formulas():
-    sound = ["TiO2", "Ba0.4K0.6Fe2As2", "Ca(OH)2", "[Fe(CN)6]K4", "YBa2Cu3O6.95", "Fe2(SO4)3", "U"]
+    sound = [
+        "TiO2",
+        "Ba0.4K0.6Fe2As2",
+        "Ca(OH)2",
+        "[Fe(CN)6]K4",
+        "CuSO4·5H2O",
+        "SO4^{2-}",
+        "YBa2Cu3O6.95",
+        "Fe2(SO4)3",
+        "U",
+    ]
     for texts in edited(sound, ["", *PIECES], 0.5):
         check_formulas(texts)
 
