@@ -28,6 +28,16 @@ from matgan.powder.patterns import CU_KA1, PatternError, wavelength_in_angstrom
 
 __all__ = ["Pattern", "PatternError", "read_pattern", "tidy", "to_two_theta"]
 
+# files that people take for patterns, by their first bytes
+_FOREIGN = {
+    b"RAW_1.06": "a STOE .raw",
+    b"\x89HDF": "an HDF5 or NeXus file",
+    b"\x1f\x8b": "a gzip file",
+    b"BZh": "a bzip2 file",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+}
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -119,16 +129,6 @@ def read_scans(data: bytes) -> list[Scan]:
     if BANK.search(text):
         return read_gsas(data)
     return read_text(data)
-
-
-_FOREIGN = {
-    b"RAW_1.06": "a STOE .raw",
-    b"\x89HDF": "an HDF5 or NeXus file",
-    b"\x1f\x8b": "a gzip file",
-    b"BZh": "a bzip2 file",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "a picture",
-}
 
 
 def _pattern(scans: list[Scan], name: str, unit, wavelength) -> Pattern:

@@ -139,7 +139,7 @@ def test_ka2_of_every_anode_is_where_pymatgen_has_it(anode):
 
 
 def test_ka2_of_molybdenum_by_hand():
-    """The 600 reflection of NaCl (USERS.md, F1): 2 asin(3 · 0.71359 / 5.64) = 44.61°."""
+    """The 600 reflection of NaCl: 2 asin(3 · 0.71359 / 5.64) = 44.61°."""
     instrument = Instrument(44, 45, 0.002, wavelength=0.7093, ka2=True, fwhm=0.02, eta=0)
     two_theta, ours = patterns.simulate_pattern(NACL, instrument)
     second = two_theta > 44.5

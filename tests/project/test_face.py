@@ -87,3 +87,15 @@ def test_the_rooms_do_not_use_the_face():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "matgan":
                 assert not {alias.name for alias in node.names} & set(matgan._HOME), path
+
+
+def test_the_five_lines_of_the_readme_run_as_printed(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = text.partition("## Five lines")[2].partition("```python\n")[2].partition("```")[0]
+    names: dict = {}
+    exec(lines, names)
+    assert names["C"].shape == (2, 128)
+    printed = capsys.readouterr().out
+    assert "BaTiO3: Ba²⁺ Ti⁴⁺ 3 O²⁻" in printed
+    assert "most likely space group 225" in printed  # MnO
