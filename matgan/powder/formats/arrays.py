@@ -117,6 +117,8 @@ def tidy(
     if (below := angle <= 0).any():
         notes.append(f"{below.sum()} points at or below 0° left out")
         angle, counts = angle[~below], counts[~below]
+    if len(angle) < FEWEST_POINTS:
+        raise PatternError(f"{len(angle)} angles above 0° are left; ten at least are needed")
     angle, counts = _in_order(angle, counts, notes)
     gap = _gaps(counts)
     if gap.any():

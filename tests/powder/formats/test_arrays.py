@@ -139,7 +139,7 @@ def test_uneven_degrees_are_no_other_axis(steps):
         ([[1, 2], [3]], Y, "two_theta is no list of numbers"),
         (X * np.nan, Y, "0 points are left"),
         (X * 0 + 5, Y, "1 different angles"),
-        (-X, Y, "0 different angles"),
+        (-X, Y, "0 angles above 0°"),
     ],
 )
 def test_what_is_no_pattern_is_refused(x, y, message):
