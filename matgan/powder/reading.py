@@ -112,6 +112,8 @@ def read_scans(data: bytes) -> list[Scan]:
     for start, name in _FOREIGN.items():
         if data.startswith(start):
             raise PatternError(f"it is {name}, which is not read: export it as .xy")
+    if BANK.search(data):
+        return read_gsas(data)
     text = as_text(data)
     head = text[:20_000].lstrip()
     if head.startswith("<"):
@@ -126,8 +128,6 @@ def read_scans(data: bytes) -> list[Scan]:
         r"^[ \t]*_\w", text, re.MULTILINE
     ):
         return read_cif(data)
-    if BANK.search(text):
-        return read_gsas(data)
     return read_text(data)
 
 

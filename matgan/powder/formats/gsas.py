@@ -15,7 +15,8 @@ from matgan.powder.formats.scan import Scan, count, number, numbers, steps, word
 from matgan.powder.formats.text import as_text, wavelength_told
 from matgan.powder.patterns import PatternError
 
-BANK = re.compile(r"^BANK\s+\d+\s+\d+", re.MULTILINE)
+BANK = re.compile(rb"^BANK\s+\d+\s+\d+", re.MULTILINE)
+_LEAST_SHARE = 0.95  # of the promised points: files that end a few short are in use
 
 
 def read_gsas(data: bytes) -> list[Scan]:
@@ -28,7 +29,7 @@ def read_gsas(data: bytes) -> list[Scan]:
     """
     header: list[str] = []
     banks: list[tuple[list[str], list[str]]] = []
-    for line in as_text(data.replace(b"\x1a", b"")).splitlines():
+    for line in as_text(data.translate(None, b"\0\x1a")).splitlines():
         if line.startswith("BANK"):
             banks.append((line.split(), []))
         elif line.startswith("#") or not banks:
@@ -44,15 +45,15 @@ def _bank(words: list[str], rows: list[str], wavelength: float | None) -> Scan:
         raise PatternError(f"its line {' '.join(words)!r} describes no bank")
     n, binning = count(words[2], "number of points"), words[4].upper()
     kind = words[-1].upper() if re.fullmatch("[A-Za-z]+", words[-1]) else "STD"
-    kind = "STD" if kind == binning else kind
-    if binning not in ("CONST", "COND", "FXY", "FXYE"):
+    kind = "STD" if kind == binning and not kind.startswith("FXY") else kind
+    if not binning.startswith(("CONS", "COND", "FXY")):
         what = "energies" if binning == "EDS" else "times of flight"
         raise PatternError(f"its bank {words[1]} has {what} ({binning}), no 2θ")
     notes = [f"GSAS {kind}, hundredths of a degree"]
     if kind in ("FXY", "FXYE"):
         columns = 2 + (kind == "FXYE")
         values = numbers(words_of(" ".join(rows)))
-        if len(values) < columns * n or len(values) % columns:
+        if len(values) < _LEAST_SHARE * columns * n or len(values) % columns:
             raise PatternError(f"bank {words[1]} promises {n} points, has {len(values)} numbers")
         table = values.reshape(-1, columns)
         return Scan(table[:, 0], table[:, 1], "centidegree", wavelength, notes)
@@ -62,8 +63,11 @@ def _bank(words: list[str], rows: list[str], wavelength: float | None) -> Scan:
         counts = _fields(rows, 2 * n, 8, 0)[::2]
     else:
         raise PatternError(f"its bank {words[1]} has the type {kind}, which is not read")
+    if len(counts) < n:
+        notes.append(f"{len(counts)} of {n} points are there")
     start, step = (number(word, "a number of the BANK line") for word in words[5:7])
-    return Scan(steps(start, step, n), counts, "centidegree", wavelength, notes)
+    counts = np.where(counts == 0, np.nan, counts)  # GSAS: not measured
+    return Scan(steps(start, step, len(counts)), counts, "centidegree", wavelength, notes)
 
 
 def _fields(rows: list[str], n: int, width: int, skipped: int) -> np.ndarray:
@@ -80,6 +84,6 @@ def _fields(rows: list[str], n: int, width: int, skipped: int) -> np.ndarray:
     words = free if len(free) == n else fixed
     while len(words) > n and not words[-1]:
         words.pop()
-    if len(words) < n:
+    if len(words) < _LEAST_SHARE * n:
         raise PatternError(f"its bank promises {n} numbers and has {len(words)}")
     return numbers(words[:n])

@@ -17,6 +17,7 @@ TITLE = "a title\n# wavelength = 0.4139\n"
         "BANK 1 3 1 CONST 1000 50 0 0 ESD\n   220.0     1.0   214.0     1.0   219.0     1.0\n",
         "BANK 1 3 3 CONST 1000 50 0 0 FXYE\n1000 220 1\n1050 214 1\n1100 219 1\n",
         "BANK 1 3 3 CONST 1000 50 0 0 FXY\n1000 220\n1050 214\n1100 219\n",
+        "BANK 1 3 3 CONS 1000 50 0 0 FXYE\n1000 220 1\n1050 214 1\n1100 219 1\n",
         "BANK 1 3 1 CONST 1000.0 50.0 0 0 ESD\n220 1 214 1 219 1\n",
     ],
 )
@@ -25,6 +26,15 @@ def test_every_type(bank):
     np.testing.assert_allclose(scan.axis, [1000, 1050, 1100])
     np.testing.assert_array_equal(scan.intensity, [220, 214, 219])
     assert (scan.unit, scan.wavelength) == ("centidegree", 0.4139)
+
+
+def test_what_old_files_have():
+    """Bytes of memory in the title, zeros where nothing was measured, the end left out."""
+    rows = "".join(f"{i:8d}" for i in (5, 0, 7, *range(100, 195)))
+    (scan,) = read_gsas(b"title \0\x02\xf0\nBANK 1 100 10 CONST 1000 50 0 0\n" + rows.encode())
+    np.testing.assert_array_equal(scan.intensity[:4], [5, np.nan, 7, 100])
+    assert len(scan.axis) == 98
+    assert "98 of 100 points are there" in scan.notes
 
 
 @pytest.mark.parametrize(
