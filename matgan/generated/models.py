@@ -104,7 +104,7 @@ def find_models(
     ----------
     name, data : of the data set, as in `Models`
     folder : wgan-NAME.safetensors and so on; wgan-NAME-seed1.safetensors is ours, trained anew
-    rule : how sigmoid outputs are read, see `matgan.wgan.decoding.decode`; ours draws counts
+    rule : how sigmoid outputs are read, see `matgan.wgan.samples.decode`; ours draws counts
     slow_draws : as in `Models`
     device : "cpu" or "cuda"
     """

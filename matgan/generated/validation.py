@@ -15,7 +15,7 @@ from matgan.chemistry.validity import charge_neutral
 from matgan.generated import measures
 from matgan.generated.models import MODELS, REAL, TRAINED, Models
 from matgan.generated.pairs import map_likeness, pair_enrichment
-from matgan.wgan.decoding import RULES, decode
+from matgan.wgan.samples import RULES, decode
 
 _COLUMNS = ["data", "measure", "model", "weights", "seed", "value"]
 PAIR_MAP = "correlation with the real pair map"
@@ -113,7 +113,7 @@ def measure_all(
 
 
 def decoded(matrices: np.ndarray) -> pd.DataFrame:
-    """What each rule of `matgan.wgan.decoding` makes of a generator's outputs, a row a rule.
+    """What each rule of `matgan.wgan.samples` makes of a generator's outputs, a row a rule.
 
     Parameters
     ----------

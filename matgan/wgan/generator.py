@@ -5,99 +5,36 @@ from __future__ import annotations
 import argparse
 import gzip
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from matgan import files
-from matgan.chemistry.composition import formulas, reduced
-from matgan.chemistry.elements import ELEMENT_INDEX, N_ELEMENTS, OTHER_ELEMENTS
-from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
+from matgan.chemistry.composition import MAX_COUNT, formulas, reduced
+from matgan.chemistry.elements import N_ELEMENTS
 from matgan.files import PRETRAINED
-from matgan.learning.compute import device
+from matgan.learning.compute import deferred_interrupt, device
 from matgan.wgan.checkpoint import load_networks
-from matgan.wgan.decoding import RULES, decode
-from matgan.wgan.samples import Formulas, Outcomes
+from matgan.wgan.drawing import WISH_BATCH, Drawer, Plan
+from matgan.wgan.networks import SlotGenerator
+from matgan.wgan.samples import RULES, Formulas, Outcomes, TooFewSamples, decode, sifted
+from matgan.wgan.wishes import Wanted, as_seed, whole_number
 
+Seed = int | np.integer | np.random.Generator | None
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which of the generated compositions are kept.
+_BATCH = 1024  # samples that one pass of a deconvolution draws; the formulas of a seed depend on it
+_FREE = 32  # batches of a slot generator before it draws on request
+_SECONDS = 3  # before a bar shows progress
 
-    Attributes
-    ----------
-    only : elements that a composition may hold; None: all
-    contain : elements that it must hold
-    n_elements : how many elements it must hold, one number or several; None: at least two
-    neutral, balanced : whether it must be charge-neutral, or neutral and balanced
-    oxidation_states : for these two, as in `matgan.chemistry.validity.charge_neutral`
-    """
-
-    only: Iterable[str] | None = None
-    contain: Iterable[str] = ()
-    n_elements: int | Iterable[int] | None = None
-    neutral: bool = False
-    balanced: bool = False
-    oxidation_states: object = "smact14"
-
-    def __post_init__(self):
-        for name in ("only", "contain"):
-            symbols = getattr(self, name)
-            if symbols is not None:
-                object.__setattr__(self, name, _symbols(symbols, name))
-        n = self.n_elements
-        if n is not None:
-            n = (n,) if isinstance(n, int | np.integer) else tuple(n)
-            if not n or min(n) < 2:
-                raise ValueError(f"n_elements must be 2 or more, not {self.n_elements!r}")
-            object.__setattr__(self, "n_elements", n)
-        if self.only is not None:
-            if missing := set(self.contain) - set(self.only):
-                raise ValueError(f"contain asks for {', '.join(sorted(missing))}, only excludes it")
-            if len(self.only) < 2:
-                raise ValueError("only must leave two elements or more")
-
-    def kept(self, counts: np.ndarray) -> np.ndarray:
-        """Which compositions (n, 85) are of this kind: (n,) bool."""
-        present = counts > 0
-        good = np.ones(len(counts), dtype=bool)
-        if self.only is not None:
-            allowed = np.isin(np.arange(N_ELEMENTS), [ELEMENT_INDEX[s] for s in self.only])
-            good &= ~present[:, ~allowed].any(axis=1)
-        for symbol in self.contain:
-            good &= present[:, ELEMENT_INDEX[symbol]]
-        if self.n_elements is not None:
-            good &= np.isin(present.sum(axis=1), np.asarray(self.n_elements))
-        for asked, judge in (
-            (self.neutral, charge_neutral),
-            (self.balanced, electronegativity_balanced),
-        ):
-            if asked:
-                good[good] = judge(counts[good], self.oxidation_states)
-        return good
-
-
-def _symbols(symbols: Iterable[str], name: str) -> tuple[str, ...]:
-    symbols = (symbols,) if isinstance(symbols, str) else tuple(symbols)
-    for symbol in symbols:
-        if symbol not in ELEMENT_INDEX:
-            known = symbol in OTHER_ELEMENTS
-            why = "is not one of the 85 elements of this study" if known else "is no element"
-            raise ValueError(f"{name}: {symbol!r} {why}")
-    return symbols
-
-
-_BATCH = 1024  # samples that one pass of the generator draws; the formulas of a seed depend on it
-
-
-class TooFewSamples(RuntimeError):
-    """A generator gives too few compositions of the kind that was asked for."""
+WAYS = ("construction", "rejection")
 
 
 @dataclass
@@ -108,7 +45,7 @@ class CompositionGenerator:
     ----------
     network : a generator of `matgan.wgan.networks`, trained
     latent_dim : components of its noise
-    rule, threshold : how soft outputs are read, see `matgan.wgan.decoding.decode`
+    rule, threshold : how soft outputs are read, see `matgan.wgan.samples.decode`
     device : "cpu" or "cuda". The same seed gives the same formulas on the same kind of device.
     """
 
@@ -126,58 +63,109 @@ class CompositionGenerator:
 
     def matrices(self, seed: int = 0) -> Iterator[np.ndarray]:
         """Outputs of the network, batch after batch without end: (1024, 85, 8) float32."""
-        rng = torch.Generator(self.device).manual_seed(seed)
+        rng = torch.Generator(self.device).manual_seed(as_seed(seed))
         while True:
             noise = torch.randn(_BATCH, self.latent_dim, generator=rng, device=self.device)
             with torch.inference_mode():
                 matrix = self.network(noise, rng).cpu().numpy()
             yield matrix
 
-    def sample(self, n: int, seed: int = 0, max_draws: int | None = None, **wanted) -> Formulas:
+    def sample(
+        self,
+        n: int,
+        seed: Seed = 0,
+        max_draws: int | None = None,
+        *,
+        by: str = "construction",
+        progress: bool = True,
+        **wanted,
+    ) -> Formulas:
         """n reduced formulas of two elements or more, in the order in which they were drawn.
 
         Samples that are empty, hold one element or cannot be decoded are left out and counted;
-        repeated formulas stay. The first formulas of a seed do not depend on n.
+        repeated formulas stay, unless `unique` asks otherwise. The first formulas of a seed do not
+        depend on n, nor on the number of threads.
 
         Parameters
         ----------
         n : how many
-        seed : the same seed gives the same formulas
+        seed : the same seed gives the same formulas; see `matgan.wgan.wishes.as_seed`
         max_draws : give up after so many samples; by default after 100 n + 1,000,000
-        **wanted : the fields of `Wanted`: only, contain, n_elements, neutral, balanced
+        by : {"construction", "rejection"}
+            How wishes about elements and their numbers are met. By construction the slot generator
+            draws such compositions only, as often as it would among all others
+            (`matgan.wgan.drawing`). By rejection it draws freely, and what does not fit is thrown
+            away; so do the other networks always. Charges, `unique`, `new` and `having` are looked
+            at afterwards in both cases.
+        progress : show a bar on standard error, where it takes longer than three seconds
+        **wanted : the fields of `matgan.wgan.wishes.Wanted`: only, exclude, contain, n_elements,
+            counts, neutral, balanced, oxidation_states, unique, new, having
 
         Returns
         -------
         list of str
-            Its attribute `counts` (n, 85) holds them as numbers. `outcomes` counts what became of
-            all samples drawn, those of the last batch after the n-th formula included;
-            `.outcomes.table` shows it.
+            Its attribute `counts` (n, 85) holds them as numbers, `seed` what they were drawn with.
+            `outcomes` counts what became of all samples drawn, those of the last batch after the
+            n-th formula included; `.outcomes.table` shows it.
 
         Raises
         ------
+        ValueError
+            n, the seed or a wish is none, contradicts itself, or can be met by no composition that
+            this generator writes.
         TooFewSamples
-            The generator does not give n such formulas; says how many it gave.
+            The generator does not give n such formulas; says how many it gave, and has them.
         """
+        seed = as_seed(seed)
+        counts, outcomes = self.draw(n, seed, max_draws, by=by, progress=progress, **wanted)
+        found = Formulas(formulas(counts), counts, outcomes, seed)
+        if len(found) < n:
+            raise TooFewSamples(n, len(found), outcomes, found)
+        return found
+
+    def draw(
+        self,
+        n: int,
+        seed: Seed = 0,
+        max_draws: int | None = None,
+        *,
+        by: str = "construction",
+        progress: bool = True,
+        **wanted,
+    ) -> tuple[np.ndarray, Outcomes]:
+        """As `sample`, but as counts (m, 85) uint8, and as many as there are: m <= n."""
         parts, outcomes = [np.zeros((0, N_ELEMENTS), dtype=np.uint8)], Outcomes()
-        for counts, became in self._strictly(n, seed, max_draws, wanted):
+        for counts, became in self._until(n, seed, max_draws, by, progress, wanted):
             parts.append(counts)
             outcomes = became
-        drawn = np.concatenate(parts)
-        return Formulas(formulas(drawn), drawn, outcomes)
+        return np.concatenate(parts), outcomes
 
     def iter_samples(
-        self, n: int, seed: int = 0, max_draws: int | None = None, **wanted
+        self,
+        n: int,
+        seed: Seed = 0,
+        max_draws: int | None = None,
+        *,
+        by: str = "construction",
+        progress: bool = True,
+        **wanted,
     ) -> Iterator[str]:
         """The formulas of `sample` one by one, however many, in the memory of one batch."""
-        for counts, _ in self._strictly(n, seed, max_draws, wanted):
+        found, outcomes = 0, Outcomes()
+        for counts, became in self._until(n, seed, max_draws, by, progress, wanted):
+            found, outcomes = found + len(counts), became
             yield from formulas(counts)
+        if found < n:
+            raise TooFewSamples(n, found, outcomes)
 
     def write_samples(
         self,
         path: str | Path,
         n: int,
-        seed: int = 0,
+        seed: Seed = 0,
         max_draws: int | None = None,
+        *,
+        by: str = "construction",
         progress: bool = True,
         **wanted,
     ) -> Outcomes:
@@ -190,79 +178,104 @@ class CompositionGenerator:
         Raises
         ------
         ValueError
-            The name ends neither in .csv nor in .csv.gz.
+            As `sample`, or the name ends neither in .csv nor in .csv.gz.
         TooFewSamples
-            As `sample`; no file is left behind.
+            As `sample`. The file holds those that were found; where there are none, no file is
+            written.
+        KeyboardInterrupt
+            After Ctrl-C; the file holds those that were found until then.
         """
         name = Path(path).name
         if not name.endswith((".csv", ".csv.gz")):
             raise ValueError(f"samples are written as .csv or .csv.gz, not as {name!r}")
-        outcomes = Outcomes()
+        batches = self._until(n, seed, max_draws, by, progress, wanted)
+        found, outcomes = 0, Outcomes()
         with (
+            deferred_interrupt() as stopped,
             files.atomic_file(path) as file,
             gzip.GzipFile("", "wb", fileobj=file, mtime=0)
             if name.endswith(".gz")
             else nullcontext(file) as text,
-            tqdm(total=n, unit="formulas", disable=not progress) as bar,
         ):
             text.write(b"formula\n")
-            for counts, became in self._strictly(n, seed, max_draws, wanted):
+            for counts, became in batches:
                 text.write("".join(f"{line}\n" for line in formulas(counts)).encode())
-                outcomes = became
-                bar.set_postfix_str(f"{became.kept / became.drawn:.1%} of samples kept")
-                bar.update(len(counts))
+                found, outcomes = found + len(counts), became
+                if stopped():
+                    break
+            if n and not found:  # what may lie at `path` stays
+                raise KeyboardInterrupt if stopped() else TooFewSamples(n, found, outcomes)
+        if found < n and stopped():
+            raise KeyboardInterrupt(f"{found:,} of {n:,} formulas are in {path}")
+        if found < n:
+            raise TooFewSamples(n, found, outcomes)
         return outcomes
 
-    def draw(
-        self, n: int, seed: int = 0, max_draws: int | None = None, **wanted
-    ) -> tuple[np.ndarray, Outcomes]:
-        """As `sample`, but as counts (m, 85) uint8, and as many as there are: m <= n."""
-        parts, outcomes = [np.zeros((0, N_ELEMENTS), dtype=np.uint8)], Outcomes()
-        for counts, became in self._until(n, seed, max_draws, Wanted(**wanted)):
-            parts.append(counts)
-            outcomes = became
-        return np.concatenate(parts), outcomes
-
-    def _until(self, n: int, seed: int, max_draws: int | None, wanted: Wanted):
+    def _until(self, n, seed, max_draws, by, progress, wanted: dict) -> Iterator:
         """Batches of counts that are kept until there are n, each with the outcomes so far."""
+        try:
+            n = whole_number(n)
+        except TypeError:
+            raise ValueError(f"n must be a whole number, not {n!r}") from None
         if n < 0:
             raise ValueError(f"n must not be negative: {n}")
         limit = 100 * n + 1_000_000 if max_draws is None else max_draws
+        wish = Wanted(**wanted)
+        batches = self._batches(as_seed(seed), by, wish)
+        seen: set[bytes] = set()
         found, outcomes = 0, Outcomes()
-        matrices = self.matrices(seed)
-        while found < n and outcomes.drawn < limit:
-            counts, became = self._kept(next(matrices), wanted)
-            outcomes += became
-            part = counts[: n - found]
-            found += len(part)
-            yield part, outcomes
+        with tqdm(total=n, unit="formulas", disable=not progress, delay=_SECONDS) as bar:
+            while found < n and outcomes.drawn < limit:
+                kept, became = next(batches)
+                counts, became = sifted(kept, became, wish, seen)
+                outcomes += became
+                part = counts[: n - found]
+                found += len(part)
+                bar.set_postfix_str(f"{outcomes.kept / outcomes.drawn:.1%} of samples kept", False)
+                bar.update(len(part))
+                yield part, outcomes
 
-    def _kept(self, matrix: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, Outcomes]:
-        """Reduced counts (m, 85) of the wanted compositions in a batch, and what became of all."""
+    def _batches(self, seed: int, by: str, wanted: Wanted) -> Iterator:
+        """Reduced counts (m, 85) of the wanted elements and charges, and what became of all."""
+        if by not in WAYS:
+            raise ValueError(f"by must be 'construction' or 'rejection', not {by!r}")
+        network, most = self.network, MAX_COUNT
+        if not isinstance(network, SlotGenerator):
+            if self.rule == "sum":
+                most = MAX_COUNT * (MAX_COUNT + 1) // 2  # where all entries of a row are set
+            wanted.refuse(N_ELEMENTS, most)
+            yield from (self._decoded(matrix, wanted) for matrix in self.matrices(seed))
+            return
+        wanted.refuse(network.slots, most)
+        rng = torch.Generator(self.device).manual_seed(seed)
+        drawer, plan = Drawer(network, self.latent_dim, self.device), None
+        for batch in count():
+            if batch == _FREE and by == "construction" and wanted.is_of_elements:
+                plan = drawer.plan(wanted)  # takes a second or two, which few draws need
+                if not plan.possible:
+                    raise ValueError("this generator never writes a composition as asked for")
+                plan = plan if plan.pays else None
+            yield _fitting(drawer.on_request(rng, plan) if plan else drawer.free(rng), wanted, plan)
+
+    def _decoded(self, matrix: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, Outcomes]:
         counts, undecodable = decode(matrix, self.rule, self.threshold)
         n_elements = (counts > 0).sum(axis=1)
-        good = reduced(counts[n_elements > 1])
-        kept = good[wanted.kept(good)]
-        return kept, Outcomes(
-            empty=int((n_elements == 0).sum() - undecodable.sum()),
-            single=int((n_elements == 1).sum()),
-            undecodable=int(undecodable.sum()),
-            unwanted=len(good) - len(kept),
-            kept=len(kept),
-        )
+        kept, outcomes = _fitting(reduced(counts[n_elements > 1]), wanted)
+        outcomes.empty = int((n_elements == 0).sum() - undecodable.sum())
+        outcomes.single = int((n_elements == 1).sum())
+        outcomes.undecodable = int(undecodable.sum())
+        return kept, outcomes
 
-    def _strictly(self, n: int, seed: int, max_draws: int | None, wanted: dict):
-        """As `_until`, but TooFewSamples if there are less than n in the end."""
-        found, outcomes = 0, Outcomes()
-        for counts, outcomes in self._until(n, seed, max_draws, Wanted(**wanted)):
-            found += len(counts)
-            yield counts, outcomes
-        if found < n:
-            raise TooFewSamples(
-                f"{found:,} of {n:,} formulas in {outcomes.drawn:,} samples: "
-                f"{outcomes.empty:,} were empty, {outcomes.single:,} held a single element, "
-                f"{outcomes.undecodable:,} were undecodable, {outcomes.unwanted:,} unwanted"
-            )
+
+def _fitting(
+    counts: np.ndarray, wanted: Wanted, plan: Plan | None = None
+) -> tuple[np.ndarray, Outcomes]:
+    """The compositions of a batch, free or on request, whose elements and charges are wanted."""
+    kept = counts[wanted.kept(counts)]
+    drawn, of_kind = len(counts), float(len(kept))
+    if plan:
+        drawn, of_kind = max(WISH_BATCH, len(kept)), plan.stands_for * len(kept)
+    return kept, Outcomes(unwanted=drawn - len(kept), kept=len(kept), of_kind=of_kind)
 
 
 def list_generators() -> list[str]:
@@ -281,7 +294,7 @@ def load_generator(
     Parameters
     ----------
     name_or_path : a name that `list_generators` gives, such as "wgan-oqmd", or a path
-    rule, threshold : how soft outputs are read, see `matgan.wgan.decoding.decode`
+    rule, threshold : how soft outputs are read, see `matgan.wgan.samples.decode`
     device : "cpu" or "cuda"
 
     Returns
@@ -324,16 +337,50 @@ def main(words: list[str] | None = None) -> None:
     add("--seed", type=int, default=0, help="the same seed gives the same formulas")
     add("--contain", nargs="+", default=(), metavar="EL", help="elements that each must hold")
     add("--only", nargs="+", metavar="EL", help="elements that each may hold")
-    add("--n-elements", nargs="+", type=int, metavar="N", help="how many elements, e.g. 3 4")
+    add("--exclude", nargs="+", default=(), metavar="EL", help="elements that none may hold")
+    add("--n-elements", type=_range, metavar="N", help="how many elements: 3, or from 2 to 4: 2-4")
+    add("--counts", nargs="+", type=_count, default=(), metavar="EL=N", help="atoms: Li=1-3 O=4")
     add("--neutral", action="store_true", help="charge-neutral ones only")
     add("--balanced", action="store_true", help="neutral and electronegativity-balanced ones only")
+    add("--unique", action="store_true", help="each composition once")
+    add(
+        "--new-to",
+        dest="new",
+        type=_known,
+        metavar="FILE",
+        help="known ones are left out: a CSV with the column formula, or one a line",
+    )
     options = vars(parser.parse_args(words))
+    options["counts"] = dict(options["counts"])
     generator = load_generator(options.pop("generator"))
     n, out = options.pop("n"), options.pop("out")
     if out:
-        outcomes = generator.write_samples(out, n, progress=sys.stderr.isatty(), **options)
+        outcomes = generator.write_samples(out, n, **options)
         print(outcomes.table.to_string(index=False), file=sys.stderr)
         return
     print("formula")
     for formula in generator.iter_samples(n, **options):
         print(formula)
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    if not low.isdecimal() or (dash and not high.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a range such as 2-4")
+    return int(low), int(high or low)
+
+
+def _count(text: str) -> tuple[str, tuple[int, int]]:
+    symbol, equals, numbers = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not as Li=1-3")
+    return symbol, _range(numbers)
+
+
+def _known(path: str) -> pd.Series:
+    """Formulas of a file: its column formula, or one a line."""
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"no such file: {path}")
+    lines = pd.read_csv(path, header=None, keep_default_na=False, dtype=str)
+    named = lines.iloc[0] == "formula"
+    return lines.loc[1:, named.idxmax()] if named.any() else lines[0]

@@ -23,6 +23,7 @@ from matgan import files
 from matgan.chemistry.elements import ELEMENTS
 from matgan.data.training_set import TrainingData, load_training_data
 from matgan.learning import compute
+from matgan.learning.cuda_graph import Graphed
 from matgan.wgan.checkpoint import (
     LOG_EVERY,
     State,
@@ -33,7 +34,6 @@ from matgan.wgan.checkpoint import (
     write_history,
 )
 from matgan.wgan.config import PRESETS, Config, ConfigError, field_types
-from matgan.wgan.cuda_graph import Graphed
 from matgan.wgan.losses import critic_loss, generator_loss
 from matgan.wgan.networks import effective_rank, to_amounts
 

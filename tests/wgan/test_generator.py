@@ -1,5 +1,8 @@
 """Sampling of formulas. The networks here are untrained: what is tested is what becomes of them."""
 
+import os
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,12 +17,12 @@ from matgan.wgan.config import LEARNING, PAPER
 from matgan.wgan.generator import (
     CompositionGenerator,
     TooFewSamples,
-    Wanted,
     load_generator,
     main,
 )
 from matgan.wgan.networks import build_critic, build_generator
 from matgan.wgan.samples import Outcomes
+from matgan.wgan.wishes import Property
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,12 @@ def test_outcomes_count_every_sample():
     assert sample == ["NaCl"] * 6
     per = 1024 // 6  # a batch goes through the six outputs; the first four come once more
     expected = Outcomes(
-        empty=per, single=per + 1, undecodable=per, unwanted=per + 1, kept=2 * (per + 1)
+        empty=per,
+        single=per + 1,
+        undecodable=per,
+        unwanted=per + 1,
+        kept=2 * (per + 1),
+        of_kind=2 * (per + 1),
     )
     assert sample.outcomes == expected
     assert expected.drawn == 1024
@@ -108,8 +116,10 @@ def test_outcomes_of_a_sigmoid_generator_depend_on_the_rule():
     [
         {"only": ["Li", "Na", "K", "O", "F", "Cl", "Fe", "Ti", "S", "N"]},
         {"contain": "O"},
-        {"contain": ["Fe"], "n_elements": 2},
+        {"contain": ["Si"], "n_elements": 2},
         {"n_elements": (2, 3)},
+        {"exclude": ["O", "Fe", "Si"]},
+        {"counts": {"Fe": (1, 3), "O": (0, 4)}},
         {"neutral": True},
         {"balanced": True, "oxidation_states": "icsd24"},
         {"contain": ["O"], "n_elements": 3, "balanced": True},
@@ -117,49 +127,131 @@ def test_outcomes_of_a_sigmoid_generator_depend_on_the_rule():
 )
 def test_wanted_compositions_are_the_ones_of_the_whole_stream(slots, wanted):
     stream = slots.sample(20_000, seed=5)
-    counts = amounts_matrix(list(stream))
     states = wanted.get("oxidation_states", "smact14")
-    good = np.ones(len(stream), dtype=bool)
-    for i, row in enumerate(counts):
+    good = fits(stream, wanted)
+    if wanted.get("neutral"):
+        good &= charge_neutral(stream, states)
+    if wanted.get("balanced"):
+        good &= electronegativity_balanced(stream, states)
+    expected = [f for f, g in zip(stream, good, strict=True) if g]
+    assert len(expected) >= 3
+    assert slots.sample(len(expected), seed=5, by="rejection", **wanted) == expected
+    # on request, after a beginning that is the same
+    built = slots.sample(max(len(expected), 1500), seed=5, **wanted)
+    assert fits(built, wanted).all() and built[:3] == expected[:3]
+
+
+def fits(sample, wanted):
+    """Which formulas hold the elements and numbers that are wanted, element by element."""
+    good = np.ones(len(sample), dtype=bool)
+    for i, row in enumerate(amounts_matrix(list(sample))):
         held = {ELEMENTS[e] for e in np.flatnonzero(row)}
-        sizes = wanted.get("n_elements", held and len(held))
+        sizes = wanted.get("n_elements", (2, 85))
+        low, high = sizes if isinstance(sizes, tuple) else (sizes, sizes)
+        counts = wanted.get("counts", {})
         good[i] = (
             held <= set(wanted.get("only", ELEMENTS))
             and held >= set(wanted.get("contain", ()))
-            and len(held) in (sizes if isinstance(sizes, tuple) else (sizes,))
+            and not held & set(wanted.get("exclude", ()))
+            and low <= len(held) <= high
+            and all(a <= row[ELEMENTS.index(s)] <= b for s, (a, b) in counts.items())
         )
-    if wanted.get("neutral"):
-        good &= charge_neutral(counts, states)
-    if wanted.get("balanced"):
-        good &= electronegativity_balanced(counts, states)
-    expected = [f for f, g in zip(stream, good, strict=True) if g]
-    assert len(expected) >= 5
-    assert slots.sample(len(expected), seed=5, **wanted) == expected
+    return good
 
 
-def test_what_cannot_be_had_is_an_error_with_numbers():
-    generator = CompositionGenerator(Fixed(amounts_matrix(["NaCl"])), 4)
-    with pytest.raises(TooFewSamples, match=r"0 of 5 formulas in 2,048 samples.*2,048 unwanted"):
+def test_what_cannot_be_had_is_an_error_with_numbers_and_with_what_was_found():
+    generator = CompositionGenerator(Fixed(amounts_matrix(["NaCl", "KCl"])), 4)
+    with pytest.raises(TooFewSamples, match=r"0 of 5 formulas in 2,048 samples: 2,048 unwanted"):
         generator.sample(5, contain=["O"], max_draws=2000)
     with pytest.raises(TooFewSamples, match="0 of 5"):
         list(generator.iter_samples(5, contain=["O"], max_draws=1))
     counts, outcomes = generator.draw(5, contain=["O"], max_draws=1)
     assert (counts.shape, outcomes.unwanted) == ((0, 85), 1024)
+    with pytest.raises(TooFewSamples, match=r"2 of 5 .* 1,022 repeated") as few:
+        generator.sample(5, seed=7, unique=True, max_draws=1)
+    assert few.value.found == ["NaCl", "KCl"] and few.value.found.seed == 7
+    np.testing.assert_array_equal(few.value.found.counts, amounts_matrix(["NaCl", "KCl"]))
+    assert few.value.outcomes.repeated == 1022
 
 
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [
-        ({"only": ["Na", "Xy"]}, "only: 'Xy' is no element"),
-        ({"contain": ["Po"]}, "contain: 'Po' is not one of the 85"),
-        ({"n_elements": 1}, "2 or more, not 1"),
-        ({"only": ["Na", "Cl"], "contain": ["O"]}, "contain asks for O"),
-        ({"only": ["Na"]}, "two elements or more"),
-    ],
-)
-def test_impossible_wishes(wanted, message):
-    with pytest.raises(ValueError, match=message):
-        Wanted(**wanted)
+@pytest.mark.parametrize("n", [1e2, 2.5, "3", None, True, -1])
+def test_a_number_that_is_none(slots, n):
+    with pytest.raises(ValueError, match=r"n must (be a whole number|not be negative)"):
+        slots.sample(n)
+
+
+def test_seeds_of_any_kind(slots):
+    expected = slots.sample(20, seed=3)
+    assert (
+        slots.sample(20, seed=np.int64(3))
+        == slots.sample(np.int8(20), seed=np.uint8(3))
+        == expected
+    )
+    system = slots.sample(20, seed=None)
+    assert slots.sample(20, seed=system.seed) == system != expected
+    rng = np.random.default_rng(0)
+    first, second = slots.sample(20, seed=rng), slots.sample(20, seed=rng)
+    assert first != second and first == slots.sample(20, seed=np.random.default_rng(0))
+    assert first == slots.sample(20, seed=first.seed)
+    for odd in (1.5, 2**32, -1, "3", True):
+        with pytest.raises(ValueError, match="seed must be a whole number from 0 to 4,294,967,295"):
+            slots.sample(20, seed=odd)
+    assert slots.sample(20, seed=2**32 - 1) != slots.sample(20, seed=0)
+
+
+def test_unique_and_new(slots):
+    stream = slots.sample(5000, seed=2, only=["Li", "O", "Fe"])
+    distinct = list(dict.fromkeys(stream))
+    n = len(distinct)
+    assert 100 < n < 2500  # of 3 elements with 8 counts each
+    assert slots.sample(n, seed=2, only=["Li", "O", "Fe"], unique=True) == distinct
+    known = pd.DataFrame({"formula": distinct[::2], "target": 0.0})
+    left = [f for f in distinct if f not in set(distinct[::2])]
+    for new in (known, distinct[::2], amounts_matrix(distinct[::2]) * 0.5, lambda: known):
+        sample = slots.sample(len(left), seed=2, only=["Li", "O", "Fe"], unique=True, new=new)
+        assert sample == left
+    assert sample.outcomes.known > 0 and sample.outcomes.repeated > 0
+    assert slots.sample(500, seed=2, only=["Li", "O", "Fe"], new=[]) == stream[:500]
+
+
+def test_a_property_in_a_range(slots):
+    def mass(counts):
+        value = counts.sum(axis=1).astype(float)
+        return value, value - 2, value + 2
+
+    stream = slots.sample(2000, seed=2)
+    atoms = amounts_matrix(stream).sum(axis=1)
+    by_value = [f for f, a in zip(stream, atoms, strict=True) if 5 <= a <= 10]
+    by_interval = [f for f, a in zip(stream, atoms, strict=True) if 7 <= a <= 8]
+    for rule, expected in (("value", by_value), ("interval", by_interval)):
+        sample = slots.sample(len(expected), seed=2, having=Property(mass, 5, 10, rule))
+        assert sample == expected and len(expected) > 20
+        assert sample.outcomes.outside > 0
+
+
+def test_a_wish_that_this_generator_cannot_meet_is_refused_at_once(slots):
+    for wish, message in (
+        ({"n_elements": 9}, "writes 3 elements at most, not n_elements from 9"),
+        ({"contain": ["Li", "Fe", "P", "O"]}, "writes 3 elements at most, not Li, O, P, Fe"),
+        ({"counts": {"O": 9}}, "writes 8 atoms of an element at most, not 9 of O"),
+        ({"counts": {"O": 2, "Fe": 4}, "n_elements": 2}, "no composition of O, Fe is as asked for"),
+        ({"counts": {"O": 3, "Na": 1}, "n_elements": 2, "neutral": True}, "all 1 with up to 8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            slots.sample(5, **wish)
+    with pytest.raises(ValueError, match="by must be 'construction' or 'rejection'"):
+        slots.sample(5, by="magic")
+    loose = CompositionGenerator(Fixed(amounts_matrix(["NaCl"])), 4, rule="sum")
+    with pytest.raises(ValueError, match="writes 36 atoms"):
+        loose.sample(1, counts={"O": 37})
+
+
+def test_a_long_search_shows_that_it_is_alive(slots, capsys, monkeypatch):
+    monkeypatch.setattr("matgan.wgan.generator._SECONDS", 0)
+    slots.sample(3000, seed=1)
+    assert "formulas" in capsys.readouterr().err
+    slots.sample(3000, seed=1, progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_samples_in_a_file(slots, tmp_path, capsys):
@@ -167,12 +259,32 @@ def test_samples_in_a_file(slots, tmp_path, capsys):
     outcomes = slots.write_samples(path, 3000, seed=1)
     table = pd.read_csv(path, keep_default_na=False)
     assert table["formula"].tolist() == slots.sample(3000, seed=1)
-    assert outcomes.kept == outcomes.drawn == 3072
-    assert "formulas" in capsys.readouterr().err
+    assert outcomes.kept == outcomes.drawn == 3072  # six batches
     with pytest.raises(TooFewSamples):
-        slots.write_samples(path, 10, progress=False, max_draws=1, contain=["Xe", "Pu", "Pm"])
-    assert pd.read_csv(path, keep_default_na=False).equals(table)  # not half a file
+        slots.write_samples(path, 10, max_draws=1, contain=["Xe", "Pu", "Pm"])
+    assert pd.read_csv(path, keep_default_na=False).equals(table)  # nothing found, nothing changed
+    few = {"contain": ["Fe"], "max_draws": 2000}
+    with pytest.raises(TooFewSamples):
+        slots.write_samples(path, 10_000, seed=1, **few)
+    counts, _ = slots.draw(10_000, seed=1, **few)  # what was found is there
+    assert pd.read_csv(path)["formula"].tolist() == formulas(counts) and len(counts) > 3
     assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_keeps_what_was_found(slots, tmp_path, monkeypatch):
+    path, whole = tmp_path / "samples.csv", CompositionGenerator._until
+
+    def interrupted(*arguments):
+        for number, batch in enumerate(whole(*arguments)):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    expected = slots.sample(3 * 512, seed=1)
+    monkeypatch.setattr(CompositionGenerator, "_until", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="1,536 of 9,000 formulas are in"):
+        slots.write_samples(path, 9000, seed=1)
+    assert pd.read_csv(path, keep_default_na=False)["formula"].tolist() == expected
 
 
 def test_samples_in_a_compressed_file(slots, tmp_path):
@@ -250,3 +362,34 @@ def test_the_command_samples_what_is_asked_for(tmp_path, capsys):
     main([*words, "--out", str(tmp_path / "new.csv")])
     assert (tmp_path / "new.csv").read_text().splitlines() == printed
     assert "unwanted" in capsys.readouterr().err
+
+
+def test_every_wish_has_an_option(tmp_path, capsys):
+    config = LEARNING.replace(latent_dim=16, hidden=(8,))
+    generator = save(tmp_path / "weights.safetensors", config)
+    wish = {"exclude": ["F", "Cl"], "n_elements": (3, 4), "counts": {"O": (1, 3), "Fe": (2, 2)}}
+    first = generator.sample(3, seed=1, unique=True, **wish)
+    lines, table = tmp_path / "known.txt", tmp_path / "known.csv"
+    lines.write_text("\n".join(first[:2]))
+    table.write_text("name,formula\n" + "".join(f"a,{f}\n" for f in first[:2]))
+    words = "3 --seed 1 --exclude F Cl --n-elements 3-4 --counts O=1-3 Fe=2 --unique".split()
+    for known in (lines, table):
+        main([*words, "--generator", str(tmp_path), "--new-to", str(known)])
+        printed = capsys.readouterr().out.splitlines()[1:]
+        assert printed[0] == first[2]
+        assert printed == generator.sample(3, seed=1, unique=True, new=first[:2], **wish)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--n-elements", "2.5"], "n-elements: '2.5' is neither a number nor a range"),
+        (["--counts", "Li"], "counts: 'Li' is not as Li=1-3"),
+        (["--new-to", "no.csv"], "new-to: no such file: no.csv"),
+        (["--seed", "1.5"], "argument --seed"),
+    ],
+)
+def test_options_that_are_none(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["3", *words])
+    assert stopped.value.code == 2 and message in capsys.readouterr().err

@@ -7,9 +7,9 @@ import torch
 
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data.training_set import TrainingData
-from matgan.wgan import cuda_graph
+from matgan.learning import cuda_graph
+from matgan.learning.cuda_graph import Graphed
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE
-from matgan.wgan.cuda_graph import Graphed
 from matgan.wgan.training import train_wgan
 
 
@@ -86,7 +86,7 @@ def test_a_cuda_graph_trains_as_the_eager_loop_does(oqmd, tmp_path, setting, mon
     data = TrainingData(counts[:400], counts[400:])
     config = SETTINGS[setting].replace(batch_size=8, critic_steps=2, test_every=3, iterations=12)
     graphed = train_wgan(config, data, tmp_path / "graph", "cuda")
-    monkeypatch.setattr("matgan.wgan.cuda_graph.EAGER_CALLS", 10**9)  # never captured
+    monkeypatch.setattr("matgan.learning.cuda_graph.EAGER_CALLS", 10**9)  # never captured
     eager = train_wgan(config, data, tmp_path / "eager", "cuda")
     for one, other in zip(graphed.history, eager.history, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
