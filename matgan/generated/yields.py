@@ -20,6 +20,7 @@ from matgan.data.splits import chemical_systems, grouped_splits
 from matgan.generated.measures import energy_distance
 from matgan.generated.models import OURS, PAIRWISE, REAL, SHUFFLED, SWAPPED, UNIFORM, Draw, Models
 from matgan.generated.screening import Choice, Ensemble, fit_ensemble, screen
+from matgan.wgan.generator import CompositionGenerator
 
 SCREENED = (OURS, SWAPPED, PAIRWISE, SHUFFLED, UNIFORM)  # beside the real compounds
 DISTANCE = "distance of predictions"
@@ -244,3 +245,31 @@ def settled(rows: pd.DataFrame, target: Target, within: float = 0.02) -> bool | 
 def shortest(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that claims are about: those that `settled` compares with the longer trainings."""
     return rows[rows["epochs"] == rows.groupby("data")["epochs"].transform("min")]
+
+
+def on_request(
+    generator: CompositionGenerator, wishes: Mapping[str, dict], n: int, seed: int = 0
+) -> pd.DataFrame:
+    """What a wish costs by construction and by rejection, in noise vectors for a composition.
+
+    Parameters
+    ----------
+    generator : ours; others know rejection only
+    wishes : fields of `matgan.wgan.wishes.Wanted` by the name of the wish
+    n : compositions that are drawn by construction; by rejection at most 10 n noise vectors
+    seed : of both
+
+    Returns
+    -------
+    DataFrame: wish, share (of free compositions, by rejection), estimate (of the same, by
+    construction), rejection and construction (noise vectors for each composition; infinite where
+    none was found). A beginning of 16,384 noise vectors is free in both.
+    """
+    rows = []
+    for wish, wanted in wishes.items():
+        _, free = generator.draw(n, seed, 10 * n, by="rejection", progress=False, **wanted)
+        _, built = generator.draw(n, seed, progress=False, **wanted)
+        costs = [became.drawn / became.kept if became.kept else np.inf for became in (free, built)]
+        rows.append((wish, free.accepted, built.accepted, *costs))
+    columns = ["wish", "share", "estimate", "rejection", "construction"]
+    return pd.DataFrame(rows, columns=columns)

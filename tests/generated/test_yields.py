@@ -12,6 +12,7 @@ from matgan.generated.models import OURS, REAL, SHUFFLED, SWAPPED, Draw
 from matgan.generated.screening import Choice
 from matgan.generated.yields import CRITICAL, FORMATION, HELD, REGRESSORS, Parts, screen_models
 from matgan.representation.features import OneHot
+from matgan.wgan.generator import load_generator
 
 
 class Sodium(RegressorMixin, BaseEstimator):
@@ -139,3 +140,14 @@ def test_settled_compares_the_same_seeds():
     assert yields.settled(rows(*short, (0, 20, 0.0985)), FORMATION) is True
     assert yields.settled(rows(*short, (0, 20, 0.09)), FORMATION) is False
     assert yields.shortest(rows(*short, (0, 20, 0.09)))["epochs"].tolist() == [10, 10]
+
+
+def test_construction_costs_less_than_rejection_and_agrees_with_it():
+    wishes = {"lithium and oxygen": {"contain": ["Li", "O"]}, "anything": {}}
+    table = yields.on_request(load_generator("wgan-mp"), wishes, 5000).set_index("wish")
+    rare, any_ = table.loc["lithium and oxygen"], table.loc["anything"]
+    assert rare["share"] == pytest.approx(0.04, abs=0.01)
+    assert rare["estimate"] == pytest.approx(rare["share"], rel=0.1)
+    assert rare["construction"] < 0.5 * rare["rejection"]
+    assert rare["rejection"] == pytest.approx(1 / rare["share"])
+    assert tuple(any_) == (1, 1, 1, 1)
