@@ -61,7 +61,7 @@ class Step(NamedTuple):
     p_count: Tensor  # (n, 8)
 
 
-class Drawn(NamedTuple):
+class Pass(NamedTuple):
     """What came out of one pass, m draws."""
 
     elements: Tensor  # (m, slots)
@@ -152,11 +152,11 @@ class Drawer:
         return _matrix(drawn.elements, drawn.counts)
 
     @torch.inference_mode()
-    def copies(self, rng: torch.Generator, plan: Plan, record: list[Step] | None = None) -> Drawn:
+    def copies(self, rng: torch.Generator, plan: Plan, record: list[Step] | None = None) -> Pass:
         """As `on_request`, slot by slot, and what came of each noise vector."""
         drawn = self._fill(WISH_BATCH, rng, plan, record)
         rows, _ = _controlled(drawn.weight, plan.level, plan.level, rng)
-        return Drawn(*(part[rows] for part in drawn))
+        return Pass(*(part[rows] for part in drawn))
 
     # --- one pass ---------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Drawer:
         rng: torch.Generator,
         plan: Plan | None = None,
         record: list[Step] | None = None,
-    ) -> Drawn:
+    ) -> Pass:
         """n noise vectors; weights are 1 without a plan."""
         network = self.network
         noise = torch.randn(n, self.latent_dim, generator=rng, device=self.device)
@@ -211,7 +211,7 @@ class Drawer:
             counts[:, slot] = torch.where(filled, _pick(p_count, rng) + 1, 0)
             if slot < self.slots - 1:
                 memory = memory + self.seen_count.index_select(0, counts[:, slot])
-        return Drawn(elements, counts, weight, origin)
+        return Pass(elements, counts, weight, origin)
 
     # --- plans ------------------------------------------------------------------------------------
 

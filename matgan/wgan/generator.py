@@ -34,7 +34,7 @@ _BATCH = 1024  # samples that one pass of a deconvolution draws; the formulas of
 _FREE = 32  # batches of a slot generator before it draws on request
 _SECONDS = 3  # before a bar shows progress
 
-WAYS = ("construction", "rejection")
+_WAYS = ("construction", "rejection")
 
 
 @dataclass
@@ -237,7 +237,7 @@ class CompositionGenerator:
 
     def _batches(self, seed: int, by: str, wanted: Wanted) -> Iterator:
         """Reduced counts (m, 85) of the wanted elements and charges, and what became of all."""
-        if by not in WAYS:
+        if by not in _WAYS:
             raise ValueError(f"by must be 'construction' or 'rejection', not {by!r}")
         network, most = self.network, MAX_COUNT
         if not isinstance(network, SlotGenerator):

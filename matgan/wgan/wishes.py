@@ -20,8 +20,8 @@ from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.oxidation import electronegativities, oxidation_states
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
 
-SEEDS = 2**32  # torch's generator on the CPU keeps 32 bits
-RULES_OF_A_PROPERTY = ("value", "interval")
+_SEEDS = 2**32  # torch's generator on the CPU keeps 32 bits
+_RULES = ("value", "interval")
 
 _MOST_TRIED = 5000  # compositions that are looked at, one by one, whether any can be neutral
 _CHUNK = 50_000  # known compositions at a time
@@ -51,7 +51,7 @@ class Property:
             raise ValueError(f"a property is a function of counts (m, 85), not {self.of!r}")
         if not self.low <= self.high:
             raise ValueError(f"a property from {self.low!r} to {self.high!r} is an empty range")
-        if self.rule not in RULES_OF_A_PROPERTY:
+        if self.rule not in _RULES:
             raise ValueError(f"rule must be 'value' or 'interval', not {self.rule!r}")
 
     def has(self, counts: np.ndarray) -> np.ndarray:
@@ -298,16 +298,16 @@ def as_seed(given: Any) -> int:
         Anything else.
     """
     if given is None:
-        return secrets.randbelow(SEEDS)
+        return secrets.randbelow(_SEEDS)
     if isinstance(given, np.random.Generator):
-        return int(given.integers(SEEDS))
+        return int(given.integers(_SEEDS))
     try:
         seed = whole_number(given)
     except TypeError:
         seed = -1
-    if not 0 <= seed < SEEDS:
+    if not 0 <= seed < _SEEDS:
         raise ValueError(
-            f"seed must be a whole number from 0 to {SEEDS - 1:,}, None or a numpy Generator, "
+            f"seed must be a whole number from 0 to {_SEEDS - 1:,}, None or a numpy Generator, "
             f"not {given!r}"
         )
     return seed
