@@ -209,23 +209,36 @@ def _covered(points: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 
 def _gaps(counts: np.ndarray) -> np.ndarray:
-    """Which points repeat one number, 0 or below, amid a background far above: no measurement.
+    """Which points repeat one number, 0 or below, beside a background far above: no measurement.
 
-    Only where this number stands nowhere but in such runs: zeros of few counts are left alone.
+    Far above is ten of the smallest steps between intensities (a count), so that zeros of few
+    counts are left alone, half of the median and 1% of the maximum. Within the pattern the number
+    must stand nowhere else.
     """
     gap = np.zeros(len(counts), dtype=bool)
-    if not np.ptp(counts) > 0:  # a flat pattern has no background to stand out from
+    above = counts[counts > 0]
+    if not len(above):
         return gap
-    for value in np.unique(counts[counts <= 0])[:100]:
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], counts == value, [0]])))
-        starts, ends = edges[::2], edges[1::2]
-        level = 0.2 * np.median(counts[counts != value]) if (counts != value).any() else np.inf
-        sides = (
-            np.concatenate([counts[max(a - 3, 0) : a], counts[b : b + 3]])
-            for a, b in zip(starts, ends, strict=True)
-        )
-        if (ends - starts >= _GAP_POINTS).all() and all((s > max(level, 0)).all() for s in sides):
-            gap |= counts == value
+    starts = np.flatnonzero(np.diff(counts, prepend=np.inf) != 0)
+    sizes = np.diff(starts, append=len(counts))
+    long = (counts[starts] <= 0) & (sizes >= _GAP_POINTS)
+    if not long.any():
+        return gap
+    values = np.unique(counts)
+    apart = np.diff(values)[np.diff(values) > 1e-9 * np.ptp(values)]
+    least = max(0.01 * counts.max(), 10 * apart.min(initial=np.inf))
+    within = 0.5 * np.median(counts) if np.median(counts) > 0 else np.inf
+    at_end = 0.5 * np.median(above)
+    in_runs = np.zeros(len(counts), dtype=bool)
+    for a, size in zip(starts[long], sizes[long], strict=True):
+        in_runs[a : a + size] = True
+    alone = set(counts[(counts <= 0) & ~in_runs])  # what stands outside of runs too
+    for a, size in zip(starts[long], sizes[long], strict=True):
+        b = a + size
+        end = a == 0 or b == len(counts)
+        sides = np.concatenate([counts[max(a - 3, 0) : a], counts[b : b + 3]])
+        far = (sides >= max(at_end if end else within, least)).all()
+        gap[a:b] = far and (end or counts[a] not in alone)
     return gap
 
 

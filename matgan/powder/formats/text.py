@@ -167,9 +167,11 @@ def _names(header: list[str], width: int) -> list[str]:
             cells = [cell.strip(" \"'").lower() for cell in re.split(sign, words)]
             if "s" in sign:
                 cells = [cell for cell in cells if cell]
+            if any(map(_NUMBER.fullmatch, cells)):  # a remark, no names
+                continue
             if len(cells) == width and any(map(_axis, cells)):
                 return cells
-            if len(cells) > 1 and (_axis(cells[0]) or _NO_AXIS.fullmatch(cells[0])):
+            if 1 < len(cells) <= width + 2 and (_axis(cells[0]) or _NO_AXIS.fullmatch(cells[0])):
                 loose = loose or cells[:width]
         if loose:
             return loose

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_structures import NACL
 
 from matgan.powder.formats.arrays import tidy, to_two_theta
-from matgan.powder.patterns import PatternError
+from matgan.powder.patterns import Instrument, PatternError, simulate_pattern
 
 X, Y = np.arange(10, 20, 0.5), np.arange(20.0) + 1
 
@@ -90,6 +91,21 @@ def test_gaps_of_a_detector_are_cut_out(dummy):
     angle, _, notes = tidy(x, y)
     np.testing.assert_array_equal(angle, np.delete(x, [*range(100, 120), *range(300, 310)]))
     assert notes == ["30 points of gaps left out"]
+
+
+def test_nothing_beyond_the_ends_of_a_detector_is_cut_off():
+    x, y = scan()
+    y[:150] = y[-100:] = 0
+    np.testing.assert_array_equal(tidy(x, y)[0], x[150:-100])
+
+
+def test_computed_patterns_have_no_gaps():
+    """Zeros between few lines, however they are rounded, cut off or counted."""
+    instrument = Instrument(step=0.02, eta=0.0, fwhm=0.08)
+    x, y = simulate_pattern(NACL, instrument)
+    counted = np.random.default_rng(0).poisson(20 * y)
+    for z in (y, np.where(y < 1e-3, 0, y), np.rint(100 * y), np.rint(5 * y), counted):
+        assert len(tidy(x, z)[0]) == len(x)
 
 
 def test_few_counts_are_no_gaps():

@@ -58,6 +58,15 @@ def test_names_of_axes(name, unit):
 
 
 @pytest.mark.parametrize(
+    "remark",
+    ["# Q range 0.5 to 7", "# d spacing was calibrated with LaB6 before", "# theta offset 0.1"],
+)
+def test_a_remark_names_no_columns(remark):
+    (scan,) = read_text(f"{remark}\n10.5 100\n11 200\n".encode())
+    assert scan.unit is None
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "no table"),
