@@ -32,7 +32,7 @@ __all__ = [
 MAX_COUNT = 8  # columns of the paper's matrix: 1 to 8 atoms of an element per formula unit
 LARGEST_COUNT = 255  # that uint8 holds; generators and curated data stay at 8 and below
 
-_ROUNDING = 1e-9  # relative; what brackets multiply out is off by some 1e-16
+ROUNDING = 1e-9  # relative; what brackets multiply out is off by some 1e-16
 _ORDER = np.array([ELEMENT_INDEX[symbol] for symbol in FORMULA_ORDER])
 
 
@@ -233,7 +233,7 @@ def as_counts(
         whole = np.rint(values)
         off = whole != values  # NaN differs from itself, so it is caught here
         if off.any():
-            wrong[off] |= ~(np.abs(whole[off] - values[off]) <= _ROUNDING * whole[off])
+            wrong[off] |= ~(np.abs(whole[off] - values[off]) <= ROUNDING * whole[off])
     above = whole > max_count
     if reduce and above.any():
         fits = above.any(axis=1) & ~(wrong | (whole >= TOO_MUCH)).any(axis=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -288,3 +289,45 @@ def _is_salt(text: str, most: int = 9) -> bool:
     return any(
         abs(sum(n * q for n, q in zip(amount.values(), c, strict=True))) < 1e-6 for c in charges
     )
+
+
+# --- decimals -------------------------------------------------------------------------------------
+
+_REPEATING = (3, 6, 7, 9, 11, 12)  # denominators up to 12 whose decimals never end
+
+
+def whole_ratios(amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Amounts as ratios of whole numbers: 0.5 and 1.5 as 1 and 3, 0.333 and 0.667 as 1 and 2.
+
+    Amounts of one or two decimals are what they say. Those of three or more are fractions with the
+    denominator 3, 6, 7, 9, 11 or 12 where they are such fractions rounded to that many decimals;
+    else, with up to four decimals, what they say. Of others there is no ratio of whole numbers.
+
+    Parameters
+    ----------
+    amounts : (n, 85) float array
+
+    Returns
+    -------
+    ratios : (n, 85) int64 array, divided by their common divisor; 0 where there is none
+    exist : (n,) bool array
+    """
+    ratios = np.zeros(amounts.shape, dtype=np.int64)
+    exist = np.zeros(len(amounts), dtype=bool)
+    decimals = np.full(len(amounts), 9)
+    for n in range(8, -1, -1):
+        scaled = amounts * 10**n
+        decimals[(np.abs(scaled - np.rint(scaled)) <= 1e-9 * scaled).all(axis=1)] = n
+    steps: list[tuple[int, Any, np.ndarray]] = []  # denominator, error of the product, rows
+    steps += [(10**n, 0.0, decimals == n) for n in (0, 1, 2)]
+    rounding = 0.501 * 0.1**decimals  # half of the last digit
+    steps += [(d, d * rounding[:, None], decimals >= 3) for d in _REPEATING]
+    steps += [(10**n, 0.0, decimals == n) for n in (3, 4)]
+    for denominator, error, meant in steps:
+        scaled = amounts * denominator
+        near = np.rint(scaled)
+        off = np.abs(scaled - near) > 1e-9 * scaled + error
+        fits = meant & ~exist & ~(off | ((near == 0) & (amounts > 0))).any(axis=1)
+        ratios[fits] = near[fits]
+        exist |= fits
+    return ratios // np.maximum(np.gcd.reduce(ratios, axis=1), 1)[:, None], exist

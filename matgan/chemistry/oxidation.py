@@ -25,6 +25,14 @@ _SMACT_SETS = {
 }
 SETS = (*_SMACT_SETS, "icsd24-consensus")
 
+# elements that hold two oxidation states in one compound, beyond SMACT's list, each with a compound
+# (Robin and Day, Adv. Inorg. Chem. Radiochem. 1967, 10, 247; Greenwood and Earnshaw, 1997)
+ALSO_MIXED = {
+    "Ga": "GaCl2", "Ge": "Ge5F12", "As": "As2O4", "Te": "Te2O5", "In": "In2Cl3", "Tl": "TlCl2",
+    "Pb": "Pb3O4", "Pr": "Pr6O11", "Tb": "Tb4O7", "Sm": "Sm3S4", "Tm": "Tm5Se6", "Ta": "Ta6Cl15",
+    "Pt": "NaPt3O4",
+}  # fmt: skip
+
 _MIXED_VALENCE_LIMIT = 1_000_000  # combinations of states that SMACT is willing to try
 _LARGEST_STATE = 20  # no element is known beyond +9; a larger number is a typing mistake
 
@@ -152,6 +160,77 @@ def electronegativities() -> np.ndarray:
 def has_mixed_valence() -> np.ndarray:
     """(85,) bool: elements that SMACT lets take several oxidation states in one compound."""
     return np.isin(ELEMENTS, sorted(MIXED_VALENCE_ELEMENTS))
+
+
+@lru_cache
+def has_mean_state() -> np.ndarray:
+    """(85,) bool: elements whose mean oxidation state may be fractional, SMACT's and ALSO_MIXED."""
+    return has_mixed_valence() | np.isin(ELEMENTS, list(ALSO_MIXED))
+
+
+def mean_states(states: Sequence[int]) -> list[tuple[int, int]]:
+    """Ranges of the mean state of atoms in several states of one sign: [(-2, -1), (3, 5)]."""
+    signs = ([s for s in states if s < 0], [0] * (0 in states), [s for s in states if s > 0])
+    return [(min(some), max(some)) for some in signs if some]
+
+
+def fraction_cancels(
+    elements, amounts, table: OxidationStates, balanced: bool, may_mix: np.ndarray
+) -> bool:
+    """Whether the charges of one composition can add up to zero; a single element passes.
+
+    Parameters
+    ----------
+    elements, amounts : (k,) arrays
+        By rising electronegativity.
+    table : OxidationStates
+    balanced : no cation may be as electronegative as an anion
+    may_mix : (85,) bool array
+        Elements that may have a mean state.
+    """
+    if len(elements) == 1:
+        return True
+    eneg = electronegativities()[elements]
+    if balanced and np.isnan(eneg).any():
+        return False
+    for limit in np.unique(eneg) if balanced else [None]:
+        ranges = []
+        for e, value in zip(elements, eneg, strict=True):
+            allowed = [
+                s
+                for s in table.states[e]
+                if limit is None or (s >= 0 if value <= limit else s <= 0)
+            ]
+            ranges.append(mean_states(allowed) if may_mix[e] else [(s, s) for s in allowed])
+        if _cancels(amounts.tolist(), ranges):
+            return True
+    return False
+
+
+def _cancels(amounts: list, ranges: list[list[tuple[int, int]]]) -> bool:
+    """Whether Σ n q = 0 for some q in one of the ranges of each element: unions of intervals."""
+    error = 1e-9 * sum(amounts)
+    least = [
+        min((n * low for low, _ in some), default=np.inf)
+        for n, some in zip(amounts, ranges, strict=True)
+    ]
+    most = [
+        max((n * high for _, high in some), default=-np.inf)
+        for n, some in zip(amounts, ranges, strict=True)
+    ]
+    reached = [(0, 0)]
+    for i, (n, some) in enumerate(zip(amounts, ranges, strict=True)):
+        down, up = sum(least[i + 1 :]), sum(most[i + 1 :])  # what is still to come
+        sums = sorted((a + n * low, b + n * high) for a, b in reached for low, high in some)
+        reached = []
+        for a, b in sums:
+            if a + down > error or b + up < -error:
+                continue
+            if reached and a <= reached[-1][1]:
+                reached[-1] = (reached[-1][0], max(b, reached[-1][1]))
+            else:
+                reached.append((a, b))
+    return bool(reached)
 
 
 def mixed_valence_tried(elements, amounts, table: OxidationStates) -> np.ndarray:

@@ -6,6 +6,9 @@ add up to zero, and balanced if some neutral choice also has every cation less e
 every anion. SMACT tries all choices for one composition. Here the total charges that can be reached
 are the bits of one integer, shifted by each possible charge of the next element, for all
 compositions together.
+
+Fractional amounts are judged as ratios of whole numbers, since the rule does not depend on the
+scale; a mean oxidation state of an element is a range of charges.
 """
 
 from __future__ import annotations
@@ -16,14 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from matgan.chemistry.composition import LARGEST_COUNT, as_counts
-from matgan.chemistry.explanation import Explanation, explain
+from matgan.chemistry.composition import LARGEST_COUNT, ROUNDING, as_counts
+from matgan.chemistry.explanation import Explanation, check_options, explain
 from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.metallicity import is_metal, metallicity
+from matgan.chemistry.notation import whole_ratios
 from matgan.chemistry.oxidation import (
     OxidationStates,
     electronegativities,
+    fraction_cancels,
+    has_mean_state,
     has_mixed_valence,
+    mean_states,
     mixed_valence_tried,
     oxidation_states,
 )
@@ -45,7 +52,8 @@ def charge_neutral(
     include_alloys: bool = False,
     check_metallicity: bool = False,
     metallicity_threshold: float = 0.7,
-    mixed_valence: bool = False,
+    mixed_valence: bool | str = False,
+    fractional: str = "scale",
     reduce: bool = True,
 ) -> Any:
     """Which compositions can be charge-neutral.
@@ -57,8 +65,8 @@ def charge_neutral(
     Parameters
     ----------
     compositions : n formulas, Composition objects or rows of amounts
-        In any form that `matgan.chemistry.composition.amounts_matrix` takes. Amounts are whole
-        numbers, reduced from 0 to 255 (SMACT cuts their fractions off).
+        In any form that `matgan.chemistry.composition.amounts_matrix` takes. Whole numbers,
+        reduced from 0 to 255, or fractions (which SMACT cuts off): see `fractional`.
     oxidation_states : str, mapping or path
         See `oxidation.oxidation_states`. A composition with an element that has no state
         is not neutral.
@@ -72,10 +80,18 @@ def charge_neutral(
         are, Pm is not.
     check_metallicity : bool
         Compositions pass whose `metallicity.metallicity` reaches metallicity_threshold.
-    mixed_valence : bool
-        Atoms of the elements in `oxidation.has_mixed_valence` may differ in oxidation
+    mixed_valence : bool or "mean"
+        True: atoms of the elements in `oxidation.has_mixed_valence` may differ in oxidation
         state, if SMACT would try it: no more than a million combinations. This depends on the
-        counts after division by their common divisor, as in SMACT.
+        counts after division by their common divisor, as in SMACT. "mean": the mean state of each
+        element in `oxidation.has_mean_state`, which are more (Pb, Sm, Pr, …), may have any value
+        between its lowest and highest positive state, or between its negative ones. So the cell
+        may be larger than the formula unit: Cs2SbCl6 has Sb³⁺ and Sb⁵⁺.
+    fractional : {"scale", "linear"}
+        How fractional amounts are judged. "scale": as the ratios of whole numbers of
+        `notation.whole_ratios`, by the rule above, so that LiNi0.5Mn1.5O4 is Li2NiMn3O8; where
+        mixed_valence is given, elements of mixed valence have mean states as above. What is no
+        such ratio is judged as by "linear": each element may have a mean state.
     reduce : bool
         Counts with a common divisor are divided by it, as in `smact_validity`. False: they fail,
         as in the code of the paper's authors, which takes only irreducible ratios.
@@ -88,10 +104,10 @@ def charge_neutral(
     Raises
     ------
     CompositionError
-        Not a composition: wrong width, NaN, a negative, fractional or too large amount, an empty
-        row, a formula that cannot be read; names the row.
+        Not a composition: wrong width, NaN, a negative or too large amount, an empty row, a formula
+        that cannot be read; names the row.
     ValueError
-        Unknown oxidation states, or value of on_error or suspicious.
+        Unknown oxidation states, or value of on_error, suspicious, mixed_valence or fractional.
     """
     return _judge(
         Compositions(compositions, on_error, suspicious),
@@ -100,6 +116,7 @@ def charge_neutral(
         include_alloys=include_alloys,
         metallicity_threshold=metallicity_threshold if check_metallicity else np.inf,
         mixed_valence=mixed_valence,
+        fractional=fractional,
         reduce=reduce,
     )
 
@@ -113,7 +130,8 @@ def electronegativity_balanced(
     include_alloys: bool = False,
     check_metallicity: bool = False,
     metallicity_threshold: float = 0.7,
-    mixed_valence: bool = False,
+    mixed_valence: bool | str = False,
+    fractional: str = "scale",
     reduce: bool = True,
 ) -> Any:
     """Which compositions can be charge-neutral with anions more electronegative than cations.
@@ -132,6 +150,7 @@ def electronegativity_balanced(
         include_alloys=include_alloys,
         metallicity_threshold=metallicity_threshold if check_metallicity else np.inf,
         mixed_valence=mixed_valence,
+        fractional=fractional,
         reduce=reduce,
     )
 
@@ -143,17 +162,40 @@ def _judge(
     balanced: bool,
     include_alloys: bool,
     metallicity_threshold: float,
-    mixed_valence: bool,
+    mixed_valence: bool | str,
+    fractional: str,
     reduce: bool,
 ):
     table = oxidation_states(states)
+    check_options(mixed_valence, fractional)
+    may_mix = has_mean_state() if mixed_valence == "mean" else has_mixed_valence()
+    may_mix = may_mix & (mixed_valence is not False)
+
+    def passes(elements, amounts):
+        out = np.zeros(len(elements), dtype=bool)
+        if include_alloys:
+            out |= is_metal()[elements].all(axis=1)
+        if metallicity_threshold < np.inf:
+            out |= metallicity(elements, amounts) >= metallicity_threshold
+        return out
+
     verdict = np.zeros(len(given), dtype=bool)
     for part, whole in given.parts(_CHUNK):
         counts, bad = as_counts(whole, LARGEST_COUNT, reduce=True)
-        given.refuse((part[row], formula, reason) for row, formula, reason in bad)
-        if not (kept := given.good[part]).all():
-            part, counts, whole = part[kept], counts[kept], whole[kept]
+        split = _split_rows(whole)
+        given.refuse((part[row], formula, reason) for row, formula, reason in bad if not split[row])
+        if split.any():
+            counts[split] = 0
+            numbers, exist = whole_ratios(whole[split].astype(float, copy=False))
+            for row, number, exists in zip(np.flatnonzero(split), numbers, exist, strict=True):
+                linear = fractional == "linear" or not exists
+                elements, amounts = _sorted(whole[row] if linear else number)
+                verdict[part[row]] = passes(elements[None], amounts[None])[0] or fraction_cancels(
+                    elements, amounts, table, balanced, may_mix | linear
+                )
         for rows, elements, amounts in _by_number_of_elements(counts):
+            if elements.shape[1] == 0:  # refused, or judged already
+                continue
             divisor = np.gcd.reduce(amounts, axis=1)
             amounts = amounts // divisor[:, None]
             if elements.shape[1] == 1:
@@ -161,19 +203,36 @@ def _judge(
                 continue
             passed = _reaches_zero(elements, amounts, table, balanced)
             if mixed_valence:
-                again = ~passed & mixed_valence_tried(elements, amounts, table)
+                again = ~passed
+                if mixed_valence != "mean":
+                    again &= mixed_valence_tried(elements, amounts, table)
                 passed[again] = _reaches_zero(
-                    elements[again], amounts[again], table, balanced, mixed=True
+                    elements[again], amounts[again], table, balanced, mixed_valence
                 )
             if not reduce:
                 # larger counts were divided already, to fit
                 passed &= (divisor == 1) & (whole[rows].max(axis=1) <= LARGEST_COUNT)
-            if include_alloys:
-                passed |= is_metal()[elements].all(axis=1)
-            if metallicity_threshold < np.inf:
-                passed |= metallicity(elements, amounts) >= metallicity_threshold
-            verdict[part[rows]] = passed
+            verdict[part[rows]] = passed | passes(elements, amounts)
     return given.finish(verdict)
+
+
+def _split_rows(amounts: np.ndarray) -> np.ndarray:
+    """Which rows hold an amount that is no whole number, and none that is no amount: (n,) bool."""
+    if amounts.dtype.kind != "f":
+        return np.zeros(len(amounts), dtype=bool)
+    near = np.rint(amounts)
+    out = (near != amounts).any(axis=1)
+    some = amounts[out]
+    off = np.abs(near[out] - some) > ROUNDING * near[out]
+    out[out] = off.any(axis=1) & (some >= 0).all(axis=1)
+    return out
+
+
+def _sorted(amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Elements of one composition by rising electronegativity, and their amounts: (k,) both."""
+    elements = np.flatnonzero(amounts)
+    elements = elements[np.argsort(electronegativities()[elements], kind="stable")]
+    return elements, amounts[elements]
 
 
 def _by_number_of_elements(counts):
@@ -195,7 +254,9 @@ def _by_number_of_elements(counts):
         yield chosen, rank[places], amounts
 
 
-def _reaches_zero(elements, amounts, table: OxidationStates, balanced: bool, mixed: bool = False):
+def _reaches_zero(
+    elements, amounts, table: OxidationStates, balanced: bool, mixed: bool | str = False
+):
     """Whether charges of the elements (n, k) can add up to zero (and be balanced): (n,) bool."""
     if not len(elements):
         return np.zeros(0, dtype=bool)
@@ -241,15 +302,18 @@ def _by_span(span) -> Iterator[np.ndarray]:
             yield long[start : start + step]
 
 
-def _charges(elements, amounts, states, mixed: bool) -> np.ndarray:
+def _charges(elements, amounts, states, mixed: bool | str) -> np.ndarray:
     """Charges that `amounts` atoms of `elements` (both (m,)) can have together.
 
     (c, m) int64 array, columns filled up with _NO_CHARGE.
     """
-    several = has_mixed_valence()
+    several = has_mean_state() if mixed == "mean" else has_mixed_valence()
     columns = []
     for element, amount in zip(elements.tolist(), amounts.tolist(), strict=True):
-        if mixed and several[element]:
+        if mixed == "mean" and several[element]:
+            ranges = mean_states(states[element])
+            sums = {q for low, high in ranges for q in range(amount * low, amount * high + 1)}
+        elif mixed and several[element]:
             sums = {0}
             for _ in range(amount):
                 sums = {total + state for total in sums for state in states[element]}
