@@ -101,7 +101,7 @@ def tidy(
     notes = []
     masked = np.ma.getmaskarray(angle) | np.ma.getmaskarray(counts)
     angle, counts = angle.filled(np.nan), counts.filled(np.nan)
-    known = np.isfinite(angle) & np.isfinite(counts) & (np.abs(counts) < 1e300) & ~masked
+    known = np.isfinite(angle) & np.isfinite(counts) & (np.abs(counts) < 1e300)
     if masked.any():
         notes.append(f"{masked.sum()} masked points left out")
     if (lost := int((~known & ~masked).sum())) > 0:
