@@ -123,6 +123,11 @@ class Ensemble:
         half[rows] = self.factor * (spread + self.floor)
         return given.finish(mean), given.finish(half)
 
+    def bounds(self, compounds: Iterable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, low and high end of the interval, (n,) each: a `matgan.wgan.wishes.Property`."""
+        mean, half = self.predict(compounds)
+        return mean, mean - half, mean + half
+
     def calibrate(self, compounds: Iterable, targets: np.ndarray, level: float = 0.9) -> None:
         """Set `factor`, so that a share `level` of these intervals hold the target.
 

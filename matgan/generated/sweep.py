@@ -158,7 +158,8 @@ def cells(part: str, iterations: int | None = None) -> list[tuple[dict, Config]]
     """(labels, configuration) of each run of a part; `iterations` in place of the usual number."""
     grid, usual = PARTS[part]
     return [
-        (labels, config.replace(test_batches=8)) for labels, config in grid(iterations or usual)
+        (labels, config.replace(test_batches=8))
+        for labels, config in grid(usual if iterations is None else iterations)
     ]
 
 

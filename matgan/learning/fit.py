@@ -6,6 +6,7 @@ gives the same weights as one that was not.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -142,6 +143,8 @@ def train(
         The loss is no number any more.
     WeightsError
         The checkpoint is damaged or belongs to another run; says what is different.
+    BusyError
+        Another training keeps its checkpoint in the same folder.
     KeyboardInterrupt
         After Ctrl-C, once the step is done and the checkpoint written.
     """
@@ -149,46 +152,48 @@ def train(
         raise ValueError(f"the last step must be 0 or more, not {last_step}")
     if not len(source):
         raise ValueError("there are no examples to learn from")
-    network.to(device).train()
-    per_epoch = max(1, len(source) // fit.batch_size)
-    n_steps = per_epoch * fit.epochs
-    optimizer = _optimizer(network, fit)
-    parts: dict[str, Part] = {"network": network, "optimizer": optimizer}
-    belongs: dict[str, str] = {}
-    losses: list[float] = []
-    step = 0
-    if checkpoint:
-        belongs = {
-            "options": json.dumps(dataclasses.asdict(fit)),
-            "loss": getattr(loss, "__qualname__", repr(loss)),
-            "examples": content_hash(source.content()),
-            "starting weights": content_hash(to_arrays({"network": network}).items()),
-        }
-        step, losses = _resume(checkpoint, parts, belongs)
-    saved, end = time.monotonic(), last_step or n_steps
-    with deferred_interrupt() as interrupted:
-        while step < end:
-            losses.append(_step(network, source, loss, fit, optimizer, device, step, per_epoch))
-            step += 1
-            if not math.isfinite(losses[-1]):
-                raise Diverged(
-                    f"the loss became {losses[-1]} at step {step}: lower the learning rate"
-                )
-            if progress:
-                progress(step, n_steps, losses[-1])
-            stop = interrupted() and step < end
-            if checkpoint and (stop or time.monotonic() - saved > _CHECKPOINT_SECONDS):
-                tensors = to_arrays(parts) | {"losses": np.array(losses)}
-                files.save(checkpoint, tensors, belongs | {"step": str(step)})
-                saved = time.monotonic()
-            if stop:
-                after = "run again to go on from there" if checkpoint else "nothing is kept"
-                raise KeyboardInterrupt(f"stopped at step {step} of {end}; {after}")
-    if checkpoint:
-        Path(checkpoint).unlink(missing_ok=True)
-    network.eval()
-    finished = len(losses) // per_epoch
-    return np.array(losses[: finished * per_epoch]).reshape(-1, per_epoch).mean(1).tolist()
+    # one training at a time: two would overwrite each other's checkpoint
+    with files.locked(Path(checkpoint).parent) if checkpoint else contextlib.nullcontext():
+        network.to(device).train()
+        per_epoch = max(1, len(source) // fit.batch_size)
+        n_steps = per_epoch * fit.epochs
+        optimizer = _optimizer(network, fit)
+        parts: dict[str, Part] = {"network": network, "optimizer": optimizer}
+        belongs: dict[str, str] = {}
+        losses: list[float] = []
+        step = 0
+        if checkpoint:
+            belongs = {
+                "options": json.dumps(dataclasses.asdict(fit)),
+                "loss": getattr(loss, "__qualname__", repr(loss)),
+                "examples": content_hash(source.content()),
+                "starting weights": content_hash(to_arrays({"network": network}).items()),
+            }
+            step, losses = _resume(checkpoint, parts, belongs)
+        saved, end = time.monotonic(), last_step or n_steps
+        with deferred_interrupt() as interrupted:
+            while step < end:
+                losses.append(_step(network, source, loss, fit, optimizer, device, step, per_epoch))
+                step += 1
+                if not math.isfinite(losses[-1]):
+                    raise Diverged(
+                        f"the loss became {losses[-1]} at step {step}: lower the learning rate"
+                    )
+                if progress:
+                    progress(step, n_steps, losses[-1])
+                stop = interrupted() and step < end
+                if checkpoint and (stop or time.monotonic() - saved > _CHECKPOINT_SECONDS):
+                    tensors = to_arrays(parts) | {"losses": np.array(losses)}
+                    files.save(checkpoint, tensors, belongs | {"step": str(step)})
+                    saved = time.monotonic()
+                if stop:
+                    after = "run again to go on from there" if checkpoint else "nothing is kept"
+                    raise KeyboardInterrupt(f"stopped at step {step} of {end}; {after}")
+        if checkpoint:
+            Path(checkpoint).unlink(missing_ok=True)
+        network.eval()
+        finished = len(losses) // per_epoch
+        return np.array(losses[: finished * per_epoch]).reshape(-1, per_epoch).mean(1).tolist()
 
 
 def _optimizer(network: nn.Module, fit: Fit) -> torch.optim.AdamW:

@@ -25,6 +25,8 @@ from matgan.generated.screening import (
 )
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.representation.features import Magpie, OneHot, PooledEmbedding
+from matgan.wgan.generator import load_generator
+from matgan.wgan.wishes import Property
 
 
 def counts(*formulas):
@@ -273,3 +275,15 @@ def test_nothing_valid_gives_an_empty_table():
     table = screen(counts("NaAl"), counts("NaCl"), ensemble)
     assert len(table) == 0
     assert list(table.columns) == ["formula", "times drawn", "predicted", "low", "high"]
+
+
+def test_an_ensemble_can_be_the_property_that_a_generator_is_asked_for():
+    ensemble = fit_ensemble(chosen(DecisionTreeRegressor(random_state=0)), *made_up(600, 0))
+    ensemble.calibrate(*made_up(200, 1))
+    generator = load_generator("wgan-mp")
+    for rule, end in (("value", 0), ("interval", 2)):
+        wish = Property(ensemble.bounds, high=-0.01, rule=rule)
+        sample = generator.sample(20, seed=0, having=wish, by="rejection", progress=False)
+        assert (ensemble.bounds(sample)[end] <= -0.01).all() and sample.outcomes.outside > 0
+    mean, half = ensemble.predict(sample)
+    np.testing.assert_array_equal(ensemble.bounds(sample), [mean, mean - half, mean + half])

@@ -7,7 +7,7 @@ import pytest
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
-from matgan.wgan.config import LEARNING, PAPER
+from matgan.wgan.config import LEARNING, PAPER, ConfigError
 
 TINY = {"batch_size": 8, "critic_steps": 1, "hidden": (8,), "head": (8,), "generator_batch": 8}
 
@@ -92,3 +92,9 @@ def test_the_small_data_error_of_the_paper_s_features_beats_the_mean(mp_gap):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no\.npz"):
         sweep.main(["seeds", str(tmp_path / "no.npz"), "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("iterations", [0, -1])
+def test_no_iterations_are_refused_not_replaced_by_the_usual_number(iterations):
+    with pytest.raises(ConfigError, match=f"iterations must be at least 1, not {iterations}"):
+        sweep.cells("seeds", iterations)

@@ -11,7 +11,7 @@ from known_structures import some
 
 from matgan.crystals import cgcnn
 from matgan.crystals.cgcnn import CrystalGraphNetwork, crystal_graphs
-from matgan.files import WeightsError
+from matgan.files import BusyError, WeightsError
 from matgan.learning import compute
 from matgan.learning import fit as dt
 from matgan.learning.statistics import top_k
@@ -153,6 +153,22 @@ def test_a_checkpoint_of_another_run_is_refused(peaks, tmp_path, every_step):
         with pytest.raises(WeightsError, match=rf"c\.safetensors belongs .* with other {what}:"):
             dt.train(network, examples, loss, fit, path)
     assert path.read_bytes() == before
+
+
+def test_two_trainings_do_not_share_a_folder(peaks, tmp_path):
+    source, path = powder_patterns.Stored(*peaks), tmp_path / "c.safetensors"
+    alone = classifier()
+    dt.train(alone, source, LOSS, FIT)
+
+    def second(step, n_steps, loss):
+        if step == 2:
+            with pytest.raises(BusyError, match=f"another process is writing into {tmp_path}"):
+                dt.train(classifier(seed=1), source, LOSS, FIT, tmp_path / "d.safetensors")
+
+    first = classifier()
+    dt.train(first, source, LOSS, FIT, path, second)
+    assert same(state(alone), state(first)) and not list(tmp_path.iterdir())
+    dt.train(classifier(), source, LOSS, FIT, path)  # the folder is free again
 
 
 def test_sources_are_told_apart_by_all_that_they_draw_from():
