@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -219,13 +219,18 @@ class CompositionGenerator:
             raise ValueError(f"n must be a whole number, not {n!r}") from None
         if n < 0:
             raise ValueError(f"n must not be negative: {n}")
+        if by not in _WAYS:
+            raise ValueError(f"by must be 'construction' or 'rejection', not {by!r}")
         limit = 100 * n + 1_000_000 if max_draws is None else max_draws
         wish = Wanted(**wanted)
+        enough = n
+        if (possible := self._possible(wish)) < n and wish.unique:
+            enough = int(possible)
         batches = self._batches(as_seed(seed), by, wish)
         seen: set[bytes] = set()
         found, outcomes = 0, Outcomes()
         with tqdm(total=n, unit="formulas", disable=not progress, delay=_SECONDS) as bar:
-            while found < n and outcomes.drawn < limit:
+            while found < enough and outcomes.drawn < limit:
                 kept, became = next(batches)
                 counts, became = sifted(kept, became, wish, seen)
                 outcomes += became
@@ -235,18 +240,20 @@ class CompositionGenerator:
                 bar.update(len(part))
                 yield part, outcomes
 
+    def _possible(self, wanted: Wanted) -> float:
+        """How many distinct compositions a wish allows; ValueError if there are none."""
+        if isinstance(self.network, SlotGenerator):
+            return wanted.possible(self.network.slots, MAX_COUNT)
+        adds_up = self.rule == "sum"  # of all entries of a row, if they are set
+        most = MAX_COUNT * (MAX_COUNT + 1) // 2 if adds_up else MAX_COUNT
+        return wanted.possible(N_ELEMENTS, most)
+
     def _batches(self, seed: int, by: str, wanted: Wanted) -> Iterator:
         """Reduced counts (m, 85) of the wanted elements and charges, and what became of all."""
-        if by not in _WAYS:
-            raise ValueError(f"by must be 'construction' or 'rejection', not {by!r}")
-        network, most = self.network, MAX_COUNT
+        network = self.network
         if not isinstance(network, SlotGenerator):
-            if self.rule == "sum":
-                most = MAX_COUNT * (MAX_COUNT + 1) // 2  # where all entries of a row are set
-            wanted.refuse(N_ELEMENTS, most)
             yield from (self._decoded(matrix, wanted) for matrix in self.matrices(seed))
             return
-        wanted.refuse(network.slots, most)
         rng = torch.Generator(self.device).manual_seed(seed)
         drawer, plan = Drawer(network, self.latent_dim, self.device), None
         for batch in count():
@@ -358,8 +365,10 @@ def main(words: list[str] | None = None) -> None:
         outcomes = generator.write_samples(out, n, **options)
         print(outcomes.table.to_string(index=False), file=sys.stderr)
         return
+    found = generator.iter_samples(n, **options)
+    first = list(islice(found, 1))  # what is refused prints nothing
     print("formula")
-    for formula in generator.iter_samples(n, **options):
+    for formula in chain(first, found):
         print(formula)
 
 

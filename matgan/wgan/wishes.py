@@ -130,6 +130,9 @@ class Wanted:
         required = {ELEMENT_INDEX[s] for s in _symbols(self.contain, "contain")}
         required |= {element for element, (low, _) in ranges.items() if low}
         n = self.n_elements
+        sizes = (2, N_ELEMENTS) if n is None else _range(n, "n_elements", 2)
+        if allowed.sum() == sizes[0]:  # no choice is left
+            required = set(np.flatnonzero(allowed).tolist())
         properties = (self.having,) if isinstance(self.having, Property) else tuple(self.having)
         for one in properties:
             if not isinstance(one, Property):
@@ -138,7 +141,7 @@ class Wanted:
             "allowed": allowed,
             "required": tuple(sorted(required)),
             "ranges": ranges,
-            "sizes": (2, N_ELEMENTS) if n is None else _range(n, "n_elements", 2),
+            "sizes": sizes,
             "properties": properties,
         }
         for name, value in derived.items():
@@ -215,13 +218,20 @@ class Wanted:
             sign = "positive" if any(min(s, default=0) < 0 for s in held) else "negative"
             raise ValueError(f"never neutral: no allowed element has a {sign} state{table}")
 
-    def refuse(self, slots: int, most: int) -> None:
-        """ValueError for a wish that a generator cannot meet.
+    def possible(self, slots: int, most: int) -> float:
+        """How many distinct compositions of a generator are as asked for; infinity: not counted.
+
+        They are counted where the elements are fixed, and few enough numbers of atoms possible.
 
         Parameters
         ----------
         slots : elements that its formulas hold at most
         most : atoms of an element that they hold at most
+
+        Raises
+        ------
+        ValueError
+            There are none.
         """
         low, _ = self.sizes
         if max(low, len(self.required)) > slots:
@@ -237,14 +247,18 @@ class Wanted:
         ranges = [self.ranges.get(element, (1, most)) for element in self.required]
         choices = [range(max(1, low), min(high, most) + 1) for low, high in ranges]
         n = math.prod(len(choice) for choice in choices)
-        if fixed and n <= _MOST_TRIED:
-            tried = np.zeros((n, N_ELEMENTS), dtype=np.uint8)
-            tried[:, list(self.required)] = list(itertools.product(*choices))
-            if not self.kept(reduced(tried)).any():
-                raise ValueError(
-                    f"no composition of {_names(self.required)} is as asked for: "
-                    f"all {n:,} with up to {most} atoms of each were tried"
-                )
+        if not fixed or n > _MOST_TRIED:
+            return math.inf
+        tried = np.zeros((n, N_ELEMENTS), dtype=np.uint8)
+        tried[:, list(self.required)] = list(itertools.product(*choices))
+        distinct = np.unique(reduced(tried), axis=0)
+        kept = distinct[self.kept(distinct)]
+        if not len(kept):
+            raise ValueError(
+                f"no composition of {_names(self.required)} is as asked for: "
+                f"all {n:,} with up to {most} atoms of each were tried"
+            )
+        return int((~is_known(kept, self.known)).sum())
 
 
 def _names(elements: Iterable[int]) -> str:

@@ -246,6 +246,14 @@ def test_a_wish_that_this_generator_cannot_meet_is_refused_at_once(slots):
         loose.sample(1, counts={"O": 37})
 
 
+def test_where_few_compositions_are_possible_all_of_them_are_found_and_no_more_is_drawn(slots):
+    wish = {"only": ["O", "Fe"], "contain": ["O", "Fe"], "counts": {"O": (1, 2), "Fe": (1, 2)}}
+    with pytest.raises(TooFewSamples, match="3 of 5") as few:
+        slots.sample(5, unique=True, **wish)
+    assert sorted(few.value.found) == ["Fe2O", "FeO", "FeO2"]
+    assert few.value.outcomes.drawn < 500_000
+
+
 def test_a_long_search_shows_that_it_is_alive(slots, capsys, monkeypatch):
     monkeypatch.setattr("matgan.wgan.generator._SECONDS", 0)
     slots.sample(3000, seed=1)

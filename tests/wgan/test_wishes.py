@@ -1,6 +1,7 @@
 """Wishes: what they say of compositions, and which are refused before anything is drawn."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -117,11 +118,15 @@ def test_a_fixed_set_of_elements_is_tried_in_full():
     ):
         wanted = Wanted(**wish, n_elements=2, neutral=True)
         if possible:
-            wanted.refuse(5, 8)
+            assert wanted.possible(5, 8) == 1  # Na2O
+            assert Wanted(**wish, n_elements=2, neutral=True, new=["Na4O2"]).possible(5, 8) == 0
         else:
             with pytest.raises(ValueError, match="no composition of O, Na is as asked for"):
-                wanted.refuse(5, 8)
-    Wanted(contain=["Na", "O"], counts={"Na": 4, "O": 3}).refuse(5, 8)  # others may join
+                wanted.possible(5, 8)
+    free = Wanted(contain=["Na", "O"], counts={"Na": 4, "O": 3})  # others may join
+    assert free.possible(5, 8) == np.inf
+    ratios = {Fraction(a, b) for a in range(1, 9) for b in range(1, 9)}
+    assert Wanted(only=["Na", "O"], contain=["Na", "O"]).possible(5, 8) == len(ratios)
 
 
 def test_known_compositions_in_any_form():
