@@ -132,7 +132,7 @@ class Wanted:
         n = self.n_elements
         sizes = (2, N_ELEMENTS) if n is None else _range(n, "n_elements", 2)
         if allowed.sum() == sizes[0]:  # no choice is left
-            required = set(np.flatnonzero(allowed).tolist())
+            required |= set(np.flatnonzero(allowed).tolist())
         properties = (self.having,) if isinstance(self.having, Property) else tuple(self.having)
         for one in properties:
             if not isinstance(one, Property):
