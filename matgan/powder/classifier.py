@@ -34,7 +34,7 @@ from matgan.powder.background import INSTRUMENT, Prepared, prepare
 from matgan.powder.baselines import Scores
 from matgan.powder.networks import FCN, LABELS
 from matgan.powder.patterns import PatternError
-from matgan.powder.reading import Pattern
+from matgan.powder.reading import Pattern, read_pattern
 
 __all__ = ["INSTRUMENT", "PatternError", "Prepared", "Ranking", "classify", "prepare"]
 
@@ -340,6 +340,10 @@ def classify_command(words: list[str] | None = None) -> None:
     parser.add_argument(
         "--wavelength", help="Å or a name such as MoKa1; default: the file's, else copper Kα1"
     )
+    parser.add_argument(
+        "--unit",
+        help="of the axis, such as 1/nm (q) or Å (d); default: the file's, else degrees 2θ",
+    )
     parser.add_argument("--top", type=int, default=5, help="how many classes of each (default: 5)")
     parser.add_argument("--weights", type=Path, default=CLASSIFIER, help="another classifier")
     options = parser.parse_args(words)
@@ -347,4 +351,5 @@ def classify_command(words: list[str] | None = None) -> None:
         wavelength = None if options.wavelength is None else float(options.wavelength)
     except ValueError:
         wavelength = options.wavelength  # a name
-    print(classify(options.file, None, options.top, wavelength, options.weights))
+    pattern = read_pattern(options.file, options.unit, wavelength)
+    print(classify(pattern, top=options.top, weights_file=options.weights))

@@ -289,6 +289,19 @@ def test_the_command_takes_wavelengths_by_number_and_name(untrained, tmp_path, c
         assert "wavelength 0.7093 Å" in capsys.readouterr().out
 
 
+def test_the_command_takes_another_axis(untrained, tmp_path, capsys):
+    """q in 1/nm, which is refused as degrees."""
+    two_theta, intensity = simulate_pattern(RUTILE, FINE)
+    q = 40 * np.pi / 1.54056 * np.sin(np.radians(two_theta / 2))
+    np.savetxt(tmp_path / "q.xy", np.column_stack([q, intensity]))
+    words = [str(tmp_path / "q.xy"), "--weights", str(untrained)]
+    with pytest.raises(PatternError, match="those of q in 1/nm"):
+        classifier.classify_command(words)
+    classifier.classify_command([*words, "--unit", "1/nm", "--top", "1"])
+    expected = classifier.classify(two_theta, intensity, top=1, weights_file=untrained)
+    assert str(expected).splitlines()[3] in capsys.readouterr().out  # the space group
+
+
 def test_the_command_names_a_file_that_is_no_pattern(tmp_path):
     (tmp_path / "a.xy").write_text("10 1\n10.02 two\n")
     with pytest.raises(PatternError, match=r"a\.xy"):
