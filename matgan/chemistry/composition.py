@@ -328,11 +328,13 @@ def _texts(amounts: np.ndarray) -> list[str]:
         for symbol, amount in zip((FORMULA_ORDER[o] for o in order.tolist()), parts, strict=True)
     ]
     ends = np.cumsum(np.bincount(rows, minlength=len(amounts))).tolist()
-    bounds = list(zip([0, *ends], ends, strict=False))
-    texts = ["".join(pieces[start:end]) for start, end in bounds]
-    for i, text in enumerate(texts):
-        if (text.isupper() or "0" in text) and suspicion(text):  # S1I1O2, for SIO2 is refused
-            texts[i] = "".join(_explicit(piece) for piece in pieces[slice(*bounds[i])])
+    starts = [0, *ends]
+    texts = ["".join(pieces[start:end]) for start, end in zip(starts, ends, strict=False)]
+    large = amounts.size and amounts.max() > 100
+    odd = [i for i, text in enumerate(texts) if text.isupper() or (large and "0" in text)]
+    for i in odd:
+        if suspicion(texts[i]):  # S1I1O2, for SIO2 is refused
+            texts[i] = "".join(_explicit(piece) for piece in pieces[starts[i] : ends[i]])
     return texts
 
 

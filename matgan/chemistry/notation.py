@@ -25,7 +25,9 @@ MOLECULE = r"(?:H2O|D2O|NH3)"
 _HYDRATE = re.compile(rf"([0-9]*)\.([0-9]*(?:\.[0-9]+)?)(?={MOLECULE}(?:$|[·)\]}}\s]))")
 # nothing here means nothing to do: symbols, numbers, brackets and white space only
 _OTHER = re.compile(
-    rf"[^A-Za-z0-9.()\[\]{{}}\s]|[0-9.][eE][-+0-9]|II|\([-+IV0-9a-z]|\s[xX]\s|[^0-9]\.[A-Z(\[{{]|{_HYDRATE.pattern}"
+    rf"[^A-Za-z0-9.()\[\]{{}}\s]|I(?:(?<=II)|(?<=\(I)|(?<=\(V))|E(?<=[0-9.]E)[-+0-9]"
+    rf"|e(?<=[0-9.]e)[-+0-9]|\((?=[-+IV0-9a-z])|[xX](?<=\s[xX])\s"
+    rf"|\.(?:(?<![0-9]\.)[A-Z(\[{{]|[0-9]*(?:\.[0-9]+)?{MOLECULE})"
 )
 
 _ONE_FOR_ONE = str.maketrans("₊₋−–•⋅∙*・‧●×", "+---········")
@@ -218,13 +220,17 @@ _STATES: dict[str, tuple[int, ...]] = {
 }
 # pairs against the order of electronegativity, in which nobody writes them side by side
 _AGAINST_ORDER = frozenset("CU SC SB NB NI NP OS PB PU".split())
+_LOOK = re.compile(  # nothing else is odd
+    rf"0|[1-9]{{3}}|[DT]|{'|'.join(p.upper() for p in _STATES if len(p) == 2)}|"
+    + "|".join(_AGAINST_ORDER)
+)
 _SLIP = re.compile(r"(?<![0-9.])0[0-9]+(?![0-9.])")
 _TERM = re.compile(rf"([A-Z][a-z]?)({NUMBER})?")
 
 
 def suspicion(text: str) -> str | None:
     """Why a formula in plain notation hardly means what it says, or None."""
-    if len(text) > _LONGEST:
+    if len(text) > _LONGEST or not (_LOOK.search(text) or text in _NICKNAMES):
         return None
     text = re.sub(r"\s", "", text)
     if found := _SLIP.search(text):

@@ -17,7 +17,8 @@ TOO_MUCH = 1e15  # above this, float64 no longer holds every whole number
 
 _TERM = re.compile(rf"([A-Z][a-z]?)({NUMBER})?")
 _PIECE = re.compile(r"[A-Z][a-z]?[0-9.]*|\n|[^A-Z\n]+")  # a term, a line end, anything else
-_ODD = re.compile("[A-Z][a-z]?(?:0[0-9]+|[0-9]{3,4}|20)")  # a term that may be a slip
+_ODD = re.compile("[A-Z][a-z]?0[0-9]+|(?!O[0-9])[A-Z][a-z]?[1-9]0[1-9]")  # may be a slip
+_ODD_ALONE = re.compile("[A-Z][a-z]?(?:[0-9]{3,4}|20)")  # may be one where nothing else stands
 _TOKEN = re.compile(rf"([A-Z][a-z]?)({NUMBER})?|({NUMBER})|([(\[{{])|([)\]}}])|(·)|(\S)")
 _PLAINER = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _MARKS = re.compile(rf"II|\.[0-9]*(?:\.[0-9]+)?{MOLECULE}")
@@ -77,21 +78,24 @@ def parse_all(formulas: list, elements: Mapping[str, int] = ELEMENT_INDEX) -> Re
     formulas : n formulas or pymatgen `Composition` objects, or anything else, which is bad
     elements : symbol -> column
     """
-    one_by_one = np.array([not isinstance(f, str) or "\n" in f for f in formulas], dtype=bool)
-    lines = ("" if alone else f for f, alone in zip(formulas, one_by_one, strict=True))
-    text = "".join(f"{line}\n" for line in lines)
+    text, one_by_one = _lines(formulas)
     pieces = _PIECE.findall(text)
     codes, distinct = pd.factorize(np.array(pieces, dtype=object))
     element, amount = np.full(len(distinct), -1), np.zeros(len(distinct))
+    odd_alone = np.zeros(len(distinct), dtype=bool)
     for i, piece in enumerate(distinct):
         if (term := _TERM.fullmatch(piece)) and not _ODD.fullmatch(piece):
             element[i] = elements.get(term[1], -1)
             amount[i] = float(term[2] or 1)
+            odd_alone[i] = amount[i] >= 20 and _ODD_ALONE.fullmatch(piece)
     element[~((amount > 0) & (amount < TOO_MUCH))] = -1
 
     is_end = (distinct == "\n")[codes]
     row = np.cumsum(is_end) - is_end  # of each piece
-    one_by_one |= np.bincount(row, minlength=len(formulas)) == 1  # an empty line
+    n_pieces = np.bincount(row, minlength=len(formulas))
+    one_by_one |= n_pieces == 1  # an empty line
+    odd = row[odd_alone[codes]]
+    one_by_one[odd[n_pieces[odd] == 2]] = True
     one_by_one[row[(element[codes] < 0) & ~is_end]] = True
     one_by_one |= _in_capitals(codes, distinct, row, len(formulas))
     one_by_one[_marked(text)] = True
@@ -114,6 +118,17 @@ def parse_all(formulas: list, elements: Mapping[str, int] = ELEMENT_INDEX) -> Re
     for i, index, n in parsed:
         out[to[i], index] += n
     return Read(out, bad, doubtful)
+
+
+def _lines(formulas: list) -> tuple[str, np.ndarray]:
+    """One line for each of n formulas, empty for those (n,) that are no text of one line."""
+    if formulas and all(type(f) is str for f in formulas):
+        text = "\n".join(formulas) + "\n"
+        if text.count("\n") == len(formulas):
+            return text, np.zeros(len(formulas), dtype=bool)
+    alone = np.array([not isinstance(f, str) or "\n" in f for f in formulas], dtype=bool)
+    lines = ("" if odd else f for f, odd in zip(formulas, alone, strict=True))
+    return "".join(f"{line}\n" for line in lines), alone
 
 
 def _in_capitals(codes, distinct, row, n: int) -> np.ndarray:

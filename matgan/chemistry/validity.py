@@ -182,7 +182,8 @@ def _judge(
     verdict = np.zeros(len(given), dtype=bool)
     for part, whole in given.parts(_CHUNK):
         counts, bad = as_counts(whole, LARGEST_COUNT, reduce=True)
-        split = _split_rows(whole)
+        bad = list(bad)
+        split = _split_rows(whole) if bad else np.zeros(len(whole), dtype=bool)
         given.refuse((part[row], formula, reason) for row, formula, reason in bad if not split[row])
         if split.any():
             counts[split] = 0
@@ -220,11 +221,11 @@ def _split_rows(amounts: np.ndarray) -> np.ndarray:
     """Which rows hold an amount that is no whole number, and none that is no amount: (n,) bool."""
     if amounts.dtype.kind != "f":
         return np.zeros(len(amounts), dtype=bool)
-    near = np.rint(amounts)
-    out = (near != amounts).any(axis=1)
-    some = amounts[out]
-    off = np.abs(near[out] - some) > ROUNDING * near[out]
-    out[out] = off.any(axis=1) & (some >= 0).all(axis=1)
+    rows = np.unique(np.flatnonzero(np.rint(amounts) != amounts) // amounts.shape[1])
+    some = amounts[rows]
+    off = np.abs(np.rint(some) - some) > ROUNDING * some
+    out = np.zeros(len(amounts), dtype=bool)
+    out[rows] = off.any(axis=1) & (some >= 0).all(axis=1)
     return out
 
 
