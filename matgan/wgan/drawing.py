@@ -135,9 +135,12 @@ class Drawer:
     def __init__(self, network: SlotGenerator, latent_dim: int, device: str):
         self.network, self.latent_dim, self.device = network, latent_dim, device
         self.slots = network.slots
-        weights = network.mix.weight, network.seen_element.weight, network.seen_count.weight
-        self.mix, self.seen_element, seen_count = (w.detach().T.contiguous() for w in weights)
-        self.seen_count = F.pad(seen_count, (0, 0, 1, 0))  # row k for k atoms, zero for none
+        # what is added to the state for a choice; that of the slots alone is added with the counts
+        start = network.start.detach()[:, None]
+        seen_element = network.seen_element.weight.detach().T
+        self.seen_element = (seen_element - start).contiguous()  # (slots, 86, hidden)
+        seen_count = F.pad(network.seen_count.weight.detach().T, (0, 0, 1, 0))  # 0 to 8 atoms
+        self.seen_count = (seen_count + start[1:]).contiguous()  # (slots - 1, 9, hidden)
 
     @torch.inference_mode()
     def free(self, rng: torch.Generator) -> np.ndarray:
@@ -170,7 +173,7 @@ class Drawer:
         """n noise vectors; weights are 1 without a plan."""
         network = self.network
         noise = torch.randn(n, self.latent_dim, generator=rng, device=self.device)
-        memory = before = network.body(noise)  # (n, hidden): the noise, and later what was drawn
+        memory = before = network.body(noise) + network.start[0]  # (n, hidden)
         elements = torch.full((n, self.slots), NOTHING, device=self.device)
         counts = torch.zeros_like(elements)
         weight = factor = torch.ones(n, dtype=torch.float64, device=self.device)
@@ -178,8 +181,8 @@ class Drawer:
         origin = torch.arange(n, device=self.device)
         promised = plan.value[0][kind] if plan else weight
         for slot in range(self.slots):
-            state = torch.addmm(network.mix.bias, F.relu(memory + network.start[slot]), self.mix)
-            p = torch.softmax(network.to_element(state.relu_()), 1)
+            state = network.mix(memory.clamp_min(0)).clamp_min_(0)
+            p = torch.softmax(network.to_element(state), 1)
             if slot < 2:
                 p[:, NOTHING] = 0
             if slot:  # no element comes twice; "none" may
@@ -197,8 +200,9 @@ class Drawer:
                     kind, promise, drawn_from = kind[rows], promise[rows], drawn_from[rows]
             chosen = _pick(drawn_from, rng)
             elements[:, slot] = chosen
-            earlier, memory = memory, memory + self.seen_element.index_select(0, chosen)
-            p_count = torch.softmax(network.to_count(F.relu(memory)), 1)
+            earlier = memory.clone() if record is not None else memory
+            memory += self.seen_element[slot].index_select(0, chosen)
+            p_count = torch.softmax(network.to_count(memory.clamp_min(0)), 1)
             if record is not None:
                 record.append(Step(p, earlier, before, kind, factor, chosen, p_count))
             if plan:
@@ -207,10 +211,10 @@ class Drawer:
                 good = p_count * plan.count_ok[chosen]
                 factor = good.sum(1) / p_count.sum(1) / plan.count_value[chosen]
                 weight, p_count = weight * factor, good
-            before, filled = memory, chosen < NOTHING
-            counts[:, slot] = torch.where(filled, _pick(p_count, rng) + 1, 0)
+            before = memory.clone() if record is not None else memory
+            counts[:, slot] = torch.where(chosen < NOTHING, _pick(p_count, rng) + 1, 0)
             if slot < self.slots - 1:
-                memory = memory + self.seen_count.index_select(0, counts[:, slot])
+                memory += self.seen_count[slot].index_select(0, counts[:, slot])
         return Pass(elements, counts, weight, origin)
 
     # --- plans ------------------------------------------------------------------------------------
@@ -321,7 +325,7 @@ class Drawer:
                 b += step * min(1.0, 2.0 / float((x @ step).abs().max()))
             slopes[:, kind], constants[kind] = b[:-1], b[-1] - centre @ b[:-1]
         plan.slopes[slot] = slopes.float()
-        plan.offsets[slot] = constants[:, None] + (self.seen_element.double() @ slopes).T
+        plan.offsets[slot] = constants[:, None] + (self.seen_element[slot].double() @ slopes).T
 
 
 def _controlled(

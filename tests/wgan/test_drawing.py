@@ -128,7 +128,7 @@ def alike(one, two):
 def test_what_is_forced_keeps_the_statistics_of_rejection_and_naive_forcing_does_not(wish):
     generator, wanted = load_generator("wgan-mp"), Wanted(**wish)
     drawer = Drawer(generator.network, generator.latent_dim, "cpu")
-    free = np.concatenate([drawer.free(torch.Generator().manual_seed(s)) for s in range(160)])
+    free = np.concatenate([drawer.free(torch.Generator().manual_seed(s)) for s in range(110)])
     rejected = free[wanted.kept(free)]
     assert len(rejected) > 1000
     plan, rng = drawer.plan(wanted), torch.Generator().manual_seed(1)
@@ -174,15 +174,14 @@ def test_a_class_is_picked_in_proportion():
     assert (picked[1::2] == 2).mean() == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("threads", [2, 4])
-def test_the_number_of_threads_changes_nothing(threads):
+def test_the_number_of_threads_changes_nothing():
     generator = load_generator("wgan-oqmd")
     wish, before = {"contain": "Li"}, torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         expected = generator.draw(3000, 5, **wish)[0]
-        torch.set_num_threads(threads)
-        assert torch.get_num_threads() == threads
+        torch.set_num_threads(3)
+        assert torch.get_num_threads() == 3
         np.testing.assert_array_equal(generator.draw(3000, 5, **wish)[0], expected)
     finally:
         torch.set_num_threads(before)
