@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 _LONGEST_HEADER = 10_000_000  # bytes; more is no header
+_LARGEST_ARRAYS = 4 * 2**30  # bytes of all arrays of an .npz file; the study's hold 0.2 GB
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
@@ -203,14 +206,21 @@ def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]
     ------
     FileNotFoundError
     ArraysError
-        No .npz file, cut off, with a wrong checksum, without one of the names, or pickled.
+        No .npz file, cut off, with a wrong checksum, without one of the names, or pickled; arrays
+        of more than 4 GiB together, or of another size than their headers say: before memory is
+        taken for them.
     """
+    names = list(names)
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("one array alone, not an archive of them")
             if missing := [name for name in names if name not in file.files]:
                 raise ValueError(f"it lacks {', '.join(missing)}")
+            with zipfile.ZipFile(path) as archive:
+                size = sum([_declared(archive, name) for name in names])
+            if size > _LARGEST_ARRAYS:
+                raise ValueError(f"its arrays would have {size:,} bytes")
             arrays = {name: file[name] for name in names}
             if odd := [name for name, a in arrays.items() if not isinstance(a, np.ndarray)]:
                 raise ValueError(f"{odd[0]} is no array")  # NumPy gives the bytes then
@@ -219,3 +229,20 @@ def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]
         raise
     except Exception as error:  # of zipfile, zlib, struct, ast, tokenize: damage has many names
         raise ArraysError(f"{path} is no sound .npz file: {error}") from error
+
+
+def _declared(archive: zipfile.ZipFile, name: str) -> int:
+    """Bytes of an array, if its own header and the archive agree on them."""
+    member = f"{name}.npy" if f"{name}.npy" in archive.namelist() else name
+    with archive.open(member) as opened:
+        version = np.lib.format.read_magic(opened)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{name} has a header of version {version}")
+        old = version == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(opened)
+        size = math.prod(shape) * dtype.itemsize
+        left = archive.getinfo(member).file_size - opened.tell()
+    if size != left and not dtype.hasobject:
+        raise ValueError(f"{name} would have {size:,} bytes, but there are {left:,}")
+    return size

@@ -8,6 +8,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -315,3 +316,34 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(tmp_path):
         with pytest.raises(ArraysError, match=r"odd\.npz is no sound"):
             files.load_arrays(path, ["x"])
     assert not exploded.exists()
+
+
+def npz_whose_array_says(path, shape, data=bytes(80)):
+    header = f"{{'descr':'<f8','fortran_order':False,'shape':{shape}}}\n".encode()
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", array)
+    return path
+
+
+@pytest.mark.parametrize(
+    "shape", ["(11,)", "(10000000000,)", "(9,)", "(2, 200000000)", f"({2**62}, {2**62})"]
+)
+def test_an_array_of_another_size_than_its_header_says_takes_no_memory(tmp_path, shape):
+    path = npz_whose_array_says(tmp_path / "a.npz", shape)
+    tracemalloc.start()
+    with pytest.raises(files.ArraysError, match=r"a would have [\d,]+ bytes, but there are 80"):
+        files.load_arrays(path, ["a"])
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+    assert files.load_arrays(npz_whose_array_says(path, "(10,)"), ["a"])["a"].shape == (10,)
+
+
+def test_arrays_of_more_than_the_limit_are_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_LARGEST_ARRAYS", 10_000_000)
+    path = tmp_path / "zeros.npz"
+    np.savez_compressed(path, a=np.zeros(1_000_000), b=np.zeros(1_000_000))
+    assert path.stat().st_size < 30_000
+    assert files.load_arrays(path, iter(["a"]))["a"].shape == (1_000_000,)
+    with pytest.raises(files.ArraysError, match="its arrays would have 16,000,000 bytes"):
+        files.load_arrays(path, ["a", "b"])

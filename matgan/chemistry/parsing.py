@@ -44,7 +44,7 @@ class CompositionError(ValueError):
         if index is not None and not (isinstance(index, int) and index == row):
             where = [f"row {row} (index {index!r})"]
         if formula is not None:
-            shown = repr(formula)
+            shown = " ".join(repr(formula).split())  # a table shows itself in many lines
             where.append(f"formula {shown if len(shown) <= 80 else shown[:77] + '...'}")
         super().__init__(f"{', '.join(where)}: {reason}" if where else reason)
 

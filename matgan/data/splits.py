@@ -84,7 +84,7 @@ def grouped_splits(
     sizes = np.bincount(codes)
     splits = []
     for repeat in range(repeats):
-        random = np.random.default_rng([seed, repeat])
+        random = random_generator(seed, repeat)
         order = random.permutation(len(sizes))
         before = np.cumsum(sizes[order]) - sizes[order]  # rows in the groups drawn earlier
         n_test = round(test * len(codes))
@@ -111,7 +111,7 @@ def published_split(parts: Sequence[str], seed: int = 0, validation: float = 0.1
     parts = np.asarray(parts)
     if unknown := set(parts.tolist()) - {"train", "val", "test"}:
         raise ValueError(f"parts must be 'train', 'val' or 'test', not {sorted(unknown)[0]!r}")
-    random = np.random.default_rng(seed)
+    random = random_generator(seed)
     train, held, test = (
         random.permutation(np.flatnonzero(parts == p)) for p in ("train", "val", "test")
     )
@@ -119,6 +119,19 @@ def published_split(parts: Sequence[str], seed: int = 0, validation: float = 0.1
         n = max(1, round(len(train) * validation))
         held, train = train[:n], train[n:]
     return Split(train, held, test)
+
+
+def random_generator(seed: int, *further: int) -> np.random.Generator:
+    """NumPy's generator for a seed of any size, and numbers that tell its draws apart.
+
+    Raises
+    ------
+    ValueError
+        The seed is no whole number from 0 up. None is none: a split must come again.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 up, not {seed!r}")
+    return np.random.default_rng([int(seed), *further] if further else int(seed))
 
 
 # --- a part for each row --------------------------------------------------------------------------
@@ -141,7 +154,7 @@ def random_parts(n: int, test: float = 0.1, seed: int = 0) -> np.ndarray:
     if not 0 < test < 1:
         raise ValueError(f"the share of the test part must lie between 0 and 1, not {test}")
     parts = np.full(n, "train", dtype=object)
-    order = np.random.default_rng(seed).permutation(n)
+    order = random_generator(seed).permutation(n)
     parts[order[: round(n * test)]] = "test"
     return parts
 
@@ -165,7 +178,7 @@ def grouped_parts(
         could make up most of a small part
     """
     _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = random_generator(seed).permutation(len(sizes))
     order = order[np.argsort(sizes[order] <= largest * len(group), kind="stable")]
     middle = np.cumsum(sizes[order]) - sizes[order] / 2
     limits = np.cumsum(shares)[:-1] / sum(shares) * len(group)

@@ -347,6 +347,8 @@ class PooledEmbedding(_CompositionFeatures):
             twice = table.index[table.index.duplicated()][0]
             raise ValueError(f"table {self._name!r} has more than one row for {twice}")
         self._columns_of = _with_others(table)
+        if len(odd := table.columns[[t.kind not in "biuf" for t in table.dtypes]]):
+            raise ValueError(f"table {self._name!r} has no numbers in column {odd[0]!r}")
         table = table.reindex(list(self._columns_of)).astype(float)
         if not table.shape[1]:
             raise ValueError(f"table {self._name!r} has no columns")

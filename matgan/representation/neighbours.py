@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from matgan.chemistry.inputs import Compositions
 
@@ -41,10 +46,13 @@ class NearestCompositions(RegressorMixin, BaseEstimator):
         CompositionError
             With on_error="raise": the first row that is no composition.
         ValueError
-            y is of another length, or has a value that is no finite number; no composition is left.
+            k is no such number; y is of another length or shape, or has a value that is no finite
+            number; no composition is left.
         """
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
+            raise ValueError(f"k must be a whole number from 1 up, not {self.k!r}")
         given = Compositions(X, self.on_error, self.suspicious)
-        y = check_array(y, ensure_2d=False, dtype=float, ensure_min_samples=0)
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, ensure_min_samples=0))
         check_consistent_length(given.good, y)
         rows, amounts = given.read()
         if not len(rows):

@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.data.sources import WHEEL_DATA, SourceCorrupt, fetch
+from matgan.data.splits import random_generator
 from matgan.files import PRETRAINED
 
 
@@ -159,8 +160,10 @@ def random_embedding(like: pd.DataFrame, seed: int) -> pd.DataFrame:
         Independent normal numbers of mean 0, with the root mean square of all of its entries. (For
         a table whose columns differ in unit, such as Oliynyk's, that one scale says little.)
     """
+    if not isinstance(like, pd.DataFrame):
+        raise ValueError(f"like must be a DataFrame, such as load_embedding gives, not {like!r}")
     scale = float(np.sqrt(np.nanmean(np.square(like.to_numpy(float)))))
-    values = np.random.default_rng(seed).normal(0.0, scale, like.shape)
+    values = random_generator(seed).normal(0.0, scale, like.shape)
     table = pd.DataFrame(values, like.index, like.columns)
     table.attrs["name"] = f"random like {like.attrs.get('name', 'a table')}, seed {seed}"
     return table
@@ -181,7 +184,7 @@ def permuted_embedding(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     -------
     DataFrame with the index and columns of `table`
     """
-    order = np.random.default_rng(seed).permutation(len(table))
+    order = random_generator(seed).permutation(len(table))
     permuted = pd.DataFrame(table.to_numpy()[order], table.index, table.columns)
     permuted.attrs["name"] = f"{table.attrs.get('name', 'a table')}, rows permuted, seed {seed}"
     return permuted

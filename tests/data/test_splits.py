@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.data import splits
 from matgan.data.compounds import one_element_apart
 from matgan.data.splits import (
     Split,
@@ -198,3 +199,22 @@ def test_the_share_one_element_apart_is_that_of_the_slow_way(oqmd, share):
     slow = one_element_apart(counts[test], counts[~test]).mean()
     assert share_one_element_apart(test, one_element_swaps(counts)) == slow
     assert 0.2 < slow < 1
+
+
+@pytest.mark.parametrize("seed", [-1, None, 1.5, True, "0", [1]])
+def test_a_seed_that_is_none_is_named(seed):
+    for draw in (
+        lambda: splits.random_parts(10, seed=seed),
+        lambda: splits.grouped_parts(["a", "b"], seed=seed),
+        lambda: splits.published_split(["train"] * 9 + ["test"], seed=seed),
+        lambda: splits.random_generator(seed, 3),
+    ):
+        with pytest.raises(ValueError, match="seed must be a whole number from 0 up, not"):
+            draw()
+
+
+def test_seeds_of_any_size_draw_their_own():
+    seeds = [0, 1, 2**32, 2**32 + 1, 2**63, 2**70]
+    drawn = {tuple(splits.random_parts(40, 0.5, seed)) for seed in seeds}
+    assert len(drawn) == len(seeds)
+    assert (splits.random_parts(40, seed=np.int64(3)) == splits.random_parts(40, seed=3)).all()

@@ -407,3 +407,10 @@ def test_column_transformer_and_pipeline(column):
     out = columns.set_output(transform="pandas").fit_transform(table)
     assert out.loc[2, "x__S"] == 3 and out.shape == (4, 86)
     make_pipeline(Magpie(), Ridge()).fit(FORMULAS, [1.0, 2, 3, 4])
+
+
+@pytest.mark.parametrize("values", [["x"] * 85, [1j] * 85, [None] * 85], ids=lambda v: repr(v[0]))
+def test_a_table_without_numbers_is_named(values):
+    table = pd.DataFrame({"a": 1.0, "odd": values}, index=list(ELEMENTS))
+    with pytest.raises(ValueError, match="table 'table' has no numbers in column 'odd'"):
+        PooledEmbedding(table).fit(["NaCl"])

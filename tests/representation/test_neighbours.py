@@ -102,3 +102,14 @@ def test_it_reaches_what_an_exhaustive_search_reaches_on_the_published_supercon_
     )
     assert found["mae"] == pytest.approx(5.3, abs=0.1)
     assert found["r2"] == pytest.approx(0.82, abs=0.01)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, None, "a"])
+def test_a_k_that_is_no_number_of_neighbours_is_named(k):
+    with pytest.raises(ValueError, match="k must be a whole number from 1 up, not"):
+        NearestCompositions(k).fit(["NaCl", "KCl"], [1, 2])
+
+
+def test_targets_of_two_columns_are_refused():
+    with pytest.raises(ValueError, match="1d"):
+        NearestCompositions(1).fit(["NaCl", "KCl"], [[1, 2], [3, 4]])
