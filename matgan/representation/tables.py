@@ -159,6 +159,11 @@ def random_embedding(like: pd.DataFrame, seed: int) -> pd.DataFrame:
     DataFrame with the index and columns of `like`
         Independent normal numbers of mean 0, with the root mean square of all of its entries. (For
         a table whose columns differ in unit, such as Oliynyk's, that one scale says little.)
+
+    Raises
+    ------
+    ValueError
+        No DataFrame, or a seed that is no whole number from 0 up.
     """
     if not isinstance(like, pd.DataFrame):
         raise ValueError(f"like must be a DataFrame, such as load_embedding gives, not {like!r}")
