@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from matgan import files
 from matgan.chemistry.composition import MAX_COUNT, formulas, reduced
-from matgan.chemistry.elements import N_ELEMENTS
+from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.files import PRETRAINED
 from matgan.learning.compute import deferred_interrupt, device
 from matgan.wgan.checkpoint import load_networks
@@ -47,6 +47,7 @@ class CompositionGenerator:
     latent_dim : components of its noise
     rule, threshold : how soft outputs are read, see `matgan.wgan.samples.decode`
     device : "cpu" or "cuda". The same seed gives the same formulas on the same kind of device.
+    unseen : elements that no training composition held, as far as is known; none is asked for
     """
 
     network: nn.Module
@@ -54,6 +55,7 @@ class CompositionGenerator:
     rule: str = "threshold"
     threshold: float = 0.5
     device: str = "cpu"
+    unseen: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.rule not in RULES:
@@ -172,8 +174,7 @@ class CompositionGenerator:
         """The formulas of `sample` to a CSV file with the column formula, whole or not at all.
 
         A name that ends in .csv.gz makes a compressed file, which pandas reads as it is; the same
-        seed gives the same bytes. Memory is that of one batch, however large n is. Parquet would
-        need another package and save little: formulas are short texts, nearly all different.
+        seed gives the same bytes. Memory is that of one batch, however large n is.
 
         Raises
         ------
@@ -223,9 +224,8 @@ class CompositionGenerator:
             raise ValueError(f"by must be 'construction' or 'rejection', not {by!r}")
         limit = 100 * n + 1_000_000 if max_draws is None else max_draws
         wish = Wanted(**wanted)
-        enough = n
-        if (possible := self._possible(wish)) < n and wish.unique:
-            enough = int(possible)
+        possible = self._possible(wish)
+        enough = min(n, possible) if wish.unique else n
         batches = self._batches(as_seed(seed), by, wish)
         seen: set[bytes] = set()
         found, outcomes = 0, Outcomes()
@@ -242,6 +242,10 @@ class CompositionGenerator:
 
     def _possible(self, wanted: Wanted) -> float:
         """How many distinct compositions a wish allows; ValueError if there are none."""
+        required = [ELEMENTS[element] for element in wanted.required]
+        if never := [symbol for symbol in required if symbol in self.unseen]:
+            named = ", ".join(never)
+            raise ValueError(f"{named} must be there, but this generator learned without it")
         if isinstance(self.network, SlotGenerator):
             return wanted.possible(self.network.slots, MAX_COUNT)
         adds_up = self.rule == "sum"  # of all entries of a row, if they are set
@@ -307,7 +311,6 @@ def load_generator(
     Returns
     -------
     CompositionGenerator
-        `load_generator("wgan-oqmd").sample(5, seed=0)` gives five formulas.
 
     Raises
     ------
@@ -327,7 +330,8 @@ def load_generator(
             f"the names are {', '.join(list_generators()) or '(none yet)'}"
         )
     config, network, _ = load_networks(path)
-    return CompositionGenerator(network, config.latent_dim, rule, threshold, device)
+    unseen = tuple(files.load(path)[1].get("unseen", "").split())
+    return CompositionGenerator(network, config.latent_dim, rule, threshold, device, unseen)
 
 
 def main(words: list[str] | None = None) -> None:

@@ -120,6 +120,8 @@ class Loop:
         if device.type == "cuda":
             self.update_critic = Graphed(self.update_critic, state.rng)
             self.update_generator = Graphed(self.update_generator, state.rng)
+        seen = data.train.any(axis=0)
+        self.unseen = [symbol for symbol, there in zip(ELEMENTS, seen, strict=True) if not there]
         self.train = torch.from_numpy(data.train).to(device)  # uint8: 29 MB for all of OQMD
         self.test = torch.from_numpy(data.test).to(device)
         if min(len(self.train), len(self.test)) < config.batch_size:
@@ -333,6 +335,7 @@ class Loop:
             "data": self.data_hash,
             "iteration": str(self.state.iteration),
             "elements": " ".join(ELEMENTS),
+            "unseen": " ".join(self.unseen),
         }
 
 

@@ -349,6 +349,16 @@ def test_the_printed_setting_is_kept_as_it_collapsed(name):
     assert outcomes.empty + outcomes.single > outcomes.kept
 
 
+def test_what_the_training_never_saw_is_not_asked_for(mp_training):
+    never = tuple(np.array(ELEMENTS)[~mp_training.train.any(axis=0)].tolist())
+    generator = load_generator("wgan-mp")
+    assert generator.unseen == never == ("Xe",)
+    with pytest.raises(ValueError, match="Xe must be there, but this generator learned without it"):
+        generator.sample(5, contain=["Pm", "Xe"])
+    assert generator.sample(5, only=["Xe", "O", "Fe"], exclude="Ti")
+    assert load_generator("wgan-oqmd").unseen == ()
+
+
 @pytest.mark.cuda
 def test_sampling_on_cuda(tmp_path):
     config = LEARNING.replace(latent_dim=16, hidden=(8,))

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from matgan import files
+from matgan.chemistry.elements import ELEMENTS
 from matgan.data.training_set import TrainingData, save_training_data
 from matgan.learning.compute import Diverged
 from matgan.wgan.checkpoint import Mismatch, State, load_run
@@ -59,6 +60,10 @@ def test_a_stopped_run_goes_on_to_the_same_result_bit_for_bit(data, tmp_path, se
     assert files.load(tmp_path / "stopped/checkpoint.safetensors")[1]["iteration"] == "3"
     train_wgan(config, data, tmp_path / "stopped", "cpu")
     assert contents(tmp_path / "whole") == contents(tmp_path / "stopped")
+    unseen = files.load(tmp_path / "whole/weights.safetensors")[1]["unseen"].split()
+    assert set(unseen) == {
+        s for s, seen in zip(ELEMENTS, data.train.any(axis=0), strict=True) if not seen
+    }
     assert set(contents(tmp_path / "whole")) == {
         "weights.safetensors", "history.csv", "snapshots.safetensors",
     }  # fmt: skip
