@@ -332,14 +332,16 @@ def _texts(amounts: np.ndarray) -> list[str]:
     texts = ["".join(pieces[start:end]) for start, end in zip(starts, ends, strict=False)]
     large = amounts.size and amounts.max() > 100
     odd = [i for i, text in enumerate(texts) if text.isupper() or (large and "0" in text)]
+    odd = [i for i in odd if suspicion(texts[i])]  # S1I1O2, for SIO2 is refused
+    if amounts.dtype.kind == "f":  # Li1.5H2.0O1, for Li1.5H2O would be Li·5H2O
+        odd += [i for i, text in enumerate(texts) if text.endswith("H2O") and "." in text]
     for i in odd:
-        if suspicion(texts[i]):  # S1I1O2, for SIO2 is refused
-            texts[i] = "".join(_explicit(piece) for piece in pieces[starts[i] : ends[i]])
+        texts[i] = "".join(_explicit(piece) for piece in pieces[starts[i] : ends[i]])
     return texts
 
 
 def _explicit(piece: str) -> str:
-    """A term that cannot be taken for a slip: S1 for S, Mn204.0 for Mn204."""
+    """A term that can be taken for nothing else: S1 for S, Mn204.0 for Mn204."""
     return piece if "." in piece else f"{piece}1" if piece.isalpha() else f"{piece}.0"
 
 

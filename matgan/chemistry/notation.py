@@ -138,14 +138,15 @@ def _hydrate(found: re.Match) -> str:
     """The full stop of CuSO4.5H2O is one of a hydrate, that of O4.05H2O a decimal point.
 
     Before whole molecules of water or ammonia that end the formula or its bracket, a stop stands
-    for · if a whole number without a leading zero follows it, or one with its own point, as in
-    CaSO4.0.5H2O. With another decimal before it, as in Na0.3CoO2.1H2O, both are possible.
+    for · if a whole number without a leading zero follows it (and none is before it, as in
+    U0.5H2O), or one with its own point, as in CaSO4.0.5H2O. With another decimal before it, as
+    in Na0.3CoO2.1H2O, both are possible.
     """
     whole, number = found[1], found[2]
     if found.string[: found.start()].rstrip()[-1:] in ("", "·", "(", "[", "{"):
         return found[0]  # the number of a part
     if number and "." not in number:
-        if number.startswith("0"):
+        if number.startswith("0") or whole.startswith("0"):
             return found[0]
         if "." in found.string[: found.start()]:
             raise NotationError(

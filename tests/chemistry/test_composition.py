@@ -49,6 +49,8 @@ from matgan.chemistry.composition import (
         ("S1I1O2", "S1I1O2.0"),  # SIO2 would be taken for SiO2
         ("LiMn204.0", "Li1Mn204.0"),
         ("I1N1F1", "I1N1F1"),
+        ("Li1.5H2O1", "Li1.5H2.0O1"),  # Li1.5H2O would be taken for Li·5H2O
+        ("NdU0.5H2O", "Nd1U0.5H2.0O1"),
     ],
 )
 def test_formula_by_hand(given_as, written):
@@ -323,3 +325,10 @@ def test_formulas_of_texts_that_are_none():
     assert formulas(["Na2Cl2", "Xx", "O2"], on_error="nan") == ["NaCl", None, "O"]
     assert formulas(["Na2Cl2", "Xx", "O2"], on_error="drop") == ["NaCl", "O"]
     assert formula("Na2Cl2") == formula(Composition("Na2Cl2")) == "NaCl"
+
+
+@given(st.lists(st.sampled_from([0.5, 1, 1.5, 2, 2.25, 3]), min_size=3, max_size=3))
+def test_a_formula_that_ends_like_water_comes_back(numbers):
+    row = as_row(Li=numbers[0], Cu=numbers[1], H=2, O=1, Zr=numbers[2])
+    np.testing.assert_array_equal(amounts(formula(row)), row)
+    assert formulas(row[None]) == [formula(row)]

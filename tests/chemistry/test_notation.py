@@ -36,7 +36,8 @@ READ = {
         CuSO4.3H2O.NH3 = Cu S O7 H9 N | MgO.Al2O3 = Mg Al2 O4 | (CuSO4.5H2O)2 = Cu2 S2 O18 H20
     """,
     "a full stop that is a decimal point": """
-        V2O4.05H2O = V2 O5.05 H2 | Gd1Ba2Cu3.96Fe0.04H2O8 = Gd Ba2 Cu3.96 Fe0.04 H2 O8
+        V2O4.05H2O = V2 O5.05 H2 | NdU0.5H2O = Nd U0.5 H2 O
+        Gd1Ba2Cu3.96Fe0.04H2O8 = Gd Ba2 Cu3.96 Fe0.04 H2 O8
         Na0.35CoO2(H2O)1.3 = Na0.35 Co O3.3 H2.6 | CuSO4.5 = Cu S O4.5
     """,
     "numbers before the parts": """
@@ -179,6 +180,9 @@ def test_suspicious_rows_are_refused_read_with_one_warning_or_read():
     assert np.isnan(rows[[1, 2, 3]]).all()
     np.testing.assert_array_equal(rows[[0, 4]], [as_row(Na=1, Cl=1), as_row(Ti=1, O=2)])
     read = [as_row(Na=1, Cl=1), as_row(Sr=4), as_row(S=1, I=1, O=2), as_row(Ti=1, O=2)]
+    for first in (["Sr04", "Qq"], ["Qq", "Sr04"]):  # the first bad row is named, of either kind
+        with pytest.raises(CompositionError, match=f"^row 0, formula '{first[0]}'"):
+            amounts_matrix(first)
     with pytest.warns(SuspiciousFormula, match=r"^row 1, formula 'Sr04': .*; 1 more$") as warned:
         rows, bad = amounts_matrix(texts, "drop", "warn", report=True)
     assert len(warned) == 1 and bad["index"].tolist() == ["c"]
