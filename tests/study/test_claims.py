@@ -109,7 +109,7 @@ def test_the_five_lines_of_the_readme_run(capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "neutral" in said
     assert "space_group: 225" in said  # MnO has the structure of common salt
-    assert len([line for line in snippet.splitlines() if line]) == 6
+    assert len([line for line in snippet.splitlines() if line]) == 5
 
 
 def test_the_claims_in_the_readme_are_those_of_the_published_run():
