@@ -15,10 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import pybaselines
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from matgan.powder.patterns import CU_KA1, Instrument, PatternError, wavelength_in_angstrom
+from matgan.powder.patterns import (
+    CU_KA1,
+    Instrument,
+    PatternError,
+    pseudo_voigt,
+    wavelength_in_angstrom,
+)
 from matgan.powder.reading import Pattern, read_pattern, tidy
 
 # What the networks read: 1,700 points; the width sets only how finely patterns are computed.
@@ -29,6 +36,10 @@ _LOWEST = 0.1  # of the maximum, what a line must reach and stand out by
 _GAUSS = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in σ
 _WIDEST_GAP = 0.5  # degrees 2θ: points farther apart miss whole reflections
 _LEAST_COVERED = 10.0  # degrees 2θ between 5 and 90; with less the axis has another unit
+BROAD = 0.4  # degrees 2θ, the widest that the network learned; broader lines are sharpened
+_SHARP = 0.2  # degrees 2θ, the width that is aimed at
+_LORENTZ = 0.3  # share of the Lorentzian in the profile that is taken out
+_ITERATIONS = 70  # for lines of 1°; they grow with the square of the width
 _NOTHING = 1e-4  # of the largest count: what stands lower above the background is no line
 
 
@@ -43,7 +54,8 @@ class Prepared:
     start, stop : degrees 2θ, first and last measured angle between 5 and 90
     covered : degrees 2θ with points less than 0.5° apart
     background : largest background in the range over the largest count
-    width : degrees 2θ, full width at half maximum of the lines (`line_width`); NaN without lines
+    width : degrees 2θ, full width at half maximum of the lines as they came (`line_width`); NaN
+        without lines
     agreement : correlation of neighbouring points (`neighbours_agree`)
     wavelength : Å, of the pattern as it came
     notes : what was assumed, left out or put in order
@@ -133,14 +145,18 @@ def _on_grid(angle: np.ndarray, counts: np.ndarray, length: float, notes: list[s
     sums = np.bincount(bins, lines, minlength=len(grid))
     means = np.interp(grid, angle, lines, left=0, right=0)
     means = np.maximum(np.where(points > 0, sums / np.maximum(points, 1), means), 0)
+    width, agreement = line_width(angle, np.maximum(lines, 0)), neighbours_agree(means[points > 0])
+    if BROAD < width < 10 * BROAD:
+        means = sharpen(means, width)
+        notes = [*notes, "lines sharpened"]
     return Prepared(
         (means / max(means.max(), 1e-300)).astype(np.float32),
         float(angle[0]),
         float(angle[-1]),
         covered,
         max(float(under.max()), 0.0) / max(highest, 1e-300),
-        line_width(angle, np.maximum(lines, 0)),
-        neighbours_agree(means[points > 0]),
+        width,
+        agreement,
         length,
         tuple(notes),
     )
@@ -237,6 +253,31 @@ def neighbours_agree(intensity: np.ndarray) -> float:
     deviation = intensity - intensity.mean()
     total = float(deviation @ deviation)
     return float(deviation[:-1] @ deviation[1:]) / total if total > 0 else 0.0
+
+
+def sharpen(intensity: np.ndarray, width: float) -> np.ndarray:
+    """A pattern on the grid of the networks whose lines are about 0.2° wide instead.
+
+    Richardson and Lucy's iteration (Richardson 1972; Lucy 1974) takes out a profile of one width:
+    intensities stay positive and lines in their places. What it cannot do: two lines that noise
+    does not part stay one.
+
+    Parameters
+    ----------
+    intensity : (1700,) array, background removed, maximum above 0
+    width : degrees 2θ, full width at half maximum of its lines, above 0.2
+    """
+    size = next_fast_len(2 * len(intensity), real=True)
+    reach = np.minimum(np.arange(size), size - np.arange(size)) * INSTRUMENT.step
+    profile = pseudo_voigt(reach, float(np.sqrt(width**2 - _SHARP**2)), _LORENTZ)
+    blur = rfft(profile / profile.sum())  # real: the profile is symmetric
+    measured = intensity / intensity.max() + 1e-6
+    sharp = measured.copy()
+    for _ in range(max(5, round(_ITERATIONS * width**2))):
+        blurred = irfft(rfft(sharp, size) * blur, size)[: len(sharp)]
+        ratio = measured / np.maximum(blurred, 1e-6)
+        sharp = np.maximum(sharp * irfft(rfft(ratio, size) * blur, size)[: len(sharp)], 1e-12)
+    return sharp
 
 
 def _correlation_length(intensity: np.ndarray) -> float:

@@ -42,7 +42,7 @@ CLASSIFIER = PRETRAINED / "xrd-fcn.safetensors"
 
 # When `classify` cannot tell. Measured on the minerals; the tables: matgan/pretrained/XRD.md.
 LEAST_AGREEMENT = 0.2  # correlation of neighbouring points; Poisson noise reaches 0.17
-WIDEST = 0.45  # degrees 2θ; the classifier learned 0.08 to 0.40
+WIDEST = 1.1  # degrees 2θ; above 0.4° lines are sharpened before
 LEAST_COVERED = 45.0  # degrees 2θ of Cu Kα1
 LATEST_START = 25.0  # degrees 2θ of Cu Kα1
 LEAST_CERTAIN = 0.33  # probability of the likeliest system
@@ -213,8 +213,8 @@ def doubts(prepared: Prepared, certain: float) -> tuple[str, ...]:
         found.append("no reflections found, or none above the noise")
     elif prepared.width > WIDEST:
         found.append(
-            f"too broad, the lines are {prepared.width:.2f}° wide, the classifier learned 0.08 to "
-            "0.40°"
+            f"too broad, the lines are {prepared.width:.2f}° wide, at most {WIDEST:g}° can be "
+            "sharpened"
         )
     if prepared.covered < LEAST_COVERED:
         found.append(f"too short a range, {prepared.covered:.0f}° of {LEAST_COVERED:.0f}° needed")

@@ -151,7 +151,7 @@ def conditions(
     for height, decay in ((1, 15), (3, 8)):
         scatter = height * np.exp(-(two_theta - two_theta[0]) / decay)
         yield f"exponential, {height} × maximum, 1/e after {decay}°", two_theta, intensity + scatter
-    for width in (0.25, 0.4, 0.5, 0.6, 0.8, 1.2):
+    for width in (0.25, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5):
         sigma = width / np.sqrt(8 * np.log(2)) / step
         broad = gaussian_filter1d(intensity, sigma, axis=1)
         yield f"broadened by {width:g}°", two_theta, broad

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from known_structures import NACL, RUTILE
 
-from matgan.powder.background import INSTRUMENT, background, line_width, neighbours_agree, prepare
+from matgan.powder.background import (
+    INSTRUMENT,
+    background,
+    line_width,
+    neighbours_agree,
+    prepare,
+    sharpen,
+)
 from matgan.powder.patterns import Instrument, PatternError, simulate_pattern
 from matgan.powder.reading import Pattern
 
@@ -100,17 +107,53 @@ def test_neighbours_agree_in_lines_and_not_in_noise():
     assert neighbours_agree(np.zeros(9)) == 0
 
 
+@pytest.mark.parametrize("width", [0.4, 0.7, 1.1])
+def test_sharpened_lines_keep_place_and_area(width):
+    def lines(wide):
+        near = (GRID[:, None] - [30, 45, 60]) / wide
+        return np.exp(-4 * np.log(2) * near**2) @ [1.0, 0.5, 0.3] / wide
+
+    sharp = sharpen(lines(width), width)
+    assert (sharp >= 0).all()
+    assert line_width(GRID, sharp) < 0.45 * width + 0.1
+    for place, area in ((30, 1.0), (60, 0.3)):
+        near = np.abs(GRID - place) < 2
+        assert GRID[near] @ sharp[near] / sharp[near].sum() == pytest.approx(place, abs=0.03)
+        share = sharp[near].sum() / sharp[np.abs(GRID - 30) < 2].sum()
+        assert share == pytest.approx(area, rel=0.1)
+
+
+def test_what_two_broad_lines_hide_comes_apart():
+    near = (GRID[:, None] - [40, 40.7]) / 0.8
+    both = np.exp(-4 * np.log(2) * near**2).sum(1)
+    sharp = sharpen(both, 0.8)
+    between = np.abs(GRID - 40.35) < 0.06
+    assert both[between].max() > 0.99 * both.max()
+    assert sharp[between].max() < 0.65 * sharp.max()
+    for place in (40, 40.7):
+        assert sharp[np.abs(GRID - place) < 0.1].max() > 0.99 * sharp.max()
+
+
+def test_only_broad_lines_are_sharpened():
+    for width, sharper in ((0.2, False), (0.3, False), (0.6, True)):
+        ours = prepare(*simulate_pattern(NACL, Instrument(step=0.01, fwhm=width)))
+        assert ("lines sharpened" in ours.notes) == sharper
+        assert ours.width == pytest.approx(width, rel=0.1)
+        assert line_width(GRID, ours.intensity) < 0.35
+        assert ours.intensity.max() == 1
+
+
 # --- the grid of the networks ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", [0.01, 0.013, 0.05])
 def test_any_grid_gives_the_pattern_on_ours(step):
-    instrument = Instrument(4, 95, step, fwhm=0.4)
+    instrument = Instrument(4, 95, step, fwhm=0.3)
     ours = prepare(instrument.two_theta, 37.5 * pattern_of(RUTILE, instrument) + 12)
-    expected = pattern_of(RUTILE, Instrument(5, 90, 0.05, fwhm=0.4))
+    expected = pattern_of(RUTILE, Instrument(5, 90, 0.05, fwhm=0.3))
     assert ours.intensity == pytest.approx(expected, abs=0.03)
     assert ours.intensity.dtype == np.float32
-    assert ours.width == pytest.approx(0.4, rel=0.15)
+    assert ours.width == pytest.approx(0.3, rel=0.15)
     assert (ours.start, ours.stop) == pytest.approx((5, 90), abs=0.06)
     assert ours.background == pytest.approx(12 / 49.5, rel=0.1)
 
@@ -179,4 +222,4 @@ def test_nano_crystals_keep_their_lines(measured_files):
     for angle in (25.3, 37.8, 48.1):
         window = np.abs(GRID - angle) < 1.5
         assert GRID[window][ours.intensity[window].argmax()] == pytest.approx(angle, abs=0.25)
-        assert ours.intensity[window].max() > 0.15
+        assert ours.intensity[window].max() > 0.1

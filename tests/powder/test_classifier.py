@@ -158,7 +158,7 @@ def test_without_reflections_it_cannot_tell(counts, untrained):
 
 
 @pretrained
-@pytest.mark.parametrize("width", [0.6, 0.8, 1.2, 1.5])
+@pytest.mark.parametrize("width", [1.2, 1.5])
 def test_broad_lines_are_refused(width):
     """It called 97% of broad minerals triclinic, two thirds of them with confidence."""
     verdict = doubt(*simulate_pattern(NACL, Instrument(step=0.01, fwhm=width)))
@@ -167,8 +167,8 @@ def test_broad_lines_are_refused(width):
 
 
 @pretrained
-@pytest.mark.parametrize("width", [0.06, 0.1, 0.2, 0.3])
-def test_usual_lines_are_not(width):
+@pytest.mark.parametrize("width", [0.06, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0])
+def test_other_lines_are_not(width):
     assert "cubic" in doubt(*simulate_pattern(NACL, Instrument(step=0.01, fwhm=width)))
 
 
@@ -346,7 +346,7 @@ def test_hidden_points_change_nothing():
         ("MnO.xy", "cubic .* 225 "),
         ("MnO2.xy", "tetragonal .* 136 "),
         ("Mn2O3.xy", "cubic .* 206 "),
-        ("TiO2.xy", "cannot tell: too broad"),
+        ("TiO2.xy", "tetragonal"),  # nano-crystals: it was triclinic
     ],
 )
 def test_measured_patterns_of_known_samples(name, words, measured_files):
