@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from matgan.powder.classifier import classify
     from matgan.powder.patterns import simulate_pattern
     from matgan.powder.reading import read_pattern
+    from matgan.properties.prediction import predict
     from matgan.representation.features import Magpie, OneHot, PooledEmbedding
     from matgan.representation.tables import list_embeddings, load_embedding
     from matgan.wgan.generator import list_generators, load_generator
@@ -50,6 +51,7 @@ __all__ = [
     "load_oqmd",
     "load_structures",
     "load_supercon",
+    "predict",
     "read_pattern",
     "simulate_pattern",
 ]
@@ -66,6 +68,7 @@ _HOMES = {
     "powder.classifier": ("classify",),
     "powder.patterns": ("simulate_pattern",),
     "powder.reading": ("read_pattern",),
+    "properties.prediction": ("predict",),
     "representation.features": ("Magpie", "OneHot", "PooledEmbedding"),
     "representation.tables": ("list_embeddings", "load_embedding"),
     "wgan.generator": ("list_generators", "load_generator"),

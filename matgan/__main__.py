@@ -28,6 +28,9 @@ class Command:
 
 GROUPS = {
     "Use what is trained": {
+        "predict": Command(
+            "matgan.properties.prediction", "properties of compositions, with intervals"
+        ),
         "sample": Command("matgan.wgan.generator", "new compositions from a generator, as CSV"),
         "classify": Command(
             "matgan.powder.classifier",
@@ -44,6 +47,10 @@ GROUPS = {
         "train": Command("matgan.wgan.training", "a WGAN on compositions; resumable"),
         "sweep": Command("matgan.generated.sweep", "many short WGANs: which setting learns?"),
         "cgcnn": Command("matgan.crystals.cgcnn", "a crystal graph network on formation energies"),
+        "train-properties": Command(
+            "matgan.properties.training",
+            "the models of predict: energies, gaps, critical temperatures",
+        ),
         "train-patterns": Command(
             "matgan.powder.augmentation", "the classifier of powder patterns", "train_command"
         ),
@@ -57,6 +64,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 EXAMPLES = """\
 Examples:
   python -m matgan sample 1000 --contain Li O --balanced --out new.csv
+  python -m matgan predict new.csv --out answers.csv
   python -m matgan classify pattern.xy
   python -m matgan run --profile smoke
 

@@ -144,6 +144,36 @@ def explain(
     return verdict(False, False, ions, reason)
 
 
+def written_ions(counts: np.ndarray, oxidation_states: object = "icsd24") -> list[str]:
+    """Ions that make each of many compositions neutral, and balanced if any do: as `explain`.
+
+    Parameters
+    ----------
+    counts : (n, 85) whole numbers, reduced
+    oxidation_states : as for `explain`
+
+    Returns
+    -------
+    list of n texts such as "Ba²⁺ Ti⁴⁺ 3 O²⁻"; "" where no choice is neutral. A single element has
+    the state 0. Several times as fast as `explain`, which reads a formula and says why not, too.
+    """
+    table, eneg = oxidation.oxidation_states(oxidation_states), electronegativities()
+    texts = []
+    for row in counts:
+        elements = np.flatnonzero(row)
+        elements = elements[np.argsort(eneg[elements], kind="stable")]
+        sites = list(zip(elements.tolist(), row[elements].tolist(), strict=True))
+        if len(sites) == 1:
+            texts.append(_written([(ELEMENTS[sites[0][0]], sites[0][1], 0)]))
+            continue
+        ions = _balanced_ions(sites, table)
+        if not ions and all(table.states[e] for e, _ in sites):
+            found = _assignments([(e, n, table.states[e]) for e, n in sites]).get(0)
+            ions = found and _ions(sites, found[1])
+        texts.append(_written(ions) if ions else "")
+    return texts
+
+
 def check_options(mixed_valence: bool | str, fractional: str) -> None:
     """ValueError if one of the options of `explain` and `charge_neutral` is none."""
     if mixed_valence not in (False, True, "mean"):

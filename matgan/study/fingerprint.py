@@ -22,6 +22,7 @@ WEIGHTS = {
     "generated.models": "wgan-*",
     "representation.tables": "wgan-*",
     "powder.classifier": "xrd-*",
+    "properties.models": "predict-*",
 }
 
 

@@ -8,8 +8,8 @@ from known_formulas import random_counts
 from pymatgen.core import Composition
 
 from matgan import ELEMENTS
-from matgan.chemistry.composition import CompositionError, amounts, formulas
-from matgan.chemistry.explanation import Explanation, explain
+from matgan.chemistry.composition import CompositionError, amounts, formulas, reduced_counts
+from matgan.chemistry.explanation import Explanation, explain, written_ions
 from matgan.chemistry.oxidation import electronegativities, oxidation_states, reports
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
 
@@ -178,3 +178,15 @@ def test_a_formula_a_composition_and_its_amounts_are_explained_alike(formula):
 def test_what_cannot_be_explained_is_named(given, message):
     with pytest.raises(CompositionError, match=message):
         explain(given)
+
+
+@pytest.mark.parametrize("states", ["icsd24", "smact14"])
+def test_many_compositions_have_the_ions_that_explain_names(states, mp_compositions):
+    formulas = [*mp_compositions["formula"][:300], "Xe", "NaCl2", "PmXe"]
+    ions = written_ions(reduced_counts(formulas), states)
+    for formula, text in zip(formulas, ions, strict=True):
+        said = explain(formula, states)
+        neutral = said.reason.split(", neutral and")[0].split(" is neutral, but")[0]
+        if len(said.ions) > 1:
+            assert text == (neutral if said.neutral else "")
+    assert ions[-3:] == ["Xe⁰", "", ""]

@@ -134,6 +134,7 @@ def test_all_pages_are_there_and_nothing_else_is_left(site, pages, run_dir):
         "api/files",
         "data",
         "patterns",
+        "predict",
         "models",
         "models/README",
         "solutions",

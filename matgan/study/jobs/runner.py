@@ -34,7 +34,7 @@ from matgan.study.fingerprint import digest, reached
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 # with a list JOBS
-_NAMES = ("wgan", "benchmark", "generators", "patterns", "properties")
+_NAMES = ("wgan", "benchmark", "generators", "patterns", "properties", "predict")
 MODULES = tuple(f"matgan.study.jobs.{name}" for name in _NAMES)
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")

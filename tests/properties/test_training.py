@@ -1,0 +1,127 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matgan.__main__ import main as door
+from matgan.chemistry.composition import formulas
+from matgan.data.splits import chemical_systems, compositions
+from matgan.properties import models, training
+from matgan.properties.models import PROPERTIES
+from matgan.properties.training import Labelled, Recipe
+
+RESULTS = Path(__file__).parents[2] / "results"
+SMALL = Recipe(epochs=2, hidden=(16,), networks=2)
+
+
+@pytest.fixture(scope="module")
+def tc(supercon):
+    return training.labelled("critical_temperature")
+
+
+@pytest.fixture
+def few(tc, monkeypatch):
+    """2,000 superconductors in place of every data set."""
+    rows = np.random.default_rng(0).choice(len(tc.target), 2000, replace=False)
+    data = Labelled(*(getattr(tc, field.name)[rows] for field in dataclasses.fields(tc)))
+    monkeypatch.setattr(training, "labelled", lambda name: data)
+    return data
+
+
+def test_a_chemical_system_is_in_one_part(tc):
+    parts = pd.Series(tc.part).groupby(chemical_systems(tc.amounts)).nunique()
+    assert parts.max() == 1
+    shares = pd.Series(tc.part).value_counts(normalize=True)
+    assert abs(shares["train"] - 0.8) < 0.01 and abs(shares["val"] - shares["test"]) < 0.01
+    assert (tc.there == (tc.target > 0)).all()
+
+
+def test_what_is_in_supercon_is_no_second_time_without_a_temperature(tc, supercon):
+    numbers = compositions([*supercon["formula"], *formulas(tc.amounts[16_000:])])
+    assert not set(numbers[: len(supercon)]) & set(numbers[len(supercon) :])
+    assert tc.there.sum() == len(supercon) and not tc.there[16_500:].any()
+    assert (~tc.there).sum() > 50_000
+
+
+def test_metals_have_no_gap(mp_gap):
+    gaps = training.labelled("band_gap")
+    assert len(gaps.target) > 75_000 and (gaps.target[~gaps.there] == 0).all()
+    assert 0.4 < gaps.there.mean() < 0.6
+
+
+def test_an_unknown_property_has_no_data():
+    with pytest.raises(ValueError, match="not 'colour'"):
+        training.labelled("colour")
+
+
+def test_intervals_cover_nine_of_ten_of_the_calibration_part(few, tmp_path):
+    model = training.trained("critical_temperature", tmp_path, SMALL)
+    held = (few.part == "val") & few.there
+    found = model.predict(few.amounts[held])
+    inside = (found.low <= few.target[held] + 1e-6) & (few.target[held] <= found.high + 1e-6)
+    n = held.sum()
+    assert inside.sum() == int(np.ceil(0.9 * (n + 1)))  # the definition of split conformal
+    assert (found.low < found.value).all() and (found.value < found.high).all()
+
+
+def test_the_probability_has_the_largest_likelihood(few, tmp_path):
+    """There its derivatives by slope and shift vanish."""
+    model = training.trained("critical_temperature", tmp_path, SMALL)
+    held = few.part == "val"
+    logit = model.raw(few.amounts[held])[2]
+    error = model.predict(few.amounts[held]).probability - few.there[held]
+    assert abs(error.mean()) < 1e-3 and abs((error * logit).mean()) < 1e-3
+
+
+def test_a_training_goes_on_and_is_the_same(few, tmp_path):
+    once = training.trained("critical_temperature", tmp_path / "a", SMALL)
+    files = sorted((tmp_path / "a").glob("*.safetensors"))
+    assert len(files) == SMALL.networks
+    files[1].unlink()
+    times = files[0].stat().st_mtime_ns
+    again = training.trained("critical_temperature", tmp_path / "a", SMALL)
+    assert files[0].stat().st_mtime_ns == times  # read, not trained
+    for one, other in zip(once.raw(few.amounts[:50]), again.raw(few.amounts[:50]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    other = training.trained("critical_temperature", tmp_path / "a", SMALL, seed=7)
+    assert (other.raw(few.amounts[:50])[0] != once.raw(few.amounts[:50])[0]).any()
+
+
+def test_evaluation_by_hand(few, tmp_path):
+    model = training.trained("critical_temperature", tmp_path, SMALL)
+    table = training.evaluate_model(model, few).set_index("test rows")
+    chosen = (few.part == "test") & few.there
+    found = model.predict(few.amounts[chosen])
+    y = few.target[chosen]
+    assert table.loc["all", "mae"] == pytest.approx(np.abs(found.value - y).mean())
+    inside = (found.low <= y) & (y <= found.high)
+    assert table.loc["all", "coverage"] == pytest.approx(inside.mean())
+    assert table.loc["outside", "coverage"] == pytest.approx(inside[found.outside].mean())
+    assert table.loc["inside", "with_value"] == (~found.outside).sum()
+    median = np.median(few.target[(few.part == "train") & few.there])
+    assert table.loc["all", "mae_median"] == pytest.approx(np.abs(median - y).mean())
+
+
+def test_the_command_writes_models_and_their_evaluation(few, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(training.RECIPES, "critical_temperature", SMALL)
+    assert door(["train-properties", "critical_temperature", "--out", str(tmp_path)]) == 0
+    model = models.load_model(tmp_path / "predict-critical-temperature.safetensors")
+    table = pd.read_csv(tmp_path / "evaluation.csv")
+    expected = training.evaluate_model(model, few)
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+    assert "critical_temperature" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        door(["train-properties", "colour", "--out", str(tmp_path)])
+    assert "not colour" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_the_card_tells_what_ships(name, oqmd, mp_gap, supercon):
+    """The kept table of the job `predict` is what the shipped models reach today."""
+    kept = pd.read_csv(RESULTS / "long/predict.csv")
+    kept = kept[kept["property"] == name].reset_index(drop=True)
+    found = training.evaluate_model(models.pretrained(name))
+    pd.testing.assert_frame_equal(kept[found.columns], found, check_dtype=False, rtol=1e-3)
