@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from matgan.properties.prediction import predict
     from matgan.representation.features import Magpie, OneHot, PooledEmbedding
     from matgan.representation.tables import list_embeddings, load_embedding
+    from matgan.stability.hull import hull, hull_distance
     from matgan.wgan.generator import list_generators, load_generator
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "electronegativity_balanced",
     "explain",
     "formula",
+    "hull",
+    "hull_distance",
     "list_embeddings",
     "list_generators",
     "load_embedding",
@@ -71,6 +74,7 @@ _HOMES = {
     "properties.prediction": ("predict",),
     "representation.features": ("Magpie", "OneHot", "PooledEmbedding"),
     "representation.tables": ("list_embeddings", "load_embedding"),
+    "stability.hull": ("hull", "hull_distance"),
     "wgan.generator": ("list_generators", "load_generator"),
 }
 _HOME = {name: f"matgan.{module}" for module, names in _HOMES.items() for name in names}
