@@ -170,7 +170,7 @@ def _without_charge(text: str) -> str:
     unclear = NotationError(
         f"{text[len(body) :].strip()!r} may be atoms or a charge: write the charge as ^{{2-}}"
     )
-    if "." in body + count:  # YBa2Cu3O6.9- is no ion
+    if "." in body + count + (found["size"] or ""):  # nor YBa2Cu3O6.9- nor YBa2Cu3O6+0.95 is an ion
         raise unclear
     if found["size"] or len(found["signs"]) > 1 or not count:
         bare = not count and not alone and body[-1] not in ")]}"  # O2N+3: 2N + 3 of them?
@@ -240,6 +240,8 @@ def suspicion(text: str) -> str | None:
         )
     if text in _NICKNAMES:
         return f"{text} is an abbreviation, no formula"
+    if re.search(r"[·.][0-9]*H20\Z", text):
+        return "H20 is 20 atoms of hydrogen: is H2O meant?"
     terms = _TERM.findall(text)
     if "".join(map("".join, terms)) != text or not terms:
         return _mistaken(text) if re.search("[DT](?![a-z])", text) else None

@@ -17,7 +17,7 @@ TOO_MUCH = 1e15  # above this, float64 no longer holds every whole number
 
 _TERM = re.compile(rf"([A-Z][a-z]?)({NUMBER})?")
 _PIECE = re.compile(r"[A-Z][a-z]?[0-9.]*|\n|[^A-Z\n]+")  # a term, a line end, anything else
-_ODD = re.compile("[A-Z][a-z]?0[0-9]+|(?!O[0-9])[A-Z][a-z]?[1-9]0[1-9]")  # may be a slip
+_ODD = re.compile("[A-Z][a-z]?0[0-9]+|(?!O[0-9])[A-Z][a-z]?[1-9]0[1-9]|H20")  # may be a slip
 _ODD_ALONE = re.compile("[A-Z][a-z]?(?:[0-9]{3,4}|20)")  # may be one where nothing else stands
 _TOKEN = re.compile(rf"([A-Z][a-z]?)({NUMBER})?|({NUMBER})|([(\[{{])|([)\]}}])|(·)|(\S)")
 _PLAINER = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")

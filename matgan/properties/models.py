@@ -139,7 +139,9 @@ class Calibration:
     Attributes
     ----------
     mean, deviation : of the values (or their logarithms) in training
-    factor : half the interval is this times the scale: covers 90% of the calibration part
+    factors : half the interval is the scale times the first for compositions of one or two
+        elements, the second for three, the third for more: covers 90% of each in the calibration
+        part
     slope, shift : the probability has the logit slope · logit + shift (Platt 1999)
     few_elements, few_pairs : an element, and a pair of elements, must come in so many training
         compositions that have a value
@@ -147,7 +149,7 @@ class Calibration:
 
     mean: float
     deviation: float
-    factor: float = 1.0
+    factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     slope: float = 1.0
     shift: float = 0.0
     few_elements: int = 20
@@ -158,7 +160,7 @@ class PropertyModel:
     """Several networks of one property, whose interval and probability are calibrated.
 
     The value is the mean of their medians; the scale, the mean of their scales plus the deviation
-    of their medians. The interval reaches `factor` scales to both sides (split conformal
+    of their medians. The interval reaches some scales to both sides (split conformal
     prediction with a normalised score: Papadopoulos et al. 2008; Lei et al. 2018).
 
     Parameters
@@ -188,7 +190,7 @@ class PropertyModel:
         """Predictions for compositions, (n, 85) amounts."""
         median, scale, logit = self.raw(amounts)
         at = self.calibration
-        half = at.factor * scale
+        half = np.take(at.factors, kinds(amounts)) * scale
         ends = (median, median - half, median + half)
         with np.errstate(over="ignore"):  # an interval may have no upper end
             value, low, high = (
@@ -267,9 +269,11 @@ def load_model(path: str | Path) -> PropertyModel:
     try:
         of = PROPERTIES[facts["property"]]
         hidden = [int(units) for units in json.loads(facts["hidden"])]
-        n, calibration = int(facts["networks"]), Calibration(**json.loads(facts["calibration"]))
+        n, stated = int(facts["networks"]), json.loads(facts["calibration"])
+        first, second, third = map(float, stated.pop("factors"))
+        calibration = Calibration(**stated, factors=(first, second, third))
         pairs = tensors.pop("pairs")
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise files.WeightsError(f"{path} holds no model of a property: {error!r}") from None
     if pairs.shape != (N_ELEMENTS, N_ELEMENTS) or not 1 <= n <= 100:
         raise files.WeightsError(f"{path} holds no model of a property: pairs {pairs.shape}")
@@ -294,6 +298,11 @@ def pretrained(name: str) -> PropertyModel:
     if name not in PROPERTIES:
         raise ValueError(f"the properties are {', '.join(PROPERTIES)}, not {name!r}")
     return load_model(PROPERTIES[name].file)
+
+
+def kinds(amounts: np.ndarray) -> np.ndarray:
+    """0 for compositions of one or two elements, 1 for three, 2 for more: (n,) int."""
+    return np.clip((amounts > 0).sum(axis=1), 2, 4) - 2
 
 
 def pair_counts(amounts: np.ndarray) -> np.ndarray:

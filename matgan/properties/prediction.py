@@ -18,10 +18,12 @@ from matgan.chemistry.composition import formulas, reduced
 from matgan.chemistry.explanation import explain, written_ions
 from matgan.chemistry.inputs import Compositions
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
+from matgan.learning.compute import deferred_interrupt
 from matgan.properties.known import all_known
 from matgan.properties.models import PROPERTIES, pretrained
 
-_PART = 8192  # compositions at a time
+_PART = 2048  # compositions at a time, some two seconds
+_UNLIKELY = 0.05  # a probability below which people are shown no value
 GATES = {"band_gap": "metal_probability", "critical_temperature": "superconductor_probability"}
 
 
@@ -90,7 +92,10 @@ def predict(
     parts = []
     with tqdm(total=len(given), unit="compositions", disable=not progress) as bar:
         for rows, amounts in given.parts(_PART):
-            parts.append(_answers(amounts, names, nearest).set_index(rows))
+            with deferred_interrupt() as interrupted:  # compiled code does not survive a signal
+                parts.append(_answers(amounts, names, nearest).set_index(rows))
+            if interrupted():
+                raise KeyboardInterrupt
             bar.update(min(_PART, len(given) - bar.n))
     if not parts:
         parts = [_answers(np.zeros((0, 85)), names, nearest)]
@@ -110,6 +115,10 @@ def _answers(amounts: np.ndarray, names: Sequence[str], nearest: int) -> pd.Data
     columns: dict[str, object] = {"formula": formulas(amounts)}
     for name in names:
         found = pretrained(name).predict(amounts)
+        if name == "formation_energy":  # 0 for an element, by definition
+            element = (amounts > 0).sum(axis=1) == 1
+            for numbers in (found.value, found.low, found.high):
+                numbers[element] = 0.0
         if gate := GATES.get(name):
             columns[gate] = 1 - found.probability if name == "band_gap" else found.probability
         columns[name] = found.value
@@ -156,6 +165,10 @@ def _summary(row: dict) -> dict[str, str]:
         of = PROPERTIES[name]
         if gate := GATES.get(name):
             texts[gate.replace("_", " ")] = f"{row[gate]:.0%}"
+            there = 1 - row[gate] if name == "band_gap" else row[gate]
+            if there < _UNLIKELY:
+                texts[f"{of.title} ({of.unit})"] = "none expected"
+                continue
         text = f"{row[name]:.3g} ({row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g})"
         doubt = ", outside of what was learned" if row[f"{name}_outside"] else ""
         texts[f"{of.title} ({of.unit})"] = text + doubt
@@ -180,8 +193,8 @@ def predict_file(
     *,
     nearest: int = 3,
     progress: bool = False,
-) -> int:
-    """The answers of `predict` beside the columns of a CSV file, in a new file; returns its rows.
+) -> tuple[int, int]:
+    """The answers of `predict` beside the columns of a CSV file, in a new file.
 
     Read and written in parts: the memory needed does not depend on the length of the file. Rows
     that are no composition keep their place; the column `error` says why they have no answers.
@@ -192,13 +205,22 @@ def predict_file(
     column : the one that holds compositions
     properties, nearest, progress : as for `predict`
 
+    Returns
+    -------
+    int, int : rows of the file, and how many of them are no compositions
+
     Raises
     ------
     FileNotFoundError
     PredictionError
-        The file is no CSV table, lacks the column, or has a column of the same name as an answer.
+        The file is no CSV table, lacks the column, or has a column of the same name as an answer;
+        `out` is the same file, or no .csv.
     """
-    rows = 0
+    if not str(out).endswith((".csv", ".csv.gz")):
+        raise PredictionError(f"answers are written as .csv or .csv.gz, not as {Path(out).name!r}")
+    if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+        raise PredictionError(f"{out} is the file that is read: name another one")
+    rows = refused = 0
     try:
         with (
             files.atomic_file(out) as file,
@@ -211,7 +233,8 @@ def predict_file(
             for part in parts:
                 if column not in part:
                     there = ", ".join(map(str, part.columns))
-                    raise PredictionError(f"{path} has no column {column!r}; it has {there}")
+                    hint = " (commas must stand between columns)" if part.shape[1] == 1 else ""
+                    raise PredictionError(f"{path} has no column {column!r}; it has {there}{hint}")
                 found = predict(part[column], properties, nearest=nearest, on_error="nan")
                 found = found.rename(columns={"formula": "reduced_formula"})
                 if both := [name for name in found if name in part]:
@@ -222,10 +245,11 @@ def predict_file(
                     text, index=False, header=not rows, float_format="%.5g", mode="wb"
                 )
                 rows += len(part)
+                refused += int((found["error"] != "").sum())
                 bar.update(len(part))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise PredictionError(f"{path} is no CSV table: {error}") from None
-    return rows
+        raise PredictionError(f"{path} is no CSV table in UTF-8: {error}") from None
+    return rows, refused
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -246,11 +270,12 @@ def main(words: Sequence[str] | None = None) -> None:
     if len(options.what) == 1 and (one.endswith((".csv", ".csv.gz")) or Path(one).is_file()):
         if options.out is None:
             parser.error("a file needs --out FILE")
-        rows = predict_file(
+        rows, refused = predict_file(
             one, options.out, options.column, options.properties,
             nearest=options.nearest, progress=sys.stderr.isatty(),
         )  # fmt: skip
-        print(f"{rows:,} rows in {options.out}", file=sys.stderr)
+        bad = f", {refused:,} of them no compositions (column error)" if refused else ""
+        print(f"{rows:,} rows in {options.out}{bad}", file=sys.stderr)
         return
     table = predict(options.what, options.properties, nearest=options.nearest)
     if options.out:

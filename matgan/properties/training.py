@@ -36,6 +36,7 @@ from matgan.properties.models import (
 )
 
 SPLIT_SEED = 0
+_FEWEST = 50  # compositions of one kind that a factor is taken from
 
 
 @dataclass(frozen=True)
@@ -180,19 +181,26 @@ def _trained(network: PropertyNetwork, rows: _Rows, fit: Fit, path: Path, show):
 
 
 def with_calibration(model: PropertyModel, data: Labelled) -> PropertyModel:
-    """The same model with the factor of its intervals and the scale of its probability.
+    """The same model with the factors of its intervals and the scale of its probability.
 
-    The factor is the (1 - α)(1 + 1/n) quantile of |value - median| / scale over the calibration
-    part; slope and shift of the logit have the smallest cross-entropy there.
+    A factor is the (1 - α)(1 + 1/n) quantile of |value - median| / scale over the compositions of
+    its number of elements in the calibration part (over all, if these are few: Mondrian conformal
+    prediction, Vovk et al. 2005), since binaries are harder than
+    they look to the networks; slope and shift of the logit have the smallest cross-entropy there.
     """
     held = data.part == "val"
     median, scale, logit = model.raw(data.amounts[held])
     there, values = data.there[held], data.target[held]
     learned = np.log1p(values) if model.of.log else values
     ratio = (np.abs(learned - median) / scale)[there]
-    level = min(1.0, COVERAGE * (1 + 1 / len(ratio)))
-    factor = float(np.quantile(ratio, level, method="higher"))
-    changed = dataclasses.replace(model.calibration, factor=factor)
+    kind = models.kinds(data.amounts[held])[there]
+    groups = [ratio[kind == k] if (kind == k).sum() >= _FEWEST else ratio for k in range(3)]
+    factors = [
+        float(np.quantile(group, min(1.0, COVERAGE * (1 + 1 / len(group))), method="higher"))
+        for group in groups
+    ]
+    chosen = (factors[0], factors[1], factors[2])
+    changed = dataclasses.replace(model.calibration, factors=chosen)
     if model.of.gate:
         platt = LogisticRegression(C=np.inf).fit(logit[:, None], there)
         slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])

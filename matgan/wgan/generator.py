@@ -26,7 +26,7 @@ from matgan.wgan.checkpoint import load_networks
 from matgan.wgan.drawing import WISH_BATCH, Drawer, Plan
 from matgan.wgan.networks import SlotGenerator
 from matgan.wgan.samples import RULES, Formulas, Outcomes, TooFewSamples, decode, sifted
-from matgan.wgan.wishes import Wanted, as_seed, whole_number
+from matgan.wgan.wishes import Wanted, as_seed, as_wanted, whole_number
 
 Seed = int | np.integer | np.random.Generator | None
 
@@ -223,7 +223,7 @@ class CompositionGenerator:
         if by not in _WAYS:
             raise ValueError(f"by must be 'construction' or 'rejection', not {by!r}")
         limit = 100 * n + 1_000_000 if max_draws is None else max_draws
-        wish = Wanted(**wanted)
+        wish = as_wanted(wanted)
         possible = self._possible(wish)
         enough = min(n, possible) if wish.unique else n
         batches = self._batches(as_seed(seed), by, wish)

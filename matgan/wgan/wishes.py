@@ -7,7 +7,7 @@ import math
 import operator
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -296,6 +296,14 @@ def whole_number(given: Any) -> int:
     if isinstance(given, bool | np.bool_):
         raise TypeError("a truth value is no number")
     return operator.index(given)
+
+
+def as_wanted(wishes: Mapping[str, Any]) -> Wanted:
+    """The wishes of these names; TypeError, with all names, for an unknown one."""
+    names = [field.name for field in fields(Wanted) if field.init]
+    if unknown := [name for name in wishes if name not in names]:
+        raise TypeError(f"no wish is called {unknown[0]!r}; they are {', '.join(names)}")
+    return Wanted(**wishes)
 
 
 def as_seed(given: Any) -> int:

@@ -128,6 +128,8 @@ SUSPICIOUS = {
     # nicknames of superconductors, and zeros for the letter O
     "Tl2212": "2,212 atoms of one element: is it a nickname",
     "Bi2212": "2,212 atoms",
+    "NiSO4·6H20": "H20 is 20 atoms of hydrogen: is H2O meant",
+    "CuSO4.5H20": "H20 is 20 atoms of hydrogen",
     "Y123": "123 atoms",
     "Hg1223": "1,223 atoms",
     "La214": "214 atoms",
@@ -203,6 +205,8 @@ REFUSED = {
     # two meanings
     "Na0.3CoO2.1H2O": "'2.1' before a molecule may be a decimal or a hydrate: write ·",
     "Fe3+2O2-3": "unexpected '\\+' at character 4 .*write a charge as",
+    "YBa2Cu3O6+0.95": r"'6\+0.95' may be atoms or a charge",
+    "Bi2Sr2CaCu2O8+0.2": r"'8\+0.2' may be atoms or a charge",
     "C6H12-": "'12-' may be atoms or a charge: write the charge as",
     "B1Sr2Ca3Cu4O2N+3": r"'\+3' may be atoms or a charge",  # 2N + 3 oxygen atoms, as in SuperCon
     "Hg0.3Pb0.7Sr1.75La0.25Cu1O4+2": r"'4\+2' may be atoms or a charge",

@@ -54,7 +54,7 @@ def test_inputs_are_fractions_and_magpie():
 
 def test_several_networks_make_one_interval():
     """By hand: medians 1 and 3 give 2, scales 1 and 1 plus a deviation of 1 give 2."""
-    at = Calibration(mean=10.0, deviation=5.0, factor=1.5)
+    at = Calibration(mean=10.0, deviation=5.0, factors=(1.5, 2.5, 3.5))
     never = np.zeros((N_ELEMENTS, N_ELEMENTS))
     energy = PropertyModel(
         PROPERTIES["formation_energy"], [constant(1.0, 0.0), constant(3.0, 0.0)], at, never
@@ -62,10 +62,12 @@ def test_several_networks_make_one_interval():
     found = energy.predict(amounts_matrix(["NaCl"]))
     assert (found.value, found.low, found.high) == (20.0, 20 - 1.5 * 2 * 5, 20 + 1.5 * 2 * 5)
     assert found.probability == 1 and found.outside
+    wide = energy.predict(amounts_matrix(["LiFePO4", "LiFeO2", "Na"]))
+    np.testing.assert_allclose(wide.high - wide.value, [3.5 * 10, 2.5 * 10, 1.5 * 10])
 
 
 def test_a_gate_has_its_scale_and_values_their_least():
-    at = Calibration(mean=0.0, deviation=1.0, factor=3.0, slope=0.5, shift=-1.0)
+    at = Calibration(mean=0.0, deviation=1.0, factors=(3.0, 0.0, 0.0), slope=0.5, shift=-1.0)
     never = np.zeros((N_ELEMENTS, N_ELEMENTS))
     gap = PropertyModel(PROPERTIES["band_gap"], [constant(1.0, 0.0, 4.0)], at, never)
     found = gap.predict(amounts_matrix(["NaCl"]))
@@ -139,6 +141,8 @@ def test_parts_do_not_matter(saved, monkeypatch):
         ({"hidden": "[100000, 100000]"}, "does not fit its network"),
         ({"hidden": "[8]"}, "does not fit its network"),
         ({"calibration": '{"colour": 1}'}, "holds no model of a property"),
+        ({"calibration": '{"mean": 1, "deviation": 1, "factors": [1]}'}, "holds no model"),
+        ({"calibration": "[]"}, "holds no model of a property"),
     ],
 )
 def test_a_file_of_something_else_is_refused(saved, change, why):

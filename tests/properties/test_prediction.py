@@ -1,5 +1,6 @@
 import gzip
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def table(tmp_path):
 def test_a_file_keeps_its_columns_and_rows(table, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction, "_PART", 2)
     out = tmp_path / "out.csv"
-    assert predict_file(table, out) == 3
+    assert predict_file(table, out) == (3, 1)
     found = pd.read_csv(out, dtype={"id": str}, keep_default_na=False, na_values={"band_gap": ""})
     assert found["id"].tolist() == ["007", "008", "009"]
     assert found["note"].tolist() == ["a, b", "NA", ""]
@@ -186,3 +187,31 @@ def test_the_examples_of_the_page_run():
     assert len(names["table"]) == 3 and names["wide"].rule == "interval"
     drawn = names["load_generator"]("wgan-mp").sample(3, seed=1, having=names["wide"])
     assert (names["gap"](drawn.counts)[1] >= 2).all()
+
+
+def test_elements_have_the_energy_zero_and_people_see_no_unlikely_values():
+    table = predict(["Fe", "NaCl"])
+    assert table.loc[0, ["formation_energy", "formation_energy_low"]].tolist() == [0, 0]
+    shown = summary(table)["critical temperature (K)"]
+    assert table["superconductor_probability"][1] < 0.05 and shown[1] == "none expected"
+
+
+def test_an_interrupt_waits_for_compiled_code(monkeypatch):
+    def pressed(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return answers(*arguments)
+
+    answers = prediction._answers
+    monkeypatch.setattr(prediction, "_answers", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        predict(["NaCl"])
+
+
+@pytest.mark.parametrize(
+    ("out", "why"), [("in.csv", "is the file that is read"), ("a.xlsx", "as .csv or .csv.gz, not")]
+)
+def test_answers_replace_nothing_that_is_read(table, tmp_path, out, why):
+    before = table.read_bytes()
+    with pytest.raises(PredictionError, match=why):
+        predict_file(table, tmp_path / out)
+    assert table.read_bytes() == before and not (tmp_path / "a.xlsx").exists()

@@ -11,7 +11,7 @@ from known_formulas import random_counts
 from matgan.chemistry.composition import CompositionError, amounts_matrix, formulas, reduced
 from matgan.chemistry.elements import ELEMENTS
 from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
-from matgan.wgan.wishes import Property, Wanted, is_known, known_keys
+from matgan.wgan.wishes import Property, Wanted, as_wanted, is_known, known_keys
 
 SALTS = ["NaCl", "Na2O", "FeO", "Fe2O3", "LiFePO4", "Fe3Al", "KMgCl3", "Li2O"]
 STATES = {"Na": [1], "Cl": [-1], "O": [-2], "Fe": [3]}
@@ -180,3 +180,9 @@ def test_properties():
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_a_misspelt_wish_is_named_with_all_that_there_are():
+    with pytest.raises(TypeError, match=r"no wish is called 'kontain'; they are only, exclude, "):
+        as_wanted({"kontain": "O"})
+    assert as_wanted({"contain": "O"}) == Wanted(contain="O")
