@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import json
 import math
@@ -65,6 +66,26 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def csv_file(path: str | Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """As `atomic_file`, for a table: .csv, or .csv.gz, compressed to the same bytes each time.
+
+    Raises
+    ------
+    ValueError
+        Another ending, before anything is written.
+    """
+    name = Path(path).name
+    if not name.endswith((".csv", ".csv.gz")):
+        raise ValueError(f"tables are written as .csv or .csv.gz, not as {name!r}")
+    with atomic_file(path) as file:
+        if not name.endswith(".gz"):
+            yield file
+            return
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+            yield compressed
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files: whole or not at all, checked against their hash, read without running code."""
 
+import gzip
 import hashlib
 import json
 import multiprocessing
@@ -347,3 +348,20 @@ def test_arrays_of_more_than_the_limit_are_not_unpacked(tmp_path, monkeypatch):
     assert files.load_arrays(path, iter(["a"]))["a"].shape == (1_000_000,)
     with pytest.raises(files.ArraysError, match="its arrays would have 16,000,000 bytes"):
         files.load_arrays(path, ["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_table_is_compressed_by_its_name_and_has_the_same_bytes(name, tmp_path):
+    for folder in ("one", "two"):
+        with files.csv_file(tmp_path / folder / name) as file:
+            file.write(b"a,b\n1,2\n")
+    one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
+    assert one == two and (one[:2] == b"\x1f\x8b") == name.endswith(".gz")
+    assert (gzip.decompress(one) if name.endswith(".gz") else one) == b"a,b\n1,2\n"
+
+
+def test_a_table_of_another_ending_is_refused_and_not_begun(tmp_path):
+    refused = pytest.raises(ValueError, match=r"as \.csv or \.csv\.gz, not as 'a\.txt'")
+    with refused, files.csv_file(tmp_path / "new" / "a.txt"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -205,8 +205,10 @@ def compositions(compounds: Iterable, digits: int = 6) -> np.ndarray:
 
     FeO, Fe2O2 and Fe0.5O0.5 get the same number. Fractions are rounded to `digits`.
     """
-    rounded = np.round(fractions(compounds), digits)
-    return pd.factorize(pd.Series([row.tobytes() for row in rounded]))[0]
+    whole = np.rint(fractions(compounds) * 10**digits).astype(np.uint64)
+    # of a million different rows two get the same 64-bit number with a probability of about 1e-7
+    code = np.random.default_rng(0).integers(2**64, size=N_ELEMENTS, dtype=np.uint64)
+    return pd.factorize(whole @ code)[0]
 
 
 def near_duplicate_families(compounds: Iterable, tolerance: float = 0.01) -> np.ndarray:

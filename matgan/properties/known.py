@@ -11,9 +11,9 @@ import numpy as np
 from matgan.chemistry.composition import amounts_matrix, formulas, fractions
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.data.compounds import load_mp_compositions, load_mp_gap, load_oqmd, load_supercon
+from matgan.data.splits import compositions
 
 SAME = 1e-5  # compositions whose distance is smaller are one: float32 keeps seven digits
-_PART = 20_000  # compositions at a time
 
 
 class KnownCompositions:
@@ -39,7 +39,8 @@ class KnownCompositions:
         self.names = tuple(tables)
         amounts = [amounts_matrix(table) for table in tables.values()]
         stacked = np.concatenate([np.zeros((0, N_ELEMENTS)), *amounts])
-        _, first, number = np.unique(_codes(stacked), return_index=True, return_inverse=True)
+        number = compositions(stacked)
+        first = np.unique(number, return_index=True)[1]
         place, order = _places(stacked[first])
         self.row, self._distinct = first[order], stacked[first][order]
         self.member = np.zeros((len(first), len(self.names)), dtype=bool)
@@ -61,12 +62,12 @@ class KnownCompositions:
         texts[which >= 0] = formulas(self._distinct[which[which >= 0]])
         return texts.tolist()
 
-    def nearest(self, compositions: Iterable, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, asked: Iterable, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest known compositions of each of n.
 
         Parameters
         ----------
-        compositions : n, as `amounts_matrix` takes them
+        asked : n compositions, as `amounts_matrix` takes them
         k : 1 or more
 
         Returns
@@ -82,7 +83,7 @@ class KnownCompositions:
         """
         if k < 1:
             raise ValueError(f"k must be 1 or more, not {k}")
-        shares = fractions(compositions).astype(np.float32)
+        shares = fractions(asked).astype(np.float32)
         return _nearest(shares, self._starts, self._rows, self._shares, self._dense, k)
 
     def where(self, which: np.ndarray, distance: np.ndarray) -> list[str]:
@@ -91,16 +92,6 @@ class KnownCompositions:
         patterns, number = np.unique(member, axis=0, return_inverse=True)
         texts = [", ".join(np.array(self.names)[one]) for one in patterns]
         return [texts[i] for i in number.tolist()]
-
-
-def _codes(amounts: np.ndarray) -> np.ndarray:
-    """A 64-bit number for each row, the same for equal atomic fractions and no other."""
-    code = np.random.default_rng(0).integers(2**64, size=N_ELEMENTS, dtype=np.uint64)
-    numbers = np.empty(len(amounts), dtype=np.uint64)
-    for start in range(0, len(amounts), _PART):
-        part = slice(start, start + _PART)
-        numbers[part] = np.rint(fractions(amounts[part]) * 1e6).astype(np.uint64) @ code
-    return numbers
 
 
 def _places(amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -103,8 +103,8 @@ def laplace_loss(output: dict[str, Tensor], targets: Tensor, inputs) -> Tensor:
     """Absolute error, the Laplace likelihood of its scale, and the cross-entropy of the gate.
 
     The median learns from the absolute error alone: in the likelihood, which divides it by the
-    scale, a compound that is hard to predict would count for less, and SiO2 would stay wrong. The
-    targets are (n, 2): value, and 1 where there is one, else 0.
+    scale, a compound that is hard to predict would count for less. The targets are (n, 2): value,
+    and 1 where there is one, else 0.
     """
     value, there = targets[:, :1], targets[:, 1:]
     scale, error = output["log_scale"], (value - output["median"]).abs()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import gzip
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ from matgan.learning.compute import deferred_interrupt
 from matgan.properties.known import all_known
 from matgan.properties.models import PROPERTIES, pretrained
 
-_PART = 2048  # compositions at a time, some two seconds
+_PART = 2048  # compositions at a time, about a second
 _UNLIKELY = 0.05  # a probability below which people are shown no value
 GATES = {"band_gap": "metal_probability", "critical_temperature": "superconductor_probability"}
 
@@ -176,12 +174,9 @@ def _summary(row: dict) -> dict[str, str]:
     texts["charge-neutral"] = " ".join(filter(None, (verdict, row["oxidation_states"])))
     if "known_in" in row:
         texts["known in"] = row["known_in"] or "none: new"
-        k = 1
-        while f"nearest_{k}" in row:
-            texts[f"nearest {k}"] = (
-                f"{row[f'nearest_{k}']} ({row[f'distance_{k}']:.0%} of the atoms)"
-            )
-            k += 1
+        for k in range(1, sum(name.startswith("nearest_") for name in row) + 1):
+            formula, away = row[f"nearest_{k}"], row[f"distance_{k}"]
+            texts[f"nearest {k}"] = f"{formula} ({away:.0%} of the atoms differ)" if formula else ""
     return texts
 
 
@@ -214,19 +209,16 @@ def predict_file(
     FileNotFoundError
     PredictionError
         The file is no CSV table, lacks the column, or has a column of the same name as an answer;
-        `out` is the same file, or no .csv.
+        `out` is the same file.
+    ValueError
+        `out` ends neither in .csv nor in .csv.gz.
     """
-    if not str(out).endswith((".csv", ".csv.gz")):
-        raise PredictionError(f"answers are written as .csv or .csv.gz, not as {Path(out).name!r}")
     if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
         raise PredictionError(f"{out} is the file that is read: name another one")
     rows = refused = 0
     try:
         with (
-            files.atomic_file(out) as file,
-            gzip.GzipFile("", "wb", fileobj=file, mtime=0)
-            if str(out).endswith(".gz")
-            else nullcontext(file) as text,
+            files.csv_file(out) as text,
             pd.read_csv(path, chunksize=_PART, dtype=str, keep_default_na=False) as parts,
             tqdm(unit="compositions", disable=not progress) as bar,
         ):
@@ -279,7 +271,7 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     table = predict(options.what, options.properties, nearest=options.nearest)
     if options.out:
-        with files.atomic_file(options.out) as file:
-            table.to_csv(file, index=False, float_format="%.5g")
+        with files.csv_file(options.out) as file:
+            table.to_csv(file, index=False, float_format="%.5g", mode="wb")
     else:
         print(summary(table).set_index("composition").T.to_string())

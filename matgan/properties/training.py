@@ -185,8 +185,8 @@ def with_calibration(model: PropertyModel, data: Labelled) -> PropertyModel:
 
     A factor is the (1 - α)(1 + 1/n) quantile of |value - median| / scale over the compositions of
     its number of elements in the calibration part (over all, if these are few: Mondrian conformal
-    prediction, Vovk et al. 2005), since binaries are harder than
-    they look to the networks; slope and shift of the logit have the smallest cross-entropy there.
+    prediction, Vovk et al. 2005), since binaries are harder than they look to the networks; slope
+    and shift of the logit have the smallest cross-entropy there.
     """
     held = data.part == "val"
     median, scale, logit = model.raw(data.amounts[held])

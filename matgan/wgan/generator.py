@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import gzip
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -186,17 +184,11 @@ class CompositionGenerator:
         KeyboardInterrupt
             After Ctrl-C; the file holds those that were found until then.
         """
-        name = Path(path).name
-        if not name.endswith((".csv", ".csv.gz")):
-            raise ValueError(f"samples are written as .csv or .csv.gz, not as {name!r}")
         batches = self._until(n, seed, max_draws, by, progress, wanted)
         found, outcomes = 0, Outcomes()
         with (
             deferred_interrupt() as stopped,
-            files.atomic_file(path) as file,
-            gzip.GzipFile("", "wb", fileobj=file, mtime=0)
-            if name.endswith(".gz")
-            else nullcontext(file) as text,
+            files.csv_file(path) as text,
         ):
             text.write(b"formula\n")
             for counts, became in batches:

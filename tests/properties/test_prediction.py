@@ -161,6 +161,9 @@ def test_the_command(table, tmp_path, capsys):
     assert door(["predict", "TiO2", "NaCl", "--properties", "band_gap"]) == 0
     shown = capsys.readouterr().out
     assert "band gap (PBE) (eV)" in shown and "TiO2" in shown
+    given = tmp_path / "given.csv.gz"
+    assert door(["predict", "TiO2", "NaCl", "--out", str(given)]) == 0
+    assert pd.read_csv(given)["formula"].tolist() == ["TiO2", "NaCl"]
     assert door(["predict", "TiO2x"]) == 1
     assert "TiO2x" in capsys.readouterr().err
     with pytest.raises(SystemExit):
@@ -208,10 +211,14 @@ def test_an_interrupt_waits_for_compiled_code(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("out", "why"), [("in.csv", "is the file that is read"), ("a.xlsx", "as .csv or .csv.gz, not")]
+    ("out", "error", "why"),
+    [
+        ("in.csv", PredictionError, "is the file that is read"),
+        ("a.xlsx", ValueError, "as .csv or .csv.gz, not as 'a.xlsx'"),
+    ],
 )
-def test_answers_replace_nothing_that_is_read(table, tmp_path, out, why):
+def test_answers_replace_nothing_that_is_read(table, tmp_path, out, error, why):
     before = table.read_bytes()
-    with pytest.raises(PredictionError, match=why):
+    with pytest.raises(error, match=why):
         predict_file(table, tmp_path / out)
     assert table.read_bytes() == before and not (tmp_path / "a.xlsx").exists()
