@@ -14,9 +14,12 @@ Options of a run:
                     without it, full where torch finds CUDA, else laptop
   --only NN [NN..]  only these notebooks, on what the earlier ones have left: --only 02 03
   -p NAME VALUE     another value for a parameter of the notebooks; may be given several times
-  --force           run again what is already done
+  --force           run again what is already done; write into a folder that is no run's
   --run-dir DIR     where results go (default: runs/PROFILE in this folder)
-  --publish         copy figures and maps into figures/, tables and manifest into results/
+  --publish         copy figures and maps into figures/, tables and manifest into results/, if all
+                    notebooks ran under the profile full, as they are, on one clean commit, their
+                    files are what they wrote, and every job is current; else no file changes
+  --allow WHAT ..   laptop, parameters, stale-jobs: publish in spite of it; the manifest tells
   --report          build a web site of the run, runs/PROFILE/site/index.html: claims, notebooks,
                     figures, API; it opens from disk, without a network
   --list            show notebooks, parameters and what is already done; run nothing

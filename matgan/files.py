@@ -99,23 +99,54 @@ def locked(folder: Path) -> Iterator[None]:
     BusyError
         Another one has it.
     """
+    descriptor = _lock(folder, shared=False)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def share(folder: Path) -> None:
+    """Write into a folder beside others that do the same, none of them `locked`, until the end.
+
+    For notebooks in JupyterLab: their kernels live on between two cells.
+
+    Raises
+    ------
+    BusyError
+        Another process has it for itself.
+    """
+    folder = folder.resolve()
+    if folder not in _shared:
+        _shared[folder] = _lock(folder, shared=True)
+
+
+_shared: dict[Path, int | None] = {}  # folders of this process, and their descriptors
+
+
+def _lock(folder: Path, shared: bool) -> int | None:
+    """Descriptor of a lock that lasts until it is closed; None where there are none."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:  # not POSIX
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+        return None
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+    # a network disk locks no folders, but files
+    for path, flags in ((folder, os.O_RDONLY), (folder / ".lock", os.O_RDWR | os.O_CREAT)):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(f"another process is writing into {folder}") from error
-        except OSError:  # a network disk without locks
-            pass
-        yield
-    finally:
-        os.close(descriptor)
+            descriptor = os.open(path, flags, 0o666)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, kind)
+            return descriptor
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise BusyError(f"another process is writing into {folder}") from error
+    return None
 
 
 def half_written(folder: Path) -> list[Path]:

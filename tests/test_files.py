@@ -91,6 +91,50 @@ def test_a_folder_is_written_by_one_process_at_a_time(tmp_path):
         assert os.listdir(folder) == []
 
 
+SHARE = """
+import sys
+from pathlib import Path
+from matgan import files
+files.share(Path(sys.argv[1]))
+files.share(Path(sys.argv[1]))  # once more is nothing
+print("shared", flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("locks_folders", [True, False])
+def test_those_who_share_a_folder_keep_out_who_wants_it_alone(tmp_path, locks_folders):
+    """On a network disk, which locks no folders, too: there by a file."""
+    code = SHARE
+    if not locks_folders:
+        code = NO_FOLDER_LOCKS + SHARE
+    command = [sys.executable, "-c", code, tmp_path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in both] == ["shared\n"] * 2
+    alone = "from matgan import files\nfrom pathlib import Path\nimport sys\n"
+    alone += "with files.locked(Path(sys.argv[1])): print('alone')"
+    command[2] = alone if locks_folders else NO_FOLDER_LOCKS + alone
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"BusyError: another process is writing into {tmp_path}" in refused.stderr
+    for process in both:
+        process.communicate("\n")
+    free = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert free.stdout == "alone\n", free.stderr
+    assert (tmp_path / ".lock").exists() != locks_folders
+
+
+NO_FOLDER_LOCKS = """
+import errno, fcntl, os, stat
+flock = fcntl.flock
+def of_files(descriptor, kind):
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EBADF, "no folder is locked here")
+    flock(descriptor, kind)
+fcntl.flock = of_files
+"""
+
+
 # --- hashes ---------------------------------------------------------------------------------------
 
 

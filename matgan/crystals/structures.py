@@ -21,6 +21,7 @@ import pooch
 
 from matgan import files
 from matgan.crystals.symmetry import SYMPREC, find_space_group
+from matgan.data import sources
 from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable, cache_dir, fetch
 
 if TYPE_CHECKING:
@@ -221,16 +222,16 @@ def load_structures() -> Structures:
     folders = [Path(f) for f in (os.environ.get("MATGAN_DATA"), cache_dir()) if f]
     for folder in folders:
         if (folder / FILE).is_file():
+            sources.READ[FILE] = SHA256
             return read_arrays(folder / FILE, SHA256)
     built = cache_dir() / "jarvis_structures.npz"
-    if files.is_sealed(built):
-        return read_arrays(built)
-    if built.is_file():
-        log.warning("%s has not the SHA-256 it was written with: it is built again", built)
-    structures = read_jarvis(_megnet(folders), fetch("jarvis_split"))
-    write_arrays(built, structures)
-    files.seal(built)
-    return structures
+    if not files.is_sealed(built):
+        if built.is_file():
+            log.warning("%s has not the SHA-256 it was written with: it is built again", built)
+        write_arrays(built, read_jarvis(_megnet(folders), fetch("jarvis_split")))
+        files.seal(built)
+    sources.READ[built.name] = files.sha256(built)
+    return read_arrays(built)
 
 
 def _megnet(folders: list[Path]) -> Path:

@@ -146,6 +146,8 @@ SOURCES = {
 }
 
 
+READ: dict[str, str] = {}  # files of data that this process has asked for, and their SHA-256
+
 WHEEL_DATA = "crabnet/data/"  # where the crabnet wheel keeps its tables
 
 
@@ -175,7 +177,12 @@ def fetch(name: str) -> Path:
     """
     if name not in SOURCES:
         raise ValueError(f"unknown source {name!r}; the sources are {', '.join(SOURCES)}")
-    source = SOURCES[name]
+    path = _verified(SOURCES[name])
+    READ[path.name] = SOURCES[name].sha256
+    return path
+
+
+def _verified(source: Source) -> Path:
     folder = os.environ.get("MATGAN_DATA")
     if folder and (local := Path(folder) / source.file).is_file():
         found = files.sha256(local)

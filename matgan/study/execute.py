@@ -9,27 +9,48 @@ run directory in use, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import nbformat
 import papermill
-from filelock import FileLock, Timeout
 from nbclient.exceptions import DeadKernelError
 
-from matgan.data.sources import SourceUnavailable, fetch
-from matgan.files import atomic_file, half_written
+from matgan.files import BusyError, atomic_file, half_written, locked, sha256
 from matgan.learning.compute import DeviceError, device
-from matgan.study.plan import Notebook, fingerprint, plan
+from matgan.study.plan import (
+    DONE,
+    NEW,
+    Notebook,
+    fingerprint,
+    plan,
+    state,
+    unsound,
+    without_unreachable,
+)
 from matgan.study.run import (
     MANIFEST,
     PROJECT,
+    RUNNING,
     RunError,
+    damaged,
     read_manifest,
     update_manifest,
+    written,
 )
+
+ALLOWANCES = ("laptop", "parameters", "stale-jobs")  # published in spite of, and said
+EVIDENCE = (
+    ("figures", "figures/*.png"),
+    ("figures", "figures/*.html"),
+    ("results/tables", "tables/*.csv"),
+)
+LEFT_EMPTY = (".lock", ".manifest.lock")  # left in a folder by a run that wrote nothing
 
 
 def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
@@ -42,16 +63,23 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
         if options.list:
             _print_list(notebooks, run_dir)
             return 0
-        run_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(run_dir / ".lock", timeout=0):
-            status = _run_all(notebooks, run_dir, options.force, options.publish and project)
+        _check_folder(run_dir, options.force)
+        if options.publish:  # before hours are spent
+            _refuse(_faults_of_plan(profile, _stale_jobs(), options.allow))
+        with locked(run_dir):
+            status = _run_all(notebooks, run_dir, options.force)
+            if options.publish and not status:
+                publish(run_dir, project, profile, options.allow)
             if options.report:
                 from matgan.study.site import build_site  # only a report needs what it imports
 
                 print(f"Site: {build_site(run_dir)}")
             return status
-    except Timeout:
-        print(f"Another run is using {run_dir}: wait for it or choose another --run-dir.")
+    except BusyError:
+        print(
+            f"Another run is using {run_dir}, or JupyterLab has a notebook of it open: wait for "
+            "it, shut its kernel down, or choose another --run-dir."
+        )
         return 2
     except (RunError, DeviceError) as error:
         print(error)
@@ -87,7 +115,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--publish",
         action="store_true",
-        help="copy figures into figures/, tables and manifest into results/ at the end",
+        help="copy figures into figures/, tables and manifest into results/ at the end, if all "
+        "notebooks ran under the profile full on one commit and every job is current",
+    )
+    add(
+        "--allow",
+        nargs="+",
+        choices=ALLOWANCES,
+        default=[],
+        help="what else may be published; the published manifest tells",
     )
     add("--report", action="store_true", help="build a web site of the run, site/index.html")
     add("--list", action="store_true", help="show notebooks, parameters and state; run nothing")
@@ -100,47 +136,48 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-# --- what is done ------------------------------------------------------------------------------
-
-
-def _is_done(notebook: Notebook, run_dir: Path, manifest: dict) -> bool:
-    entry = manifest["notebooks"].get(notebook.name, {})
-    files = [f"{notebook.name}.ipynb", *entry.get("files", [])]
-    return (
-        entry.get("status") == "ok"
-        and entry.get("fingerprint") == fingerprint(notebook, manifest)
-        and all((run_dir / file).exists() for file in files)
-    )
+def _check_folder(run_dir: Path, force: bool) -> None:
+    """A folder with anything in it must be that of a run."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RunError(f"{run_dir} is a file")
+    if force or not run_dir.is_dir() or (run_dir / MANIFEST).exists():
+        return
+    others = sorted(path.name for path in run_dir.iterdir() if path.name not in LEFT_EMPTY)
+    if others:
+        raise RunError(
+            f"{run_dir} is no folder of a run, and holds {', '.join(others[:3])}: choose another "
+            "--run-dir, or give --force to write into it"
+        )
 
 
 # --- running it -----------------------------------------------------------------------------------
 
 
-def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, publish: Path | None) -> int:
+def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool) -> int:
     _prepare_environment()
     _remove_half_written(run_dir)
     rows = [[notebook.name, "not run", ""] for notebook in notebooks]
     for number, (notebook, row) in enumerate(zip(notebooks, rows, strict=True), 1):
         manifest = read_manifest(run_dir)
-        if not force and _is_done(notebook, run_dir, manifest):
+        known = state(notebook, run_dir, manifest)
+        if not force and known == DONE:
             row[1] = "skipped (already done)"
             row[2] = f"({_clock(manifest['notebooks'][notebook.name]['wall_seconds'])})"
             continue
-        print(f"[{number}/{len(notebooks)}] {notebook.name}", flush=True)
+        again = f" again: {known}" if known not in (DONE, NEW) else ""
+        print(f"[{number}/{len(notebooks)}] {notebook.name}{again}", flush=True)
+        _set_aside(run_dir, manifest["notebooks"].get(notebook.name, {}))
         start = time.monotonic()
-        failure = _run_one(notebook, run_dir)
+        failure = unsound(notebook, run_dir, manifest) or _run_one(notebook, run_dir)
         row[1], row[2] = "failed" if failure else "ok", _clock(time.monotonic() - start)
         if failure:
             print(failure)
             break
-    failed = any(row[1] == "failed" for row in rows)
-    if publish and not failed:
-        _publish(run_dir, publish)
     print()
     for name, result, clock in rows:
         print(f"  {name:32} {result:24} {clock:>8}")
     print(f"Results: {run_dir} (executed notebooks, tables, figures, manifest.json)")
-    return int(failed)
+    return int(any(row[1] == "failed" for row in rows))
 
 
 def _remove_half_written(run_dir: Path) -> None:
@@ -148,6 +185,15 @@ def _remove_half_written(run_dir: Path) -> None:
     if read_manifest(run_dir)["notebooks"]:  # else the folder may be anyone's
         for file in half_written(run_dir):
             file.unlink(missing_ok=True)
+
+
+def _set_aside(run_dir: Path, entry: dict) -> None:
+    """Rename damaged checkpoints, with those beside them: a training would refuse to go on."""
+    bad = [run_dir / name for name in damaged(run_dir, entry) if name.startswith("checkpoints/")]
+    for name in entry.get("outputs", {}):
+        path = run_dir / name
+        if path.is_file() and path.parent in {file.parent for file in bad}:
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
 
 
 def _prepare_environment() -> None:
@@ -171,6 +217,12 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
     running = run_dir / f"{notebook.name}.running.ipynb"
     update_manifest(run_dir, notebook.name, {"status": "started"}, fresh=True)
     before = read_manifest(run_dir)
+    facts: dict[str, object] = {
+        "fingerprint": fingerprint(notebook, before),
+        "results": fingerprint(notebook, before, drawing=False),
+        "parameters": notebook.parameters,
+    }
+    os.environ[RUNNING] = str(run_dir)
     start = time.monotonic()
     failure = ""
     try:
@@ -196,14 +248,15 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
         message = "The kernel died: out of memory, or killed from outside."
         failure = _tell(notebook, result, *_last_started(running), message)
     finally:
+        del os.environ[RUNNING]
         if running.exists():
             os.replace(running, result)
-    facts = {
+    entry = read_manifest(run_dir)["notebooks"].get(notebook.name, {})
+    files = [result.name, *entry.get("files", [])]
+    facts |= {
         "status": "failed" if failure else "ok",
         "wall_seconds": round(time.monotonic() - start, 1),
-        "fingerprint": fingerprint(notebook, before),
-        "results": fingerprint(notebook, before, drawing=False),
-        "parameters": notebook.parameters,
+        "outputs": written(run_dir, {"files": files}),
     }
     update_manifest(run_dir, notebook.name, facts)
     return failure
@@ -230,54 +283,110 @@ def _last_started(path: Path) -> tuple[str, str]:
     return f"In [{len(started)}]", started[-1].source
 
 
-def _publish(run_dir: Path, project: Path) -> None:
-    """Pictures and maps into figures/, tables and the manifest into results/."""
-    for target, pattern in (
-        ("figures", "figures/*.png"),
-        ("figures", "figures/*.html"),
-        ("results/tables", "tables/*.csv"),
-        ("results", MANIFEST),
-    ):
-        (project / target).mkdir(parents=True, exist_ok=True)
-        for file in run_dir.glob(pattern):
-            with atomic_file(project / target / file.name) as copy:
-                copy.write(file.read_bytes())
-
-
 def _print_list(notebooks: list[Notebook], run_dir: Path) -> None:
     manifest = read_manifest(run_dir)
     for notebook in notebooks:
-        state = "done" if _is_done(notebook, run_dir, manifest) else "to run"
-        print(f"{notebook.name:32} {state}")
+        known = state(notebook, run_dir, manifest)
+        print(f"{notebook.name:32} {known if known == DONE else f'to run: {known}'}")
         for name, value in notebook.parameters.items():
             print(f"    {name} = {value!r}")
     print(f"Run directory: {run_dir}")
 
 
+# --- publishing ---------------------------------------------------------------------------------
+
+
+def publish(run_dir: Path, project: Path, profile: str, allowed: Sequence[str] = ()) -> None:
+    """Pictures and maps into figures/, tables and the manifest into results/: all, or no file.
+
+    The published manifest tells, under "published", the profile, the commit, what was allowed
+    beyond the rule, which jobs were not current, and the SHA-256 of every file. What an earlier
+    publication wrote and this run does not is removed.
+
+    Raises
+    ------
+    RunError
+        The run is no evidence: of the profile smoke, or of laptop without its allowance; a notebook
+        that is not done, or whose outputs are not what it wrote; several commits, or changes to
+        one; parameters of their own, or jobs that are not current, without their allowances.
+    """
+    notebooks = plan(project / "notebooks", profile)
+    manifest, stale = read_manifest(run_dir), _stale_jobs()
+    entries = {n.name: manifest["notebooks"].get(n.name, {}) for n in notebooks}
+    _refuse(_faults_of_plan(profile, stale, allowed))
+    _refuse(_faults_of_run(notebooks, run_dir, manifest, allowed))
+    files = {
+        f"{folder}/{file.name}": file
+        for folder, pattern in EVIDENCE
+        for file in sorted(run_dir.glob(pattern))
+        if any(
+            file.relative_to(run_dir).as_posix() in entry["outputs"] for entry in entries.values()
+        )
+    }
+    manifest = {"environments": manifest["environments"], "notebooks": entries}
+    manifest["published"] = {
+        "profile": profile,
+        "commit": entries[notebooks[0].name]["commit"],
+        "allowed": sorted(allowed),
+        "stale_jobs": stale,
+        "files": {name: sha256(file) for name, file in files.items()},
+    }
+    before = read_manifest(project / "results").get("published", {}).get("files", {})
+    with ExitStack() as stack:  # all are written, then all are renamed
+        for name, file in files.items():
+            stack.enter_context(atomic_file(project / name)).write(file.read_bytes())
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        stack.enter_context(atomic_file(project / "results" / MANIFEST)).write(text.encode())
+    for name in before.keys() - files.keys():
+        if (old := project / name).is_file() and sha256(old) == before[name]:
+            old.unlink()
+
+
+def _refuse(faults: Iterable[str]) -> None:
+    if faults := list(faults):
+        raise RunError("Nothing is published:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _faults_of_plan(profile: str, stale: dict[str, str], allowed: Sequence[str]) -> Iterator[str]:
+    if profile != "full" and profile not in allowed:
+        allow = f" (--allow {profile})" if profile in ALLOWANCES else ""
+        yield f"the profile is {profile}, not full{allow}"
+    if stale and "stale-jobs" not in allowed:
+        yield f"jobs that are not current: {', '.join(stale)} (--allow stale-jobs)"
+
+
+def _faults_of_run(
+    notebooks: list[Notebook], run_dir: Path, manifest: dict, allowed: Sequence[str]
+) -> Iterator[str]:
+    commits, changed = set(), []
+    for notebook in notebooks:
+        entry = manifest["notebooks"].get(notebook.name, {})
+        given = entry.get("parameters", notebook.parameters)
+        others = sorted(n for n in given if given[n] != notebook.parameters.get(n))
+        if "profile" in others:
+            yield f"{notebook.name} ran under the profile {given['profile']}"
+        elif others and "parameters" not in allowed:
+            yield f"{notebook.name} has other parameters, {', '.join(others)} (--allow parameters)"
+        known = state(Notebook(notebook.path, given), run_dir, manifest)
+        if known != DONE:
+            yield f"{notebook.name}: {known}"
+        elif entry.get("changed", True):
+            changed.append(notebook.name)
+        commits.add(entry.get("commit", "none")[:7])
+    if len(commits) > 1 or "none" in commits:
+        yield f"the commits are {', '.join(sorted(commits))}: --force runs all notebooks on one"
+    if changed:
+        yield f"files differed from the commit when {', '.join(changed)} ran: commit, then --force"
+
+
+def _stale_jobs() -> dict[str, str]:
+    """Jobs that are not done by the present code and data, and what `jobs list` says of them."""
+    from matgan.study.jobs.runner import known_jobs
+    from matgan.study.jobs.runner import state as state_of_job
+
+    states = {name: state_of_job(job)[0] for name, job in known_jobs().items()}
+    return {name: known for name, known in states.items() if known != DONE}
+
+
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-# --- cells whose data cannot be had ---------------------------------------------------------------
-
-
-def without_unreachable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook; a cell tagged needs-SOURCE only says "not run" if that source cannot be had."""
-    reasons: dict[str, str] = {}
-    for cell in notebook.cells:
-        for tag in cell.metadata.get("tags", []):
-            if tag.startswith("needs-"):
-                name = tag.removeprefix("needs-")
-                if name not in reasons:
-                    reasons[name] = _why_not_reachable(name)
-                if reasons[name]:
-                    cell.source = f"print({f'not run: {reasons[name]}'!r})"
-    return notebook
-
-
-def _why_not_reachable(source: str) -> str:
-    try:
-        fetch(source)
-    except SourceUnavailable as error:
-        return str(error)
-    return ""

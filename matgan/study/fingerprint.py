@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.metadata
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,9 @@ from pathlib import Path
 from matgan.files import PRETRAINED
 
 PACKAGE = Path(__file__).resolve().parent.parent
+
+DRAWING = (".figures", ".interactive", ".style")  # modules that only draw
+RECORDING = ("study.run", "study.fingerprint", "study.jobs.runner")  # of jobs and notebooks
 
 # Modules that read pretrained files, and which
 WEIGHTS = {
@@ -24,6 +29,21 @@ WEIGHTS = {
     "powder.classifier": "xrd-*",
     "properties.models": "predict-*",
 }
+
+# What computes numbers: another version may give others
+PACKAGES = ("numba", "numpy", "openTSNE", "pandas", "pybaselines", "pymatgen", "scikit-learn")
+PACKAGES += ("scipy", "smact", "spglib", "torch")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute numbers, as far as they are installed."""
+    found = {"python": "{}.{}".format(*sys.version_info)}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def reached(code: str) -> set[str]:
@@ -45,6 +65,11 @@ def reached(code: str) -> set[str]:
             found.add(name)
             todo += _needs(name)
     return found
+
+
+def decides(modules: Iterable[str]) -> set[str]:
+    """Those of some modules that decide numbers: not what draws, runs or records."""
+    return {m for m in modules if not m.endswith(DRAWING) and m not in RECORDING}
 
 
 def digest(modules: Iterable[str]) -> str:

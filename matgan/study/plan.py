@@ -1,10 +1,11 @@
-"""Which notebooks run with which parameters, and what their results depend on."""
+"""Which notebooks run with which parameters and cells, and what their results depend on."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from matgan.data.sources import SourceUnavailable, fetch
+from matgan.files import sha256
+from matgan.study.fingerprint import decides, reached, versions
 from matgan.study.fingerprint import digest as modules_digest
-from matgan.study.fingerprint import reached
-from matgan.study.run import LONG, RunError
+from matgan.study.run import LONG, RunError, damaged
 
-DRAWING = (".figures", ".interactive", ".style")  # modules that only draw
+DONE, NEW = "done", "not run yet"  # states of a notebook in a run directory
+LARGEST = 2**32 - 1  # of a whole number: the largest seed
 
 
 @dataclass
@@ -48,8 +52,8 @@ def plan(
     Raises
     ------
     RunError
-        No notebooks there, unknown profile, notebook or parameter, or a value of another type
-        than the default's; names it.
+        No notebooks there, unknown profile, notebook or parameter, or a value that makes no
+        sense (`Parameter.fault`); names it.
     """
     if not (folder / "profiles.yaml").is_file():
         raise RunError(f"there are no notebooks in {folder}: run this in a checkout of matgan")
@@ -63,7 +67,9 @@ def plan(
             raise RunError(f"there is no notebook {wanted!r}; there are {names}")
     paths = [p for p in found if not only or p.stem in only or p.stem[:2] in only]
     defaults = {path: _declared(path) for path in paths}
-    for name, _ in overrides:
+    for name, value in overrides:
+        if name in ("profile", "run_dir"):
+            raise RunError(f"-p {name} does nothing: give --{name.replace('_', '-')} {value}")
         if not any(name in declared for declared in defaults.values()):
             raise RunError(f"no notebook to run declares the parameter {name!r}")
     notebooks = []
@@ -71,41 +77,86 @@ def plan(
         chosen = {**profiles[profile]["all"], **profiles[profile].get(path.stem, {})}
         chosen |= {name: _value(text) for name, text in overrides if name in defaults[path]}
         chosen["profile"] = profile
-        _check(path.name, chosen, defaults[path])
+        _check(path, chosen, defaults[path])
         notebooks.append(Notebook(path, chosen))
     return notebooks
 
 
-def _declared(path: Path) -> dict:
-    """Names and defaults of the cell tagged `parameters`; None for a default that is computed."""
+@dataclass(frozen=True)
+class Parameter:
+    """A line of the cell tagged `parameters`: its default, and the comment that says what it is."""
+
+    default: object  # None for one that is computed
+    comment: str
+
+    def fault(self, value: object) -> str:
+        """What is wrong with a value, or an empty string.
+
+        Whole numbers are 1 or more, or 0 where that is the default or the comment says what 0
+        means; other numbers are finite and above 0, and a share is below 1. A list has the types
+        of the default's entries, and is empty only where the default is.
+        """
+        if self.default is None:
+            return ""
+        if isinstance(self.default, list) and isinstance(value, list):
+            if self.default and not value:
+                return "an empty list"
+            kinds = self.default or [""]
+            faults = (min((self._one(k, v) for k in kinds), key=len) for v in value)
+            return next(filter(None, faults), "")
+        return self._one(self.default, value)
+
+    def _one(self, default: object, value: object) -> str:
+        whole = isinstance(default, float) and type(value) is int
+        if type(value) is not type(default) and not whole:
+            return f"of type {type(default).__name__}, not {value!r}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return ""
+        if not math.isfinite(value):
+            return f"a finite number, not {value!r}"
+        if isinstance(default, int):
+            least = 0 if default == 0 or "0:" in self.comment else 1
+            return "" if least <= value <= LARGEST else f"{least} to {LARGEST:,}, not {value!r}"
+        if value <= 0:
+            return f"above 0, not {value!r}"
+        if "share" in self.comment and value >= 1:
+            return f"below 1, not {value!r}"
+        return ""
+
+
+def _declared(path: Path) -> dict[str, Parameter]:
+    """Names of the cell tagged `parameters`, with their defaults and comments."""
     notebook = nbformat.read(path, as_version=4)
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise RunError(f"{path.name} needs one cell tagged `parameters`, it has {len(cells)}")
     declared = {}
+    lines = cells[0].source.splitlines()
     for line in ast.parse(cells[0].source).body:
         if isinstance(line, ast.Assign | ast.AnnAssign):
             target = line.targets[0] if isinstance(line, ast.Assign) else line.target
             try:
-                declared[ast.unparse(target)] = ast.literal_eval(line.value or "None")
+                default = ast.literal_eval(line.value or "None")
             except ValueError:
-                declared[ast.unparse(target)] = None
+                default = None
+            comment = lines[(line.end_lineno or 1) - 1].partition("#")[2]
+            declared[ast.unparse(target)] = Parameter(default, comment)
     return declared
 
 
-def _check(notebook: str, parameters: dict, declared: dict) -> None:
+def _check(notebook: Path, parameters: dict, declared: dict[str, Parameter]) -> None:
     for name in ("run_dir", *parameters):
         if name not in declared:
-            raise RunError(f"{notebook} declares no parameter {name!r} in its `parameters` cell")
+            raise RunError(
+                f"{notebook.name} declares no parameter {name!r} in its `parameters` cell"
+            )
     for name, value in parameters.items():
-        default = declared[name]
-        fits = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(
-            default, bool
-        )
-        whole = isinstance(default, float) and type(value) is int
-        if not (default is None or value is None or fits or whole):
-            kind = type(default).__name__
-            raise RunError(f"{notebook}: the parameter {name!r} is of type {kind}, not {value!r}")
+        fault = declared[name].fault(value)
+        is_folder = declared[name].comment.startswith(" folder of")
+        if is_folder and not fault and value and not (notebook.parent / value).is_dir():
+            fault = f"a folder, seen from {notebook.parent}, not {value!r}"
+        if fault:
+            raise RunError(f"{notebook.name}: the parameter {name!r} must be {fault}")
 
 
 def _value(text: str) -> object:
@@ -119,26 +170,101 @@ def _value(text: str) -> object:
 def fingerprint(notebook: Notebook, manifest: dict, drawing: bool = True) -> str:
     """SHA-256 of all that decides a notebook's results.
 
-    Its cells, its parameters, the modules that it reaches by imports (with the pretrained weights
-    that these read), the kept tables that it reads, and what decided the results of the notebooks
-    whose files it reads (`made_by`).
+    Its cells, its parameters and what is in the folders that they name, the modules that it reaches
+    by imports (with the pretrained weights that these read), the versions of the packages that
+    compute, the kept tables that it reads, and what decided the results of the notebooks whose
+    files it reads (`made_by`).
 
     Parameters
     ----------
     notebook : with the parameters it will get
     manifest : of the run
-    drawing : with the modules that only draw; no later notebook depends on them
+    drawing : with the modules that only draw or record; no later notebook depends on them
     """
     digest = hashlib.sha256()
     cells = nbformat.read(notebook.path, as_version=4).cells
     digest.update(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode())
-    digest.update(json.dumps(notebook.parameters, sort_keys=True).encode())
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    modules = {m for m in reached(code) if drawing or not m.endswith(DRAWING)}
-    digest.update(modules_digest(modules).encode())
+    digest.update(json.dumps([notebook.parameters, versions()], sort_keys=True).encode())
+    digest.update(json.dumps(_named(notebook), sort_keys=True).encode())
+    code = _code(notebook)
+    modules = reached(code)
+    digest.update(modules_digest(modules if drawing else decides(modules)).encode())
     for table in sorted(set(re.findall(r"""\.kept\(["']([\w.-]+)["']""", code))):
         path = LONG / f"{table}.csv"
         digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
-    for earlier in sorted(set(re.findall(r"""made_by=["'](\w+)["']""", code))):
+    for earlier in reads(notebook):
         digest.update(manifest["notebooks"].get(earlier, {}).get("results", "").encode())
     return digest.hexdigest()
+
+
+def reads(notebook: Notebook) -> list[str]:
+    """Names of the notebooks whose files a notebook reads."""
+    return sorted(set(re.findall(r"""made_by=["'](\w+)["']""", _code(notebook))))
+
+
+def _code(notebook: Notebook) -> str:
+    cells = nbformat.read(notebook.path, as_version=4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+
+
+def _named(notebook: Notebook) -> dict[str, str]:
+    """SHA-256 of the files in the folders that parameters name, by their paths."""
+    found = {}
+    for value in notebook.parameters.values():
+        if not isinstance(value, str) or not value:
+            continue
+        folder = notebook.path.parent / value
+        if folder.is_dir():
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() and not path.name.startswith("."):
+                    found[str(path.relative_to(folder))] = sha256(path)
+    return found
+
+
+# --- what is done -------------------------------------------------------------------------------
+
+
+def state(notebook: Notebook, run_dir: Path, manifest: dict) -> str:
+    """`DONE`, `NEW` (never run), or why a notebook has to run again."""
+    entry = manifest["notebooks"].get(notebook.name, {})
+    if entry.get("status") != "ok" or "outputs" not in entry:
+        return "it did not finish" if "status" in entry else NEW
+    if entry.get("fingerprint") != fingerprint(notebook, manifest):
+        return "its cells, parameters, code, packages or what it reads changed"
+    return ", ".join(f"{name} is {how}" for name, how in damaged(run_dir, entry).items()) or DONE
+
+
+def unsound(notebook: Notebook, run_dir: Path, manifest: dict) -> str:
+    """What is wrong with the files of others that a notebook reads, and what helps; or ""."""
+    for earlier in reads(notebook):
+        for name, how in damaged(run_dir, manifest["notebooks"].get(earlier, {})).items():
+            return (
+                f"{notebook.name} reads files of {earlier}, and {name} is {how} since: the same "
+                f"command with --only {earlier[:2]} makes it again"
+            )
+    return ""
+
+
+# --- cells whose data cannot be had ---------------------------------------------------------------
+
+
+def without_unreachable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook; a cell tagged needs-SOURCE only says "not run" if that source cannot be had."""
+    reasons: dict[str, str] = {}
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("needs-"):
+                name = tag.removeprefix("needs-")
+                if name not in reasons:
+                    reasons[name] = _why_not_reachable(name)
+                if reasons[name]:
+                    cell.source = f"print({f'not run: {reasons[name]}'!r})"
+    return notebook
+
+
+def _why_not_reachable(source: str) -> str:
+    try:
+        fetch(source)
+    except SourceUnavailable as error:
+        return str(error)
+    return ""

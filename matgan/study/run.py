@@ -1,7 +1,9 @@
 """One run of the study: its folder, seeds, device, tables, figures and manifest.
 
 A run directory holds tables/, figures/, checkpoints/, the executed notebooks and manifest.json,
-which says what made them: commit, package versions, data hashes, seeds, device, times.
+which says what made them: commit, package versions, data hashes, seeds, device, times, and the
+SHA-256 of each file. What a cell run by hand, in JupyterLab, tells of itself is kept apart from
+what `run_all.sh` has run.
 """
 
 from __future__ import annotations
@@ -28,14 +30,16 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
-from matgan.data.sources import SOURCES
-from matgan.files import atomic_file
+from matgan.data import sources
+from matgan.files import atomic_file, sha256, share
 from matgan.learning.compute import device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MANIFEST = "manifest.json"
+SECTIONS = ("notebooks", "by_hand")  # of the manifest: whole runs; cells run by hand
+RUNNING = "MATGAN_RUNNING"  # set by `run_all.sh` for its kernels: the folder that it has locked
 PROJECT = Path(__file__).resolve().parent.parent.parent
 LONG = PROJECT / "results" / "long"  # tables of long computations, each with its provenance
 
@@ -58,16 +62,24 @@ class Run:
     notebook: str
     seed: int
     device: str
+    by_hand: bool = False  # in JupyterLab: its facts say nothing of what `run_all.sh` has run
     _opened: float = field(default_factory=time.monotonic, repr=False)
 
     def path(self, *parts: str) -> Path:
-        """Path inside the run directory; the folder that holds it is made.
+        """Path inside the run directory for what this notebook writes; its folder is made.
+
+        A file, or all files of a folder, for the manifest.
 
         Raises
         ------
         ValueError
             The path leads out of the run directory.
         """
+        path = self._inside(*parts)
+        self._made(path)
+        return path
+
+    def _inside(self, *parts: str) -> Path:
         path = self.folder.joinpath(*parts)
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise ValueError(f"{'/'.join(parts)!r} leads out of the run directory {self.folder}")
@@ -82,11 +94,11 @@ class Run:
         NotYetMade
             The file is not there; names the notebook to run first (`made_by`).
         """
-        path = self.path(*parts)
+        path = self._inside(*parts)
         if not path.exists():
             raise NotYetMade(
                 f"{'/'.join(parts)} is not in {self.folder}: run {made_by} first, with the same "
-                f"run directory (bash run_all.sh --only {made_by[:2]})"
+                f"--profile and --run-dir (bash run_all.sh --only {made_by[:2]})"
             )
         return path
 
@@ -100,7 +112,6 @@ class Run:
         named = all(level is not None for level in table.index.names)
         with atomic_file(path) as file:
             table.to_csv(file, index=named, lineterminator="\n")
-        self._made(path)
         return table
 
     def read_table(self, name: str, made_by: str) -> pd.DataFrame:
@@ -134,8 +145,8 @@ class Run:
         kept = _read(table)
         kept.attrs["name"] = name
         kept.attrs["provenance"] = json.loads(provenance.read_text(encoding="utf-8"))
-        known = read_manifest(self.folder)["notebooks"].get(self.notebook, {}).get("kept", {})
-        self.record(kept={**known, name: hashlib.sha256(table.read_bytes()).hexdigest()})
+        known = self._entry().get("kept", {})
+        self.record(kept={**known, name: sha256(table)})
         return kept
 
     def figure(self, figure: Figure, name: str) -> None:
@@ -148,7 +159,6 @@ class Run:
             # the salt makes the SVG's ids the same in every run
             with mpl.rc_context({"svg.hashsalt": "matgan"}), atomic_file(path) as file:
                 figure.savefig(file, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
-            self._made(path)
 
     def checkpoint(self, name: str) -> Path:
         """Path checkpoints/NAME for weights and training states."""
@@ -159,13 +169,21 @@ class Run:
         so_far = {
             "seconds": round(time.monotonic() - self._opened, 1),
             "peak_memory_mb": round(_peak_memory_mb()),
+            "data": dict(sorted(sources.READ.items())),
         }
-        update_manifest(self.folder, self.notebook, {**so_far, **facts})
+        update_manifest(self.folder, self.notebook, {**so_far, **facts}, part=self._part)
+
+    @property
+    def _part(self) -> str:
+        return "by_hand" if self.by_hand else "notebooks"
+
+    def _entry(self) -> dict:
+        return read_manifest(self.folder).get(self._part, {}).get(self.notebook, {})
 
     def _made(self, path: Path) -> None:
         relative = path.relative_to(self.folder).as_posix()
-        entry = read_manifest(self.folder)["notebooks"].get(self.notebook, {})
-        self.record(files=sorted({*entry.get("files", []), relative}))
+        if relative not in (known := self._entry().get("files", [])):
+            self.record(files=sorted([*known, relative]))
 
 
 def open_run(run_dir: str | os.PathLike[str], notebook: str, seed: int = 0) -> Run:
@@ -176,10 +194,18 @@ def open_run(run_dir: str | os.PathLike[str], notebook: str, seed: int = 0) -> R
     run_dir : folder of the run, made if it is not there
     notebook : name of the notebook, for example "02_wgan_training"
     seed : given to `set_seed`
+
+    Raises
+    ------
+    BusyError
+        `run_all.sh` is running there.
     """
     set_seed(seed)
-    run = Run(Path(run_dir).resolve(), notebook, seed, device())
-    run.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(run_dir).resolve()
+    by_hand = os.environ.get(RUNNING) != str(folder)
+    if by_hand:
+        share(folder)  # until the kernel ends
+    run = Run(folder, notebook, seed, device(), by_hand)
     facts = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
@@ -187,7 +213,7 @@ def open_run(run_dir: str | os.PathLike[str], notebook: str, seed: int = 0) -> R
         "device_name": _device_name(run.device),
         **git_state(),
     }
-    update_manifest(run.folder, notebook, facts, fresh=True)
+    update_manifest(run.folder, notebook, facts, fresh=True, part=run._part)
     return run
 
 
@@ -214,8 +240,10 @@ def read_manifest(run_dir: Path) -> dict:
         return {"notebooks": {}}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(entry, dict) for entry in manifest["notebooks"].values()):
-            raise TypeError("an entry is no object")
+        for entry in [*manifest["notebooks"].values(), *manifest.get("by_hand", {}).values()]:
+            for name, kind in (("files", list), ("outputs", dict), ("kept", dict)):
+                if not isinstance(entry.get(name, kind()), kind):
+                    raise TypeError(f"{name} is no {kind.__name__}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
             f"{path} is no manifest of a run, or is damaged: choose another folder, or delete it, "
@@ -224,22 +252,60 @@ def read_manifest(run_dir: Path) -> dict:
     return manifest
 
 
-def update_manifest(run_dir: Path, notebook: str, facts: dict, *, fresh: bool = False) -> None:
+def update_manifest(
+    run_dir: Path, notebook: str, facts: dict, *, fresh: bool = False, part: str = "notebooks"
+) -> None:
     """Merge facts into one notebook's entry of manifest.json, or with `fresh` replace the entry.
 
     Several processes may do so at once: a lock file orders them.
+
+    Parameters
+    ----------
+    run_dir, notebook, facts, fresh : as above
+    part : "notebooks", run as a whole, or "by_hand"
     """
     path = Path(run_dir) / MANIFEST
     with FileLock(path.with_name(".manifest.lock")):
         manifest = read_manifest(run_dir)
-        if fresh or "packages" not in manifest:
-            manifest.update(_environment())
-        entry = {} if fresh else manifest["notebooks"].get(notebook, {})
-        manifest["notebooks"][notebook] = {**entry, **facts}
-        manifest["notebooks"] = dict(sorted(manifest["notebooks"].items()))
+        entries = manifest.setdefault(part, {})
+        if fresh:
+            key, environment = _environment()
+            manifest.setdefault("environments", {})[key] = environment
+            entries[notebook] = {"environment": key}
+        entries[notebook] = {**entries.get(notebook, {}), **facts}
+        manifest[part] = dict(sorted(entries.items()))
+        used = {e.get("environment") for p in SECTIONS for e in manifest.get(p, {}).values()}
+        made = manifest.get("environments", {})
+        manifest["environments"] = {key: made[key] for key in made if key in used}
         with atomic_file(path) as file:
             text = json.dumps(manifest, indent=2, ensure_ascii=False, default=_as_plain)
             file.write(f"{text}\n".encode())
+
+
+def written(run_dir: Path, entry: dict) -> dict[str, str]:
+    """SHA-256 of each file that a notebook has written: path in the run directory -> digits.
+
+    Parameters
+    ----------
+    run_dir : folder of the run
+    entry : of the notebook in the manifest; its `files` name files and whole folders
+    """
+    found = {}
+    for name in entry.get("files", []):
+        place = run_dir / name
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and not path.name.startswith("."):
+                found[path.relative_to(run_dir).as_posix()] = sha256(path)
+    return found
+
+
+def damaged(run_dir: Path, entry: dict) -> dict[str, str]:
+    """Files of a notebook that are not what it wrote: path -> "missing" or "changed"."""
+    return {
+        name: "changed" if (run_dir / name).is_file() else "missing"
+        for name, digits in entry.get("outputs", {}).items()
+        if not (run_dir / name).is_file() or sha256(run_dir / name) != digits
+    }
 
 
 def git_state() -> dict:
@@ -262,15 +328,16 @@ def git_state() -> dict:
 
 
 @cache
-def _environment() -> dict:
+def _environment() -> tuple[str, dict]:
+    """What a notebook runs on, and a short name of it."""
     installed = {d.name: d.version for d in importlib.metadata.distributions()}
-    return {
+    facts = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": dict(sorted(installed.items(), key=lambda item: item[0].lower())),
-        "data": {source.file: source.sha256 for source in SOURCES.values()},
     }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12], facts
 
 
 def _device_name(device: str) -> str:

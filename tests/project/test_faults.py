@@ -278,7 +278,8 @@ def test_two_runs_at_once_on_one_run_directory(tmp_path, project):
     second = run(sys.executable, "-c", RUN, project, "--profile", "smoke")
     assert second.returncode == 2
     assert second.stdout == (
-        f"Another run is using {results}: wait for it or choose another --run-dir.\n"
+        f"Another run is using {results}, or JupyterLab has a notebook of it open: wait for it, "
+        "shut its kernel down, or choose another --run-dir.\n"
     )
     (results / "go").touch()
     output = first.communicate(timeout=600)[0]

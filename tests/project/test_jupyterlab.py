@@ -179,7 +179,7 @@ def test_a_notebook_runs_and_shows_its_figures_and_tables(lab, folder):
     assert tables[-1].is_visible() and "291,884" in tables[-1].inner_text()
     page.screenshot(path=folder / "notebook.png")
     manifest = json.loads((folder.parent / "runs" / "smoke" / "manifest.json").read_text())
-    assert manifest["notebooks"][CURATION]["device"] == "cpu"
+    assert manifest["by_hand"][CURATION]["device"] == "cpu"
 
 
 def test_an_interrupt_leaves_nothing_half_written_and_running_again_goes_on(lab, folder):

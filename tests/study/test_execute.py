@@ -1,5 +1,6 @@
 """Headless runs: order, parameters, going on, failures, locks. Tiny notebooks, real kernels."""
 
+import hashlib
 import json
 import os
 import signal
@@ -11,11 +12,12 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_notebook
 
 from matgan.data.sources import SourceUnavailable
+from matgan.files import locked
 from matgan.study import execute, plan
+from matgan.study import run as runs
 from matgan.study.run import open_run, read_manifest
 
 PARAMETERS = """\
@@ -57,6 +59,7 @@ def project(tmp_path, monkeypatch):
     save += "Path(run_dir, 'first.json').write_text(json.dumps(facts))"
     write_notebook(notebooks, "01_first", PARAMETERS, save)
     second = PARAMETERS + "steps: int = 7\nrate: float = 0.1\nname: str = 'a'\ndeep: bool = False\n"
+    second += "finished: str = ''  # folder of trainings\n"
     risky = "# where it may stop; made_by='01_first'\n"
     risky += "if rate == 13:\n    raise ValueError('rate is bad')"
     risky += "\nif rate == 9:\n    import os\n    os.kill(os.getpid(), 9)"
@@ -69,6 +72,10 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
+# by each notebook, into folders that it hands on as a whole, too
+WRITTEN = ("figures/{}.png", "tables/{}.csv", "data/{}.npz", "checkpoints/{}/a.safetensors")
+
+
 @pytest.fixture
 def executed(monkeypatch):
     """Names of the notebooks that papermill is asked to run; nothing is run."""
@@ -79,7 +86,9 @@ def executed(monkeypatch):
         result.write_text("{}")
         name = result.name.removesuffix(".running.ipynb")
         # what a notebook does first
-        open_run(parameters["run_dir"], name, parameters["seed"])
+        run = open_run(parameters["run_dir"], name, parameters["seed"])
+        for place in WRITTEN:
+            run.path(place.format(name[:2])).write_text(f"{name}, seed {parameters['seed']}")
         names.append(name)
 
     monkeypatch.setattr(papermill, "execute_notebook", pretend)
@@ -199,13 +208,18 @@ def remove_result(project):
     return []
 
 
-def open_by_hand(project):
-    open_run(project / "runs" / "laptop", "02_second")
+def remove_data(project):
+    (project / "runs" / "laptop" / "data" / "02.npz").unlink()
     return []
 
 
-def remove_table(project):
-    (project / "runs" / "laptop" / "tables" / "a.csv").unlink()
+def empty_table(project):
+    (project / "runs" / "laptop" / "tables" / "02.csv").write_text("")
+    return []
+
+
+def damage_checkpoint(project):
+    (project / "runs" / "laptop" / "checkpoints" / "02" / "a.safetensors").write_text("x")
     return []
 
 
@@ -214,20 +228,119 @@ def change_kept_table(project):
     return []
 
 
-CHANGES = [change_parameter, change_profile, remove_result, remove_table, open_by_hand]
+def change_content_of_a_folder(project):
+    (project / "notebooks" / "runs" / "weights").write_text("other")
+    return ["-p", "finished", "runs"]
 
 
-@pytest.mark.parametrize("change", [*CHANGES, change_kept_table])
-def test_a_change_runs_what_it_concerns_again(project, executed, change):
-    run(project)
-    laptop = project / "runs" / "laptop"
-    (laptop / "tables").mkdir()
-    (laptop / "tables" / "a.csv").write_text("x\n")
-    execute.update_manifest(laptop, "02_second", {"files": ["tables/a.csv"]})
+CHANGES = [change_parameter, change_profile, remove_result, remove_data, empty_table]
+CHANGES += [damage_checkpoint, change_kept_table, change_content_of_a_folder]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_runs_what_it_concerns_again(project, executed, change, capsys):
+    (project / "notebooks" / "runs").mkdir()
+    (project / "notebooks" / "runs" / "weights").write_text("some")
+    run(project, *(["-p", "finished", "runs"] if change is change_content_of_a_folder else []))
     executed.clear()
+    capsys.readouterr()
     arguments = change(project)
     assert run(project, *arguments) == 0
     assert executed == ["02_second"]
+    assert "02_second again: " in capsys.readouterr().out
+    executed.clear()
+    assert run(project, *arguments) == 0
+    assert executed == []
+
+
+def test_what_is_damaged_is_named_and_a_damaged_checkpoint_is_set_aside(project, executed, capsys):
+    """Else a training would refuse its checkpoint each time."""
+    run(project)
+    laptop = project / "runs" / "laptop"
+    (laptop / "tables" / "01.csv").unlink()
+    (laptop / "checkpoints" / "02" / "a.safetensors").write_text("x")
+    capsys.readouterr()
+    assert run(project, "--list") == 0
+    assert "to run: tables/01.csv is missing" in capsys.readouterr().out
+    assert run(project) == 0
+    output = capsys.readouterr().out
+    assert "[1/2] 01_first again: tables/01.csv is missing\n" in output
+    assert "[2/2] 02_second again: checkpoints/02/a.safetensors is changed\n" in output
+    names = sorted(path.name for path in (laptop / "checkpoints" / "02").iterdir())
+    assert names == ["a.safetensors", "a.safetensors.damaged"]
+
+
+def test_advice_does_not_lead_back_to_itself(project, executed, capsys):
+    """02 reads what 01 made: damaged files of 01 stop 02, and the advised command mends them."""
+    run(project)
+    (project / "runs" / "laptop" / "data" / "01.npz").write_text("x")
+    again = ["--only", "02", "-p", "steps", "4"]
+    assert run(project, *again) == 1
+    output = capsys.readouterr().out
+    assert "02_second reads files of 01_first, and data/01.npz is changed since" in output
+    assert "--only 01 makes it again" in output
+    executed.clear()
+    assert run(project, "--only", "01") == 0
+    assert run(project, *again) == 0
+    assert executed == ["01_first", "02_second"]
+
+
+BY_HAND = """
+import os, sys
+from matgan.study.run import open_run
+run = open_run(sys.argv[1], "01_first", seed=7)
+run.record(loss=1.5)
+if len(sys.argv) > 2:
+    run.path(sys.argv[2]).write_text("by hand")
+"""
+
+
+def by_hand(project, *words):
+    """A cell in JupyterLab, which ends with its kernel."""
+    done = subprocess.run(
+        [sys.executable, "-c", BY_HAND, project / "runs" / "laptop", *words],
+        env={**os.environ, "PYTHONPATH": str(runs.PROJECT)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.stderr
+
+
+def test_a_cell_run_by_hand_makes_nothing_run_again(project, executed):
+    run(project)
+    executed.clear()
+    assert by_hand(project) == ""
+    manifest = read_manifest(project / "runs" / "laptop")
+    assert manifest["by_hand"]["01_first"]["loss"] == 1.5
+    assert "loss" not in manifest["notebooks"]["01_first"]
+    assert run(project) == 0
+    assert executed == []
+    by_hand(project, "tables/01.csv")  # another content: that notebook, and no later one
+    assert run(project) == 0
+    assert executed == ["01_first"]
+
+
+def test_a_run_and_jupyterlab_do_not_share_a_folder(project, executed, capsys):
+    folder = project / "runs" / "laptop"
+    with locked(folder):
+        assert f"BusyError: another process is writing into {folder}" in by_hand(project)
+    kernels = [
+        subprocess.Popen(
+            [sys.executable, "-c", BY_HAND + "print('open', flush=True); input()", folder],
+            env={**os.environ, "PYTHONPATH": str(runs.PROJECT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)  # two notebooks may be open at once
+    ]
+    assert [kernel.stdout.readline() for kernel in kernels] == ["open\n"] * 2
+    assert run(project) == 2
+    assert "or JupyterLab has a notebook of it open" in capsys.readouterr().out
+    for kernel in kernels:
+        kernel.communicate("\n")
+    assert run(project) == 0
 
 
 def change_source(project, monkeypatch):
@@ -244,7 +357,12 @@ def change_package(project, monkeypatch):
     return []
 
 
-@pytest.mark.parametrize("change", [change_source, change_seed, change_package])
+def upgrade_a_package(project, monkeypatch):
+    monkeypatch.setattr(plan, "versions", lambda: {"numpy": "99"})
+    return []
+
+
+@pytest.mark.parametrize("change", [change_source, change_seed, change_package, upgrade_a_package])
 def test_a_later_notebook_follows_the_one_whose_files_it_reads(
     project, executed, change, monkeypatch
 ):
@@ -298,8 +416,9 @@ def test_what_a_killed_run_had_half_written_is_removed(project, executed):
     for name in left + kept:
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_text("x")
-    run(project, "--list")  # the folder may be anyone's as long as no run has written there
-    assert run(project, "--only", "01") == 0
+    assert run(project, "--only", "01") == 2  # the folder may be anyone's
+    assert executed == []
+    assert run(project, "--only", "01", "--force") == 0
     assert [name for name in left + kept if (results / name).exists()] == left + kept
     assert run(project) == 0
     assert [name for name in left + kept if (results / name).exists()] == kept
@@ -315,6 +434,22 @@ def test_a_folder_of_others_is_left_alone(project, executed):
     assert sorted(p.name for p in results.iterdir() if p.name != ".lock") == [
         ".a.csv.99999999.tmp", "manifest.json",
     ]  # fmt: skip
+
+
+def test_a_folder_that_is_no_run_is_refused_without_force(project, executed, capsys, tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("x")
+    assert run(project, "--run-dir", folder) == 2
+    assert f"{folder} is no folder of a run, and holds thesis.tex" in capsys.readouterr().out
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+    assert run(project, "--run-dir", folder / "thesis.tex") == 2
+    assert "thesis.tex is a file" in capsys.readouterr().out
+    assert executed == []
+    assert run(project, "--run-dir", folder, "--force") == 0
+    assert run(project, "--run-dir", folder) == 0  # now it is one
+    (tmp_path / "empty").mkdir()
+    assert run(project, "--run-dir", tmp_path / "empty") == 0
 
 
 def test_an_empty_run_dir_is_refused(project, executed, capsys):
@@ -335,8 +470,16 @@ def test_an_empty_run_dir_is_refused(project, executed, capsys):
         (["--profile", "huge"], "unknown profile 'huge'; there are smoke, laptop"),
         (["--only", "07"], "no notebook '07'; there are 01_first, 02_second"),
         (["-p", "stepz", "3"], "declares the parameter 'stepz'"),
-        (["-p", "steps", "many"], "02_second.ipynb: the parameter 'steps' is of type int"),
+        (["-p", "steps", "many"], "02_second.ipynb: the parameter 'steps' must be of type int"),
         (["-p", "steps", "1.5"], "of type int, not 1.5"),
+        (["-p", "steps", "0"], "'steps' must be 1 to 4,294,967,295, not 0"),
+        (["-p", "seed", "-1"], "'seed' must be 0 to 4,294,967,295, not -1"),
+        (["-p", "rate", "1e999"], "'rate' must be a finite number, not inf"),
+        (["-p", "rate", "-0.5"], "'rate' must be above 0, not -0.5"),
+        (["-p", "steps", "null"], "of type int, not None"),
+        (["-p", "profile", "paper"], "-p profile does nothing: give --profile paper"),
+        (["-p", "run_dir", "/x"], "-p run_dir does nothing: give --run-dir /x"),
+        (["-p", "finished", "nowhere"], "'finished' must be a folder, seen from"),
         (["-p", "steps", "true"], "of type int, not True"),
         (["-p", "deep", "1"], "of type bool, not 1"),
         (["-p", "name", "3"], "of type str, not 3"),
@@ -356,7 +499,7 @@ def test_a_profile_parameter_that_no_cell_declares_is_named(project, executed, c
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("1e-2", 0.01), ("true", True), ("null", None), ("a b; rm -rf", "a b; rm -rf")],
+    [("3", 3), ("1e-2", 0.01), ("true", True), ("a b; rm -rf", "a b; rm -rf")],
 )
 def test_values_are_plain_literals(project, text, value):
     name = {int: "steps", float: "rate", bool: "deep"}.get(type(value), "name")
@@ -369,7 +512,7 @@ def test_values_are_plain_literals(project, text, value):
 def test_two_runs_on_one_directory_are_refused(project, executed, capsys):
     folder = project / "runs" / "laptop"
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"):
+    with locked(folder):
         assert run(project) == 2
     assert "Another run is using" in capsys.readouterr().out
     assert executed == []
@@ -389,17 +532,133 @@ def test_a_full_disk_ends_the_run_with_a_message(project, executed, capsys, monk
 # --- the rest -------------------------------------------------------------------------------------
 
 
-def test_publish_copies_figures_and_tables(project, executed):
-    results = project / "runs" / "laptop"
-    for file in ("figures/loss.png", "figures/loss.svg", "figures/map.html", "tables/loss.csv"):
-        (results / file).parent.mkdir(parents=True, exist_ok=True)
-        (results / file).write_text(file)
-    assert run(project, "--publish") == 0
-    published = {f.name: f.read_text() for f in (project / "figures").iterdir()}
-    assert published == {"loss.png": "figures/loss.png", "map.html": "figures/map.html"}
-    assert (project / "results" / "tables" / "loss.csv").read_text() == "tables/loss.csv"
-    manifest = (results / "manifest.json").read_text()
-    assert (project / "results" / "manifest.json").read_text() == manifest
+@pytest.fixture
+def evidence(project, executed, monkeypatch):
+    """A project whose profile full ran on one clean commit, with current jobs."""
+    text = PROFILES + "full:\n  all: {seed: 5}\n"
+    (project / "notebooks" / "profiles.yaml").write_text(text)
+    state = {"commit": "c" * 40, "changed": False}
+    monkeypatch.setattr(runs, "git_state", lambda: dict(state))
+    monkeypatch.setattr(execute, "_stale_jobs", dict)
+    (project / "figures").mkdir()
+    (project / "figures" / "01.png").write_text("published before")
+    assert run(project, "--profile", "full") == 0
+    return state
+
+
+def published(project):
+    folders = (project / "figures", project / "results")
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(project).as_posix(): path.read_text() for path in paths}
+
+
+def test_publish_copies_what_the_run_wrote_and_says_what_it_is(project, evidence):
+    full = project / "runs" / "full"
+    (full / "tables" / "mine.csv").write_text("not of the run")
+    assert run(project, "--profile", "full", "--publish") == 0
+    found = published(project)
+    manifest = json.loads(found.pop("results/manifest.json"))
+    assert found == {
+        f"{folder}/{name}.{kind}": f"{name}_{word}, seed 5"
+        for folder, kind in (("figures", "png"), ("results/tables", "csv"))
+        for name, word in (("01", "first"), ("02", "second"))
+    }
+    told = manifest["published"]
+    assert {name: told["files"][name] for name in found} == {
+        name: hashlib.sha256(text.encode()).hexdigest() for name, text in found.items()
+    }
+    assert (told["profile"], told["commit"], told["allowed"]) == ("full", "c" * 40, [])
+    used = {entry["environment"] for entry in manifest["notebooks"].values()}
+    assert used == set(manifest["environments"])
+    # what an earlier publication wrote goes, unless it was changed since; others stay
+    (project / "figures" / "of the readme.png").write_text("x")
+    write_notebook(project / "notebooks", "02_second", PARAMETERS, "3")
+    (project / "notebooks" / "02_second.ipynb").rename(project / "notebooks" / "03_third.ipynb")
+    assert run(project, "--profile", "full", "--force", "--publish") == 0
+    names = {name for name in published(project) if name.startswith("figures")}
+    assert names == {"figures/01.png", "figures/03.png", "figures/of the readme.png"}
+
+
+def other_commit(project, evidence, monkeypatch):
+    evidence["commit"] = "d" * 40
+    run(project, "--profile", "full", "--only", "02", "--force")
+    return [], "the commits are ccccccc, ddddddd: --force runs all notebooks on one"
+
+
+def changed_files(project, evidence, monkeypatch):
+    evidence["changed"] = True
+    run(project, "--profile", "full", "--only", "02", "--force")
+    return [], "files differed from the commit when 02_second ran"
+
+
+def no_git(project, evidence, monkeypatch):
+    evidence.clear()
+    run(project, "--profile", "full", "--force")
+    return [], "the commits are none"
+
+
+def other_parameters(project, evidence, monkeypatch):
+    return ["-p", "steps", "4"], "02_second has other parameters, steps (--allow parameters)"
+
+
+def stale_jobs(project, evidence, monkeypatch):
+    monkeypatch.setattr(execute, "_stale_jobs", lambda: {"table4": "stale"})
+    return [], "jobs that are not current: table4 (--allow stale-jobs)"
+
+
+REFUSALS = [other_commit, changed_files, no_git, other_parameters, stale_jobs]
+
+
+@pytest.mark.parametrize("prepare", REFUSALS)
+def test_a_run_that_is_no_evidence_is_not_published(
+    project, evidence, prepare, monkeypatch, capsys
+):
+    arguments, message = prepare(project, evidence, monkeypatch)
+    before = published(project)
+    capsys.readouterr()
+    assert run(project, "--profile", "full", "--publish", *arguments) == 2
+    output = capsys.readouterr().out
+    assert "Nothing is published:" in output and message in output
+    assert published(project) == before == {"figures/01.png": "published before"}
+
+
+def test_the_profile_smoke_is_never_published(project, evidence, executed, monkeypatch, capsys):
+    before = published(project)
+    executed.clear()
+    assert run(project, "--profile", "smoke", "--publish") == 2
+    assert "the profile is smoke, not full\n" in capsys.readouterr().out
+    assert executed == []  # refused before anything runs
+    with pytest.raises(SystemExit):
+        run(project, "--profile", "smoke", "--publish", "--allow", "smoke")
+    # nor as another profile, in its folder
+    folder = project / "runs" / "smoke"
+    assert run(project, "--profile", "smoke") == 0
+    allowed = ["laptop", "parameters", "stale-jobs"]
+    with pytest.raises(runs.RunError, match="01_first ran under the profile smoke"):
+        execute.publish(folder, project, "laptop", allowed)
+    assert published(project) == before
+
+
+def test_a_notebook_that_failed_or_whose_files_are_damaged_is_not_published(project, evidence):
+    full = project / "runs" / "full"
+    before = published(project)
+    (full / "figures" / "01.png").write_text("painted over")
+    with pytest.raises(runs.RunError, match=r"01_first: figures/01\.png is changed"):
+        execute.publish(full, project, "full")
+    execute.update_manifest(full, "02_second", {"status": "failed"})
+    with pytest.raises(runs.RunError, match="02_second: it did not finish"):
+        execute.publish(full, project, "full")
+    assert published(project) == before
+
+
+def test_what_is_allowed_is_told(project, evidence, monkeypatch):
+    monkeypatch.setattr(execute, "_stale_jobs", lambda: {"table4": "stale"})
+    options = ["--publish", "--allow", "laptop", "stale-jobs"]
+    assert run(project, "--profile", "laptop", *options) == 0
+    told = json.loads((project / "results" / "manifest.json").read_text())["published"]
+    assert told["profile"] == "laptop"
+    assert told["allowed"] == ["laptop", "stale-jobs"]
+    assert told["stale_jobs"] == {"table4": "stale"}
 
 
 def test_report_builds_the_site_also_when_all_is_done(project, capsys, monkeypatch):
@@ -418,7 +677,9 @@ def test_list_shows_parameters_and_runs_nothing(project, executed, capsys):
     assert run(project, "--list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["01_first", "done"]
-    assert [line.split() for line in lines if line.startswith("02")] == [["02_second", "to", "run"]]
+    assert [line for line in lines if line.startswith("02")] == [
+        "02_second                        to run: not run yet"
+    ]
     assert "    seed = 2" in lines
     assert executed == []
 
@@ -442,11 +703,11 @@ def test_a_cell_whose_source_cannot_be_had_only_says_so(monkeypatch):
         if name == "supercon":
             raise SourceUnavailable("supercon.csv is nowhere: it's 'gone'")
 
-    monkeypatch.setattr(execute, "fetch", fetch)
+    monkeypatch.setattr(plan, "fetch", fetch)
     tags = (["needs-supercon"], ["needs-crabnet"], ["parameters"], ["needs-supercon"])
     cells = [new_code_cell(f"x = {i}", metadata={"tags": t}) for i, t in enumerate(tags)]
     cells.append(new_code_cell("x = 4"))
-    done = execute.without_unreachable(new_notebook(cells=cells))
+    done = plan.without_unreachable(new_notebook(cells=cells))
     nbformat.validate(done)
     sources = [cell.source for cell in done.cells]
     assert sources[1] == "x = 1" and sources[2] == "x = 2" and sources[4] == "x = 4"

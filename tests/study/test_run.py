@@ -1,5 +1,6 @@
 """Run directories: tables, figures, the manifest, seeds, device."""
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -12,11 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matgan.data import sources
+from matgan.data.sources import SOURCES, fetch
 from matgan.study import run as runs
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    """Of a notebook that `run_all.sh` runs."""
+    monkeypatch.setenv(runs.RUNNING, str(tmp_path / "a run"))
     return runs.open_run(tmp_path / "a run", "02_wgan_training", seed=3)
 
 
@@ -140,8 +145,59 @@ def test_the_manifest_says_what_made_the_run(run):
     assert entry["files"] == ["tables/a.csv"]
     assert (entry["loss"], entry["shape"]) == (0.5, [85, 8])
     assert entry["peak_memory_mb"] > 20
-    assert manifest["packages"]["numpy"] == np.__version__
-    assert len(manifest["data"]["supercon.csv"]) == 64
+    made = manifest["environments"][entry["environment"]]
+    assert made["packages"]["numpy"] == np.__version__
+
+
+def test_the_manifest_names_the_data_that_were_read_and_no_others(run, monkeypatch, tmp_path):
+    (tmp_path / "supercon.csv").write_text("name,Tc\nNb,9.2\n")
+    source = dataclasses.replace(
+        SOURCES["supercon"], sha256=hashlib.sha256(b"name,Tc\nNb,9.2\n").hexdigest()
+    )
+    monkeypatch.setitem(SOURCES, "supercon", source)
+    monkeypatch.setattr(sources, "READ", {})
+    monkeypatch.setenv("MATGAN_DATA", str(tmp_path))
+    run.record()
+    fetch("supercon")
+    entry = runs.read_manifest(run.folder)["notebooks"][run.notebook]
+    assert entry["data"] == {}
+    run.record(loss=1)
+    entry = runs.read_manifest(run.folder)["notebooks"][run.notebook]
+    assert entry["data"] == {"supercon.csv": source.sha256}
+
+
+def test_each_notebook_keeps_the_versions_that_it_ran_with(run, monkeypatch):
+    """An upgrade in the middle of a run says nothing of the notebooks before it."""
+    first = runs.read_manifest(run.folder)["notebooks"][run.notebook]["environment"]
+    monkeypatch.setattr(runs, "_environment", lambda: ("new", {"packages": {"numpy": "99"}}))
+    runs.open_run(run.folder, "03_other")
+    manifest = runs.read_manifest(run.folder)
+    assert manifest["notebooks"]["03_other"]["environment"] == "new"
+    assert manifest["environments"][first]["packages"]["numpy"] == np.__version__
+    runs.open_run(run.folder, run.notebook)  # what no notebook ran with goes
+    assert set(runs.read_manifest(run.folder)["environments"]) == {"new"}
+
+
+def test_outputs_are_files_and_whole_folders_with_their_hashes(run):
+    run.table(pd.DataFrame({"x": [1]}), "a")
+    folder = run.checkpoint("fit")
+    folder.mkdir()
+    (folder / "weights").write_text("w")
+    (folder / ".hidden.tmp").write_text("x")
+    run.checkpoint("removed at the end")
+    entry = runs.read_manifest(run.folder)["notebooks"][run.notebook]
+    entry["outputs"] = runs.written(run.folder, entry)
+    assert entry["outputs"] == {
+        "checkpoints/fit/weights": hashlib.sha256(b"w").hexdigest(),
+        "tables/a.csv": hashlib.sha256(b"x\n1\n").hexdigest(),
+    }
+    assert runs.damaged(run.folder, entry) == {}
+    (folder / "weights").write_text("v")
+    run.path("tables", "a.csv").unlink()
+    assert runs.damaged(run.folder, entry) == {
+        "checkpoints/fit/weights": "changed",
+        "tables/a.csv": "missing",
+    }
 
 
 def test_opening_a_run_again_starts_its_entry_anew(run):
@@ -153,9 +209,11 @@ def test_opening_a_run_again_starts_its_entry_anew(run):
     assert notebooks["03_other"] == {"loss": 1}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"notebooks": 3}', '{"notebooks": {', '{"notebooks": {"01": []}}']
-)
+DAMAGED = ["", "[]", "{}", '{"notebooks": 3}', '{"notebooks": {', '{"notebooks": null}']
+DAMAGED += ['{"notebooks": {"01": []}}', '{"notebooks": {"01": {"files": 5}}}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_manifest_is_named(run, text):
     (run.folder / "manifest.json").write_text(text)
     with pytest.raises(

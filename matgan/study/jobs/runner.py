@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -30,14 +29,13 @@ from filelock import FileLock, Timeout
 from matgan.data.sources import SOURCES
 from matgan.files import atomic_file
 from matgan.learning.compute import device
-from matgan.study.fingerprint import digest, reached
+from matgan.study.fingerprint import decides, digest, reached, versions
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 # with a list JOBS
 _NAMES = ("wgan", "benchmark", "generators", "patterns", "properties", "predict")
 MODULES = tuple(f"matgan.study.jobs.{name}" for name in _NAMES)
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
-_PACKAGES = ("numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "torch")
 
 Rows = list[dict]
 Piece = Callable[[Path], Rows]  # gets a folder of its own, for checkpoints
@@ -64,8 +62,8 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        """Of the code that the job reaches."""
-        return digest(reached(f"import {self.pieces.__module__}"))
+        """Of the code that the job reaches, of the weights and of the hashes of the data."""
+        return digest(decides(reached(f"import {self.pieces.__module__}")))
 
 
 def known_jobs() -> dict[str, Job]:
@@ -245,7 +243,7 @@ def _write(job: Job, done: dict[str, dict]) -> None:
         "core_hours": round(sum(facts["seconds"] for facts in done.values()) / 3600, 3),
         "fingerprint": job.fingerprint,
         "python": sys.version.split()[0],
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": versions(),
         "data": {source.file: source.sha256 for source in SOURCES.values()},
         "pieces": {
             key: {name: value for name, value in facts.items() if name != "rows"}
