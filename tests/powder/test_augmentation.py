@@ -77,6 +77,19 @@ def test_strain_moves_peaks_as_braggs_law_says(crystals):
     assert strongest == pytest.approx(2 * np.degrees(np.arcsin(1.54056 / (2 * spacing))), abs=0.05)
 
 
+def test_thermal_motion_weakens_lines_by_debye_and_waller(crystals):
+    """exp(-2B s²) with s = sin θ / λ = 1 / 2d: one B for all, most where the angle is large."""
+    for seed in range(3):
+        options = dataclasses.replace(NOTHING, thermal=10.0)
+        _, plain, _, _ = crystals._sticks(1, np.random.default_rng(seed), NOTHING)
+        angles, warm, _, _ = crystals._sticks(1, np.random.default_rng(seed), options)
+        seen = plain > 0
+        s = np.sin(np.radians(angles[seen] / 2)) / SHARP.wavelength
+        b = -np.log(warm[seen] / plain[seen]) / (2 * s**2)
+        assert 0 < b[0] < 10
+        assert b == pytest.approx(b[0], rel=1e-6)
+
+
 def test_allowed_strains_split_no_family():
     """A cubic crystal stays cubic, a tetragonal one keeps a = b, a hexagonal one 120°."""
     for structure, group in ((NACL, "cubic"), (RUTILE, "tetragonal"), (QUARTZ, "trigonal")):

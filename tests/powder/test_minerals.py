@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from known_structures import some
 
 from matgan.crystals.symmetry import crystal_system
 from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable
@@ -99,6 +100,26 @@ def test_evaluation_goes_the_way_of_a_call(minerals):
         assert one.crystal_system["probability"].max() == pytest.approx(
             shares["crystal_system"][i].max()
         )
+
+
+class KnowsQuartz(classifier.Classifier):
+    """Says 154, whatever it sees."""
+
+    def logits(self, patterns):
+        return 9.0 * (np.arange(1, 231) == 154)[None].repeat(len(patterns), 0)
+
+
+def test_simulated_patterns_are_those_of_the_test_structures(minerals, monkeypatch):
+    """Of three structures quartz is for testing, and rock salt, the most frequent, is learned."""
+    monkeypatch.setattr(measured, "load_measured", lambda: some_of(minerals, [0, 8]))
+    table = measured.evaluate_classifier(KnowsQuartz(None), some())
+    augmented = table[table["patterns"] == "test structures, augmented"].set_index("label")
+    assert augmented["top1"].tolist() == [1, 1, 1]
+    truth = minerals.space_group[[0, 8]]  # the second is 225
+    frequent = table[table["model"] == "majority of training"].set_index("label")["top1"]
+    assert frequent["space_group"] == (truth == 225).mean() == 0.5
+    on_measured = table[(table["patterns"] == "measured") & (table["model"] == "FCN")]
+    assert on_measured["top1"].iloc[2] == (truth == 154).mean()
 
 
 @pytest.mark.slow

@@ -38,11 +38,8 @@ def fresh(code):
     return json.loads(done.stdout)
 
 
-def test_importing_the_package_is_quick_and_loads_nothing_heavy():
-    code = "import json, sys, time; start = time.perf_counter(); import matgan\n"
-    code += "print(json.dumps([time.perf_counter() - start, sorted(sys.modules)]))"
-    seconds, loaded = min((fresh(code) for _ in range(3)), key=lambda found: found[0])
-    assert seconds < 0.5
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = fresh("import json, sys, matgan; print(json.dumps(sorted(sys.modules)))")
     assert not HEAVY & set(loaded)
     assert [name for name in loaded if name.startswith("matgan")] == [
         "matgan", "matgan.chemistry", "matgan.chemistry.elements",

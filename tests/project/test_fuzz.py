@@ -10,11 +10,14 @@ import random
 
 import numpy as np
 import pytest
+from damaged_files import PATTERN_FILES, damaged, npy, npz
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from matgan import ELEMENTS, files
 from matgan.chemistry.composition import CompositionError, amounts, amounts_matrix, formula
+from matgan.data.training_set import load_training_data
+from matgan.powder.reading import PatternError, read_pattern, read_scans
 from matgan.wgan.config import LEARNING, PAPER, Config, ConfigError
 
 BATCH = 40  # inputs in one example of hypothesis, which takes longer than most of the parsers
@@ -124,7 +127,7 @@ def test_edited_formulas():
         "Fe2(SO4)3",
         "U",
     ]
-    for texts in edited(sound, ["", *PIECES], 0.5):
+    for texts in edited(sound, ["", *PIECES], 0.4):
         check_formulas(texts)
 
 
@@ -162,7 +165,7 @@ JSON += ["\\", "\\ud800", "é", "\x00"]
 
 
 def test_edited_configurations():
-    for texts in edited([PAPER.to_json(), LEARNING.to_json()], [*JSON, *vars(PAPER)], 0.4):
+    for texts in edited([PAPER.to_json(), LEARNING.to_json()], [*JSON, *vars(PAPER)], 0.3):
         check_configurations(texts)
 
 
@@ -231,3 +234,82 @@ def test_edited_weights(folder):
     sound = [json.dumps({"T": entry, "__metadata__": {"config": "x"}}), json.dumps({"T": entry})]
     for texts in edited(sound, [*JSON, "F64", "U8", "BF16", "I8", "16", "32", "__metadata__"], 0.1):
         check_weights(folder, [file_of(text, None, bytes(16), 0) for text in texts])
+
+
+# --- pattern files --------------------------------------------------------------------------------
+
+EACH = max(1, EDITED // 10)  # of the two kinds of files below
+
+
+def check_pattern(data):
+    try:
+        scans = read_scans(data)
+    except PatternError:
+        return
+    for scan in scans:
+        assert len(scan.axis) == len(scan.intensity) <= len(data)  # a point takes a byte at least
+
+
+def test_damaged_pattern_files(folder):
+    """What is in memory; and of each tenth as a file, with all that `read_pattern` adds."""
+    for i, data in enumerate(damaged(PATTERN_FILES, EACH, seed=3)):
+        check_pattern(data)
+        if i % 10:
+            continue
+        path = folder / "fuzz.xy"
+        path.write_bytes(data)
+        try:
+            found = read_pattern(path)
+        except PatternError as error:
+            assert "fuzz.xy" in str(error)
+        else:
+            assert np.isfinite(found.two_theta).all() and np.isfinite(found.intensity).all()
+
+
+# --- archives of arrays ---------------------------------------------------------------------------
+
+COUNTS = np.eye(85, dtype=np.uint8)
+MEMBERS = {
+    "train.npy": npy(COUNTS[:3]),
+    "test.npy": npy(COUNTS[3:5]),
+    "elements.npy": npy([*ELEMENTS]),
+}
+HEADER = [b"(3, 85)", b"(9, 85)", b"(2,)", b"()", b"(-1,)", b"(9999999999999,)", b"|O", b"|u1"]
+HEADER += [b"<f8", b"<U2", b"|V1", b"True", b"{", b"'", b",", b"", b"\x00", b"\xff", b"\x02\x00"]
+
+
+def archives(n):
+    """Damaged archives; of every other one the members are damaged, and the checksums right."""
+    rng = np.random.default_rng(4)
+    sound = [npz(MEMBERS), npz(MEMBERS, compressed=True)]
+    for data in damaged(sound, n // 2, seed=5):
+        yield data
+        members = dict(MEMBERS)
+        for _ in range(rng.integers(1, 4)):
+            name = rng.choice([*members])
+            text, piece = members[name], HEADER[rng.integers(len(HEADER))]
+            at = int(rng.integers(0, 130 if rng.random() < 0.8 else len(text)))
+            members[name] = text[:at] + piece + text[at + len(piece) * int(rng.integers(2)) :]
+        yield npz(members, compressed=bool(rng.integers(2)))
+
+
+@pytest.mark.filterwarnings("ignore")  # of test compositions that are training compositions
+def test_damaged_archives(folder):
+    """The loader of arrays, and what is built on it: the training set of `matgan train`."""
+    path = folder / "fuzz.npz"
+    for data in archives(EACH):
+        path.write_bytes(data)
+        try:
+            arrays = files.load_arrays(path, ["train", "test", "elements"])
+        except files.ArraysError as error:
+            assert "fuzz.npz" in str(error)
+        else:
+            assert not any(array.dtype.hasobject for array in arrays.values())
+            # deflate makes a thousandth at best
+            assert sum(array.nbytes for array in arrays.values()) <= 1100 * len(data)
+        try:
+            loaded = load_training_data(path)
+        except files.ArraysError as error:
+            assert "fuzz.npz" in str(error)
+        else:
+            assert loaded.train.shape[1] == 85 and loaded.train.any(axis=1).all()

@@ -123,6 +123,7 @@ def test_the_command_writes_models_and_their_evaluation(few, tmp_path, capsys, m
 
 
 @pytest.mark.slow
+@pytest.mark.headline
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_the_card_tells_what_ships(name, oqmd, mp_gap, supercon):
     """The kept table of the job `predict` is what the shipped models reach today."""

@@ -157,7 +157,7 @@ def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project):
         "part = pathlib.Path(run_dir, 'pid.part')\n"
         "part.write_text(str(os.getpid()))\n"
         "part.rename(part.with_name('pid'))\n"
-        "time.sleep(60)",
+        "time.sleep(3600)",
     )
     code = "import sys, pathlib; from matgan.study.execute import main\n"
     code += "sys.exit(main(['--profile', 'laptop'], pathlib.Path(sys.argv[1])))"
@@ -172,7 +172,7 @@ def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project):
         time.sleep(0.2)
     kernel = int(pid.read_text())
     os.killpg(started.pid, signal.SIGINT)
-    output, _ = started.communicate(timeout=30)
+    output, _ = started.communicate(timeout=600)  # it would sleep for an hour
     assert started.returncode == 130
     assert "the same command again goes on" in output
     assert not Path(f"/proc/{kernel}").exists()

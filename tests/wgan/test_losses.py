@@ -98,8 +98,39 @@ def test_the_penalty_takes_the_gradient_with_respect_to_the_matrix():
     real, fake = to_amounts(X[:5]), to_amounts(X[5:])
     mix = torch.rand(5, 1)
     between = ((1 - mix[..., None]) * X[:5] + mix[..., None] * X[5:]).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(to_amounts(between)).sum(), between)
+    scores = critic(to_amounts(between)).sum()
+    (slope,) = torch.autograd.grad(scores, between, create_graph=True)
     penalty = ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
-    plain = critic(fake).mean() - critic(real).mean()
+    expected = critic(fake).mean() - critic(real).mean() + 10 * penalty
     got = critic_loss(critic, config, real, fake, mix)
-    torch.testing.assert_close(got, plain + 10 * penalty, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    # and it is learned from: the weights feel the penalty, not only the scores
+    weights = [critic.embedding.weight, critic.head[0].weight]
+    for ours, theirs in zip(
+        torch.autograd.grad(got, weights), torch.autograd.grad(expected, weights), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_critic_without_a_slope_pays_the_whole_penalty_and_can_leave():
+    """The root of a squared slope of 0 has no derivative; the loss and its gradient are numbers."""
+    config = PUBLISHED_CODE.replace(initialisation="scaled")
+    critic = build_critic(config)
+    with torch.no_grad():
+        critic.head[0].weight.zero_()
+    loss = critic_loss(critic, config, torch.rand(4, 85), torch.rand(4, 85), torch.rand(4, 1))
+    assert loss.item() == pytest.approx(config.penalty, rel=0.01)
+    gradients = torch.autograd.grad(loss, list(critic.parameters()), allow_unused=True)
+    assert all(gradient.isfinite().all() for gradient in gradients if gradient is not None)
+
+
+def test_the_straight_through_gradient_is_asked_for_by_name():
+    """A slot generator knows both; only the score function gives another loss than its value."""
+    config = LEARNING.replace(hidden=(16,), generator_gradient="straight-through")
+    torch.manual_seed(0)
+    generator, critic = build_generator(config), build_critic(config)
+    z, rng = torch.randn(64, config.latent_dim), torch.Generator().manual_seed(0)
+    loss, value = generator_loss(generator, critic, config, z, rng, 1.0)
+    drawn = generator(z, torch.Generator().manual_seed(0), 1.0)
+    torch.testing.assert_close(loss, -critic(to_amounts(drawn)).mean())
+    assert value == loss and not value.requires_grad

@@ -1,0 +1,212 @@
+"""Mutation gate: small errors planted one at a time in the code that numbers hang on.
+
+    make mutate                                      # all modules: the table of tests/README.md
+    python tests/project/mutate.py losses splits -v  # some of them, with the survivors
+
+A comparison, an operator, a number, a condition or a reduction is changed; the tests of the module
+must fail. The work is done in a copy of the checkout. A mutant costs the time of its tests alone:
+it is a fork of a process that has loaded the libraries. Exit status 1 below a score of 90%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+AT_MOST = 40  # mutants of a module; of more, as many are taken at equal distances
+LEAST = 0.9
+
+# name: module, its functions (none: all), what pytest runs
+MODULES: dict[str, tuple[str, str, str]] = {
+    "losses": ("wgan/losses.py", "", "tests/wgan/test_losses.py"),
+    "weight averaging": (
+        "wgan/training.py",
+        "update_average update_critic update_generator test_loss rounds set_rates finite",
+        "tests/wgan/test_training.py -k not(command)",
+    ),
+    "decoding": ("wgan/samples.py", "decode drawn accepted sifted", "tests/wgan/test_samples.py"),
+    "generators": ("wgan/networks.py", "", "tests/wgan/test_networks.py"),
+    "heads": ("powder/networks.py", "", "tests/powder/test_networks.py"),
+    "training of heads": (
+        "learning/fit.py",
+        "classification_loss regression_loss _optimizer _step _order outputs",
+        "tests/learning/test_fit.py",
+    ),
+    "splits": ("data/splits.py", "", "tests/data/test_splits.py"),
+    "statistics": ("learning/statistics.py", "", "tests/learning/test_statistics.py"),
+    "validity": ("chemistry/validity.py", "", "tests/chemistry/test_validity.py"),
+    "hull": ("stability/hull.py", "", "tests/stability/test_hull.py"),
+}
+# Mutants that compute the same: (module, line of code as it is after the change): the reason.
+EQUIVALENT: dict[tuple[str, str], str] = {}
+
+COMPARE = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq}
+COMPARE |= {ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn}
+OPERATE = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
+OPERATE |= {ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}
+NAMES = {"sum": "mean", "mean": "sum", "max": "min", "min": "max", "argmax": "argmin"}
+NAMES |= {"any": "all", "all": "any", "abs": "float", "topk": "sort", "square": "abs"}
+
+NO_BEHAVIOUR = ("annotation", "returns", "decorator_list", "args", "type_params")
+
+
+def changes(node: ast.AST) -> Iterator[tuple[str, object]]:
+    """(field, new value) of each small change of one node."""
+    match node:
+        case ast.Compare(ops=[one]) if type(one) in COMPARE:
+            yield "ops", [COMPARE[type(one)]()]
+        case ast.BinOp(op=op) | ast.AugAssign(op=op) if type(op) in OPERATE:
+            yield "op", OPERATE[type(op)]()
+        case ast.BoolOp(op=op):
+            yield "op", ast.Or() if isinstance(op, ast.And) else ast.And()
+        case ast.UnaryOp(op=ast.USub() | ast.Invert() | ast.Not()):
+            yield "op", ast.UAdd() if isinstance(node.op, ast.USub) else None
+        case ast.Constant(value=bool(value)):
+            yield "value", not value
+        case ast.Constant(value=int(value) | float(value)):
+            yield "value", value + 1 if isinstance(value, int) else value * 2
+        case ast.Attribute(attr=name) if name in NAMES:
+            yield "attr", NAMES[name]
+        case ast.If(test=test):
+            yield "test", ast.UnaryOp(ast.Not(), test)
+
+
+def mutants(path: Path, only: str) -> list[tuple[str, str]]:
+    """(line of code after the change, whole source) of each mutant of a module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    before = ast.unparse(tree).splitlines()
+    places = []
+    for top in ast.walk(tree):
+        functions = (ast.FunctionDef,) if only else (ast.Module,)
+        if isinstance(top, functions) and (not only or top.name in only.split()):  # type: ignore[attr-defined]
+            places += list(_places(top))
+    found = []
+    for node in dict.fromkeys(places):
+        for field, value in changes(node):
+            kept = getattr(node, field)
+            if value is None:  # the operator goes, its operand stays
+                changed = ast.unparse(_without(tree, node))
+            else:
+                setattr(node, field, value)
+                changed = ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree)))
+                setattr(node, field, kept)
+            lines = changed.splitlines()
+            line = next((b for a, b in zip(before, lines, strict=False) if a != b), "")
+            if line:
+                found.append((line.strip(), changed))
+    step = max(1.0, len(found) / AT_MOST)
+    return [found[int(i * step)] for i in range(min(AT_MOST, len(found)))]
+
+
+def _places(node: ast.AST) -> Iterator[ast.AST]:
+    """Nodes whose change is one of behaviour: no annotations, messages, docstrings, defaults."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name in NO_BEHAVIOUR and not isinstance(node, ast.Call):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not isinstance(child, ast.Raise | ast.JoinedStr):
+                yield from _places(child)
+
+
+def _without(tree: ast.Module, node: ast.UnaryOp) -> ast.Module:
+    node.marked = True  # type: ignore[attr-defined]
+    whole = copy.deepcopy(tree)
+    del node.marked  # type: ignore[attr-defined]
+
+    class Take(ast.NodeTransformer):
+        def visit_UnaryOp(self, at: ast.UnaryOp) -> ast.AST:
+            self.generic_visit(at)
+            return at.operand if hasattr(at, "marked") else at
+
+    return ast.fix_missing_locations(Take().visit(whole))
+
+
+def run(words: list[str], seconds: float) -> int:
+    """Exit status of pytest in a fork; 124 after so many seconds of the processor."""
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1), os.dup2(quiet, 2)
+        import pytest
+
+        os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *words]))
+    deadline = time.monotonic() + 10 * seconds + 60  # for what sleeps
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+        time.sleep(0.02)
+
+
+def processor() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(MODULES)}")
+    parser.add_argument("-v", action="store_true", help="name the survivors as they come")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="mutants-"))
+    skipped = shutil.ignore_patterns(".venv", "runs", ".git", "*_cache", "__pycache__", "*.ipynb")
+    shutil.copytree(ROOT, folder / "c", ignore=skipped)
+    os.chdir(folder / "c")
+    sys.path[:0] = [str(folder / "c")]
+    sys.dont_write_bytecode = True  # two mutants of one second and size would be one
+    for name in "torch pandas scipy.stats sklearn.linear_model numba pymatgen.core smact".split():
+        __import__(name)
+    from matgan.__main__ import __file__ as here
+
+    assert Path(here).is_relative_to(folder), here
+    for name in [name for name in sys.modules if name.split(".")[0] == "matgan"]:
+        del sys.modules[name]
+    print("| module | mutants | killed | equivalent | score | processor time |")
+    print("|---|---|---|---|---|---|")
+    fine = True
+    for name in options.names or MODULES:
+        module, only, tests = MODULES[name]
+        path, words = folder / "c/matgan" / module, tests.split(" ", 2)
+        sound, started = path.read_text(encoding="utf-8"), processor()
+        if run(words, 600):
+            sys.exit(f"{name}: the tests fail without a mutant")
+        limit = 5 * (processor() - started) + 20
+        survivors, equal, all_of = [], 0, mutants(path, only)
+        for line, source in all_of:
+            path.write_text(source, encoding="utf-8")
+            if run(words, limit) == 0:
+                if (module, line) in EQUIVALENT:
+                    equal += 1
+                else:
+                    survivors.append(line)
+                    if options.v:
+                        print(f"  survives in {module}: {line}", flush=True)
+        path.write_text(sound, encoding="utf-8")
+        n = len(all_of) - equal
+        score = 1 - len(survivors) / n
+        fine = fine and score >= LEAST
+        print(
+            f"| {name} (`{module}`) | {len(all_of)} | {n - len(survivors)} | {equal} | {score:.0%} "
+            f"| {processor() - started:.0f} s |",
+            flush=True,
+        )
+    shutil.rmtree(folder)
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
