@@ -90,6 +90,17 @@ def test_limited_splits_are_nested_and_keep_the_test_rows():
         split.limited(901)
 
 
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(2, (1, 1)), (3, (2, 1)), (14, (13, 1)), (16, (14, 2)), (90, (81, 9))]
+)
+def test_limited_splits_keep_the_ratio_down_to_one_row_of_each(n, sizes):
+    (split,) = random_splits(100, 1)  # 81 and 9
+    few = split.limited(n)
+    assert (len(few.train), len(few.validation)) == sizes
+    with pytest.raises(ValueError, match="n must be from 2 to 90, not 1"):
+        split.limited(1)
+
+
 def test_published_split():
     given_parts = np.array(["test", "train", "val", "train"] * 5)
     split = published_split(given_parts)

@@ -10,7 +10,7 @@ from matgan.chemistry.composition import formulas
 from matgan.data.compounds import load_supercon
 from matgan.data.splits import chemical_systems, compositions
 from matgan.properties import models, training
-from matgan.properties.models import PROPERTIES
+from matgan.properties.models import PROPERTIES, Calibration, PropertyModel
 from matgan.properties.training import Labelled, Recipe
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -69,6 +69,24 @@ def test_intervals_cover_nine_of_ten_of_the_calibration_part(few, tmp_path):
         if group.sum() >= 50:
             assert inside[group].sum() == int(np.ceil(0.9 * (group.sum() + 1)))
     assert (found.low < found.value).all() and (found.value < found.high).all()
+
+
+@pytest.mark.parametrize("n", range(50, 60))
+def test_a_factor_is_the_value_that_conformal_prediction_asks_for(n, monkeypatch):
+    """The ⌈0.9 (n + 1)⌉-th smallest ratio of n, or the one above it where the product is whole."""
+    monkeypatch.setattr(PropertyModel, "raw", lambda _, some: np.outer([0, 1, 0], np.ones(n)))
+    ratios = np.random.default_rng(n).permutation(n) + 1.0
+    signs = np.where(np.arange(n) % 2, 1, -1)
+    amounts = np.zeros((n, 85))
+    amounts[:, :2] = 1
+    data = Labelled(amounts, signs * ratios, np.ones(n, dtype=bool), np.full(n, "val"))
+    nothing = PropertyModel(
+        PROPERTIES["formation_energy"], [], Calibration(0.0, 1.0), np.zeros((85, 85))
+    )
+    factors = training.with_calibration(nothing, data).calibration.factors
+    least = int(np.ceil(0.9 * (n + 1) - 1e-9))
+    assert factors[0] in (least, least + (9 * (n + 1) % 10 == 0))
+    assert factors[1] == factors[2] == factors[0]  # none of three elements: all count
 
 
 def test_the_probability_has_the_largest_likelihood(few, tmp_path):
