@@ -40,6 +40,7 @@ GROUPS = {
     },
     "Run the study": {
         "run": Command("matgan.study.execute", "the notebooks, in order: bash run_all.sh calls it"),
+        "rebuild": Command("matgan.data.derived", "derived files of data, from public sources"),
         "jobs": Command("matgan.study.jobs.runner", "the long computations behind results/long"),
         "claims": Command("matgan.study.claims", "write the README's table of claims from a run"),
     },

@@ -251,8 +251,8 @@ def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 # --- arrays ---------------------------------------------------------------------------------------
 
 
-def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The arrays of these names in an .npz file.
+def load_arrays(path: str | Path, names: Iterable[str] | None) -> dict[str, np.ndarray]:
+    """The arrays of these names in an .npz file; None: all.
 
     Raises
     ------
@@ -262,11 +262,11 @@ def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]
         of more than 4 GiB together, or of another size than their headers say: before memory is
         taken for them.
     """
-    names = list(names)
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("one array alone, not an archive of them")
+            names = list(file.files if names is None else names)
             if missing := [name for name in names if name not in file.files]:
                 raise ValueError(f"it lacks {', '.join(missing)}")
             with zipfile.ZipFile(path) as archive:

@@ -25,6 +25,16 @@ settings.register_profile("matgan", deadline=None)
 settings.load_profile("matgan")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With MATGAN_REQUIRE_DATA, as in CI and before a release, missing data are a failure."""
+    report = yield
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    if reason.startswith("Skipped: not run: ") and os.environ.get("MATGAN_REQUIRE_DATA"):
+        report.outcome, report.longrepr = "failed", f"MATGAN_REQUIRE_DATA is set. {reason}"
+    return report
+
+
 def _or_skip(load, *args, **options):
     try:
         return load(*args, **options)

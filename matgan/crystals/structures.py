@@ -34,7 +34,7 @@ MAX_Z = 103  # the heaviest element of any scattering-factor table
 
 log = logging.getLogger(__name__)
 
-FILE, SHA256 = SOURCES["mp_structures"].file, SOURCES["mp_structures"].sha256
+FILE = SOURCES["mp_structures"].file
 _ARRAYS = ("mp_id", "cell", "natoms", "Z", "frac", "sg", "split", "e_form", "gap")
 # The same entries, structures of 2018 (Chen et al. 2019). No hash of this file is known: its ids
 # and energies are compared with those of the split, whose hash is, and zip has checksums.
@@ -222,8 +222,7 @@ def load_structures() -> Structures:
     folders = [Path(f) for f in (os.environ.get("MATGAN_DATA"), cache_dir()) if f]
     for folder in folders:
         if (folder / FILE).is_file():
-            sources.READ[FILE] = SHA256
-            return read_arrays(folder / FILE, SHA256)
+            return read_arrays(fetch("mp_structures"))
     built = cache_dir() / "jarvis_structures.npz"
     if not files.is_sealed(built):
         if built.is_file():
@@ -248,16 +247,14 @@ def _megnet(folders: list[Path]) -> Path:
         ) from error
 
 
-def read_arrays(path: Path, sha256: str | None = None) -> Structures:
+def read_arrays(path: Path) -> Structures:
     """Structures of an .npz file as `write_arrays` writes it.
 
     Raises
     ------
     SourceCorrupt
-        The hash differs, an array is missing, or the arrays do not fit together.
+        An array is missing, or the arrays do not fit together.
     """
-    if sha256 and (found := files.sha256(path)) != sha256:
-        raise SourceCorrupt(f"{path} has SHA-256 {found}, expected {sha256}")
     try:
         arrays = files.load_arrays(path, _ARRAYS)
         prefix = "mp-" if arrays["mp_id"].dtype.kind in "iu" else ""  # numbers, or whole ids

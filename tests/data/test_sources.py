@@ -21,6 +21,7 @@ import pytest
 
 from matgan.data import sources
 from matgan.data.compounds import sources as provenance
+from matgan.data.derived import DERIVED
 from matgan.data.sources import Source, SourceCorrupt, SourceUnavailable, fetch, read_csv
 
 GOOD = b"formula,target\nTiO2,1.5\nNaN,-2\n" + b"MgO,0.25\n" * 5000
@@ -97,23 +98,50 @@ def files_in(folder: Path) -> list[str]:
 # --- the real sources ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sources.SOURCES)
+BEHIND = ("jarvis_split", "jarvis_gaps", "jarvis_supercon")  # read only to make derived files
+
+
+STUDY = [name for name in sources.SOURCES if name not in BEHIND]
+
+
+@pytest.mark.parametrize(
+    "name", [*STUDY, *(pytest.param(name, marks=pytest.mark.slow) for name in BEHIND)]
+)
 def test_real_files_have_their_hash(name):
     try:
         path = fetch(name)
     except SourceUnavailable as error:
-        pytest.skip(f"not run: {error}")
+        pytest.skip("the study does not need it" if name in BEHIND else f"not run: {error}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     assert found == sources.SOURCES[name].sha256
     assert path.name == sources.SOURCES[name].file
 
 
+REAL = "test_real_files_have_their_hash[rruff_measured]"
+
+
+@pytest.mark.parametrize("required", ["", "1"])
+def test_missing_data_fail_where_they_are_required(tmp_path, required):
+    """As in CI and before a release; else they are skipped."""
+    nowhere = {"MATGAN_DATA": str(tmp_path), "MATGAN_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{REAL}"],
+        env={**os.environ, "MATGAN_REQUIRE_DATA": required, **nowhere},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == bool(required), done.stdout
+    assert ("MATGAN_REQUIRE_DATA is set. Skipped: not run" in done.stdout) == bool(required)
+
+
 def test_provenance_is_complete():
     table = provenance().set_index("name")
-    derived = {"supercon_split", "mp_structures", "rruff_measured"}
-    assert (table.loc[list(derived), "address"] == "").all()
-    fetched = {"crabnet", "supercon", "jarvis_split", "hu2020_oqmd", "hu2020_mp_gap"}
-    assert set(table.index) == fetched | {"hu2020_supercon"} | derived
+    assert set(table.index[table["address"] == ""]) == set(DERIVED)
+    fetched = {"crabnet", "supercon", *BEHIND}
+    fetched |= {f"hu2020_{name}" for name in ("oqmd", "mp_gap", "supercon")}
+    assert set(table.index) == fetched | set(DERIVED)
     assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
     for column in ("file", "licence", "citation"):
         assert table[column].str.len().gt(3).all()
@@ -190,13 +218,16 @@ def test_a_damaged_file_is_kept_where_it_cannot_be_fetched_again(cache, monkeypa
         fetch("fake")
     assert files_in(cache) == ["table.csv"]
     register(monkeypatch, "")
-    with pytest.raises(SourceCorrupt, match="wrong SHA-256 and no public address: replace it"):
+    with pytest.raises(
+        SourceCorrupt, match="wrong SHA-256: `python -m matgan rebuild fake` replaces it"
+    ):
         fetch("fake")
 
 
 def test_a_source_without_an_address_says_where_to_put_it(cache, monkeypatch):
     register(monkeypatch, "")
-    with pytest.raises(SourceUnavailable, match="put it into the folder MATGAN_DATA names"):
+    message = "`python -m matgan rebuild fake` makes it, or put it into the folder MATGAN_DATA"
+    with pytest.raises(SourceUnavailable, match=message):
         fetch("fake")
 
 

@@ -34,7 +34,7 @@ def real_formulas(source: str, n: int) -> list[str]:
         else:
             column = sources.wheel_table(source)["formula"]
     except sources.SourceUnavailable as error:
-        pytest.skip(str(error))
+        pytest.skip(f"not run: {error}")
     picked = column.iloc[np.linspace(0, len(column) - 1, n).astype(int)].tolist()
     _, bad = amounts_matrix(picked, on_error="drop", report=True)
     return [f for row, f in enumerate(picked) if row not in set(bad["row"])]

@@ -23,7 +23,7 @@ def load(name: str) -> pd.DataFrame:
     try:
         return load_embedding(name)
     except sources.SourceUnavailable as error:
-        pytest.skip(str(error))
+        pytest.skip(f"not run: {error}")
 
 
 @pytest.mark.parametrize("name", list(tables.PUBLISHED))
@@ -42,7 +42,7 @@ def test_the_wheel_holds_no_other_element_table():
     try:
         members = sources.element_table_members()
     except sources.SourceUnavailable as error:
-        pytest.skip(str(error))
+        pytest.skip(f"not run: {error}")
     assert set(members) - {"ptable"} == {t.file for t in tables.PUBLISHED.values()}
 
 
