@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import yaml
 from nbformat import NotebookNode
 
 from matgan.data.sources import sources
@@ -102,6 +103,39 @@ def claims_table(table: pd.DataFrame, read: dict[str, NotebookNode]) -> str:
     return "\n".join(
         [*lines, "</tbody></table></div>", '<script src="_static/claims.js"></script>']
     )
+
+
+def statements_table(table: pd.DataFrame) -> str:
+    """What the papers state, in their order, with the claims that test it and their verdicts.
+
+    Reads docs/statements.yaml. A claim of a notebook that is not in the run is "not in this run".
+
+    Raises
+    ------
+    ValueError
+        A statement with neither claims nor words, or one that names a claim twice.
+    """
+    found = dict(zip(table["claim"], table["verdict"], strict=True))
+    lines = []
+    for paper in statements():
+        lines += [f"## {paper['source']}", ""]
+        lines += ["| where | what it says | here | verdict |", "|---|---|---|---|"]
+        for one in paper["statements"]:
+            named = one.get("claims", [])
+            if not (named or one.get("here")) or len(set(named)) < len(named):
+                raise ValueError(f"docs/statements.yaml: {one['says']!r} is tested by {named}")
+            here = [*([one["here"]] if "here" in one else []), *named]
+            verdicts = [found.get(claim, "not in this run") for claim in named] or ["-"]
+            verdicts = [""] * (len(here) - len(verdicts)) + verdicts
+            cells = (one["where"], one["says"], "<br>".join(here), "<br>".join(verdicts))
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def statements() -> list[dict]:
+    """What docs/statements.yaml holds: a source and its statements for each paper."""
+    return yaml.safe_load((PROJECT / "docs" / "statements.yaml").read_text(encoding="utf-8"))
 
 
 def _html_outputs(notebook: NotebookNode) -> str:

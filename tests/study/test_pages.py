@@ -20,6 +20,8 @@ from matgan.study.pages import (
     gallery,
     modules_table,
     rooms_of_package,
+    statements,
+    statements_table,
     verdicts,
 )
 from matgan.study.run import PROJECT
@@ -70,6 +72,34 @@ def test_the_first_figure_is_that_of_the_readme(tmp_path):
 def test_the_published_claims_are_all_in_the_table():
     table = read_claims(PROJECT / "results" / "tables")
     assert claims_table(table, {}).count("<tr>") == len(table) + 1
+
+
+def test_statements_and_claims_belong_together():
+    """Each named claim is a row of the published run; each claim on a paper is named."""
+    table = read_claims(PROJECT / "results" / "tables")
+    named = {
+        c for paper in statements() for one in paper["statements"] for c in one.get("claims", ())
+    }
+    assert named - set(table["claim"]) == set()
+    of_papers = table[~table["paper"].str.match(r"\(|not ")]
+    assert set(of_papers["claim"]) - named == set()
+
+
+def test_a_statement_shows_the_verdicts_of_its_claims(monkeypatch):
+    from matgan.study import pages
+
+    one = {"where": "Table 4", "says": "a | b", "here": "Half.", "claims": ["x", "y"]}
+    monkeypatch.setattr(pages, "statements", lambda: [{"source": "Hu", "statements": [one]}])
+    table = pd.DataFrame({"claim": ["x"], "verdict": ["holds"]})
+    row = statements_table(table).splitlines()[4]
+    assert row == r"| Table 4 | a \| b | Half.<br>x<br>y | <br>holds<br>not in this run |"
+    for wrong in ({"claims": ["x", "x"]}, {}):
+        bad = {"where": "", "says": "a"} | wrong
+        monkeypatch.setattr(
+            pages, "statements", lambda bad=bad: [{"source": "", "statements": [bad]}]
+        )
+        with pytest.raises(ValueError, match="'a' is tested by"):
+            statements_table(table)
 
 
 def test_verdicts_are_counted(tmp_path):
