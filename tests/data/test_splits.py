@@ -116,6 +116,9 @@ def test_chemical_systems_and_compositions():
     amounts = amounts_matrix(["FeO", "Fe2O2", "Fe2O3", "O0.5Fe0.5", "KFe2As2"])
     assert chemical_systems(amounts).tolist() == ["Fe-O"] * 4 + ["As-Fe-K"]
     assert compositions(amounts).tolist() == [0, 0, 1, 0, 2]
+    # a step of 0.001 in the oxygen is another compound, a third written with seven digits is not
+    doped = ["YBa2Cu3O6.95", "YBa2Cu3O6.951", "FeO2", "Fe0.3333333O0.6666667", "Fe0.3333O0.6667"]
+    assert compositions(doped).tolist() == [0, 1, 2, 2, 3]
 
 
 def test_families_by_hand():
