@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -258,9 +259,9 @@ def load_arrays(path: str | Path, names: Iterable[str] | None) -> dict[str, np.n
     ------
     FileNotFoundError
     ArraysError
-        No .npz file, cut off, with a wrong checksum, without one of the names, or pickled; arrays
-        of more than 4 GiB together, or of another size than their headers say: before memory is
-        taken for them.
+        No .npz file, cut off, with a wrong checksum, without one of the names, or pickled; text
+        that is none; arrays of more than 4 GiB together, or of another size than their headers
+        say: before memory is taken for them.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -276,11 +277,21 @@ def load_arrays(path: str | Path, names: Iterable[str] | None) -> dict[str, np.n
             arrays = {name: file[name] for name in names}
             if odd := [name for name, a in arrays.items() if not isinstance(a, np.ndarray)]:
                 raise ValueError(f"{odd[0]} is no array")  # NumPy gives the bytes then
+            if odd := [name for name, a in arrays.items() if not _is_plain(a)]:
+                raise ValueError(f"{odd[0]} holds what is neither numbers nor text")
             return arrays
     except FileNotFoundError:
         raise
     except Exception as error:  # of zipfile, zlib, struct, ast, tokenize: damage has many names
         raise ArraysError(f"{path} is no sound .npz file: {error}") from error
+
+
+def _is_plain(array: np.ndarray) -> bool:
+    """Numbers, or text of which each character is one: NumPy believes any four bytes."""
+    if array.dtype.kind != "U" or not array.nbytes:
+        return array.dtype.names is None
+    codes = np.ascontiguousarray(array).view(f"{array.dtype.byteorder}u4")
+    return bool((codes <= sys.maxunicode).all())
 
 
 def _declared(archive: zipfile.ZipFile, name: str) -> int:

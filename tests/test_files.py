@@ -363,6 +363,30 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(tmp_path):
     assert not exploded.exists()
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([0x110000, 65], dtype="<u4").view("<U1"),
+        np.array([0xFFFFFFFF], dtype=">u4").view(">U1"),
+        np.zeros(2, dtype=[("a", "<U2"), ("b", "f8")]),
+    ],
+    ids=["beyond Unicode", "other byte order", "a table"],
+)
+def test_text_that_is_none_is_refused(array, tmp_path):
+    """Python's own error for such a character, when it is read, is a SystemError."""
+    np.savez(tmp_path / "a.npz", x=array)
+    with pytest.raises(ArraysError, match=r"a\.npz .* x holds what is neither numbers nor text"):
+        files.load_arrays(tmp_path / "a.npz", ["x"])
+
+
+def test_text_comes_back(tmp_path):
+    words = np.array(["Ti", "é", "\U0010ffff", ""])
+    np.savez(tmp_path / "a.npz", x=words, y=words.astype(">U3"), z=np.array("Ti"), none=words[:0])
+    found = files.load_arrays(tmp_path / "a.npz", ["x", "y", "z", "none"])
+    assert found["x"].tolist() == found["y"].tolist() == words.tolist()
+    assert found["z"] == "Ti" and found["none"].shape == (0,)
+
+
 def npz_whose_array_says(path, shape, data=bytes(80)):
     header = f"{{'descr':'<f8','fortran_order':False,'shape':{shape}}}\n".encode()
     array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data

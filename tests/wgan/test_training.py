@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from matgan import files
+from matgan.__main__ import main as door
 from matgan.chemistry.elements import ELEMENTS
 from matgan.data.training_set import TrainingData, save_training_data
 from matgan.learning.compute import Diverged
@@ -254,19 +255,17 @@ def test_the_command_trains_where_there_are_only_torch_numpy_and_safetensors(dat
         assert len(list(csv.DictReader(file))) == len(run.history)
 
 
-def test_the_command_names_a_bad_option(tmp_path):
-    done = command("-m", "matgan", "train", "d.npz", "--out", tmp_path, "--lipschitz", "hope")
-    assert done.returncode == 1
-    assert (
-        "ConfigError: lipschitz must be one of clip, gradient-penalty, spectral-norm, not"
-        in done.stderr
-    )
-
-
-def test_the_command_says_where_missing_data_come_from(tmp_path):
-    done = command("-m", "matgan", "train", "d.npz", "--out", tmp_path)
-    assert done.returncode == 1
-    assert "there is no file d.npz; notebook 1 writes" in done.stderr
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--lipschitz", "hope"], "ConfigError: lipschitz must be one of clip, gradient-penalty, "),
+        ([], "there is no file d.npz; notebook 1 writes"),
+    ],
+)
+def test_the_command_names_a_bad_option_and_missing_data(options, message, tmp_path, capsys):
+    assert door(["train", "d.npz", "--out", str(tmp_path / "r"), *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.cuda
