@@ -108,6 +108,8 @@ def test_published_split():
         assert rows == set(np.flatnonzero(given_parts == name))
     without = published_split(np.where(given_parts == "val", "train", given_parts), validation=0.2)
     assert parts(without)[2] == parts(split)[2] and len(without.validation) == 3
+    few = published_split(["train"] * 4 + ["test"])
+    assert (len(few.train), len(few.validation)) == (3, 1)
     with pytest.raises(ValueError, match="not 'valid'"):
         published_split(["train", "valid", "test"])
 

@@ -152,6 +152,8 @@ def test_hooks_workflow_and_forms_are_what_their_readers_expect():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     steps = workflow["jobs"]["all"]["steps"]
     assert "bash .ci/run" in [step.get("run") for step in steps]
+    numbers = [step.get("run") for step in workflow["jobs"]["numbers"]["steps"]]
+    assert {"bash run_all.sh test -m slow -k headline", "make mutate"} <= set(numbers)
     for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
         content = yaml.safe_load(form.read_text(encoding="utf-8"))
         assert {"name", "description", "body"} <= set(content), form
@@ -160,10 +162,12 @@ def test_hooks_workflow_and_forms_are_what_their_readers_expect():
     json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
 
 
-def test_make_has_four_targets_that_call_run_all():
+def test_make_has_four_targets_that_call_run_all_and_one_that_plants_errors():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^(\w+): .*\n\tbash run_all\.sh", text, flags=re.MULTILINE)
     assert targets == ["setup", "test", "smoke", "report"]
+    (script,) = re.findall(r"^mutate: .*\n\t\.venv/bin/python (\S+)$", text, flags=re.MULTILINE)
+    assert (ROOT / script).is_file()
 
 
 def test_files_and_commands_that_the_guide_names_are_there():

@@ -1,5 +1,6 @@
 """Sampling of formulas. The networks here are untrained: what is tested is what becomes of them."""
 
+import itertools
 import os
 import signal
 
@@ -411,3 +412,27 @@ def test_options_that_are_none(words, message, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["3", *words])
     assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_each_batch_has_noise_of_its_own():
+    """The second batch of a seed is what the network makes of the second noise."""
+    torch.manual_seed(0)
+    generator = CompositionGenerator(build_generator(PAPER), PAPER.latent_dim)
+    first, second = itertools.islice(generator.matrices(5), 2)
+    rng = torch.Generator().manual_seed(5)
+    noise = [torch.randn(len(first), PAPER.latent_dim, generator=rng) for _ in range(2)]
+    with torch.inference_mode():
+        assert np.array_equal(second, generator.network(noise[1]).numpy())
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["wgan-mp", "wgan-mp-paper"])
+def test_the_number_of_threads_changes_no_free_draw(name):
+    found, before = [], torch.get_num_threads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            found.append(load_generator(name, rule="sum").draw(1000, 3, max_draws=1024)[0])
+        finally:
+            torch.set_num_threads(before)
+    assert np.array_equal(*found) and len(found[0]) > 100
