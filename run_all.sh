@@ -41,7 +41,7 @@ TEXT
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 2; }
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P) # through links: .venv belongs to one folder
 venv="$root/.venv"
 mark="$venv/.matgan-pins" # what .venv was made from; "unfinished" until it is whole
 action=run
@@ -105,8 +105,14 @@ make_venv() {
     if ! has_uv && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         die "$python lacks the venv module: sudo apt install python3-venv (or install uv)"
     fi
+    if [[ -e $mark ]] && command -v flock >/dev/null; then
+        exec 8<"$mark"
+        flock --nonblock 8 || die "Another run is using .venv, which is out of date: wait for it."
+    fi
     say "Making .venv with $("$python" --version), once: some minutes, about 2 GB ..."
-    rm -rf "$venv"
+    # renamed, then removed: an interrupt in between leaves no .venv that is half there
+    if [[ -e $venv || -L $venv ]]; then mv "$venv" "$root/.venv.old.$$"; fi
+    rm -rf "$root"/.venv.old.*
     mkdir "$venv"
     echo unfinished >"$mark"
     if has_uv; then
@@ -138,6 +144,8 @@ ensure_venv() {
     if [[ ! -e $mark || $(<"$mark") != "$pins" ]] || ! is_new_enough "$venv/bin/python"; then
         make_venv "$pins"
     fi
+    exec 8<"$mark" # held until this run ends, by Python, too: nobody makes .venv anew meanwhile
+    if command -v flock >/dev/null; then flock --shared 8; fi
     exec 9<&-
 }
 

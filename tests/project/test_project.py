@@ -404,8 +404,17 @@ def project(tmp_path):
     return folder
 
 
+SYSTEM = {"PATH": "/usr/bin:/bin"}
+
+
 def run_all(project, *arguments, cwd=None, **environment):
-    return subprocess.run(
+    started = start_all(project, *arguments, cwd=cwd, **environment)
+    output, errors = started.communicate()
+    return subprocess.CompletedProcess(started.args, started.returncode, output, errors)
+
+
+def start_all(project, *arguments, cwd=None, **environment):
+    return subprocess.Popen(
         ["bash", project / "run_all.sh", *arguments],
         cwd=cwd or project.parent,
         env={
@@ -413,12 +422,13 @@ def run_all(project, *arguments, cwd=None, **environment):
             "PYTHON": sys.executable,
             "PIP_NO_INDEX": "1",  # no network for these tests
             "UV_OFFLINE": "1",
-            "PATH": "/usr/bin:/bin",
+            **SYSTEM,
             **environment,
         },
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
 
 
@@ -496,6 +506,68 @@ def test_a_broken_set_up_does_not_count_and_a_whole_one_is_kept(project):
     assert done.returncode == 2
     assert "was not made by run_all.sh" in done.stderr
     assert (venv / "kept").exists()
+
+
+UV = f"""#!/bin/sh
+if [ "$1" = venv ]; then
+    for last in "$@"; do :; done
+    exec '{sys.executable}' -m venv --without-pip "$last"
+fi
+"""
+
+
+@pytest.fixture
+def made(project, monkeypatch):
+    """The project with its .venv, which holds one more file; a quick stand-in for uv makes it."""
+    folder = project.parent / "bin"
+    folder.mkdir()
+    (folder / "uv").write_text(UV)
+    (folder / "uv").chmod(0o755)
+    monkeypatch.setitem(SYSTEM, "PATH", f"{folder}:/usr/bin:/bin")
+    assert run_all(project, "setup").returncode == 0
+    (project / ".venv" / "kept").write_text("")
+    return project
+
+
+@needs_bash
+def test_an_environment_is_kept_through_a_link_to_the_project(made, tmp_path):
+    (tmp_path / "link").symlink_to(made)
+    for folder in (tmp_path / "link", made):
+        done = run_all(folder, "setup")
+        assert done.returncode == 0
+        assert "Making" not in done.stderr
+    assert (made / ".venv" / "kept").exists()
+
+
+@needs_bash
+def test_an_interrupt_while_an_old_environment_is_removed_is_mended(made, tmp_path):
+    (made / "requirements.lock").write_text("# another\n")
+    (tmp_path / "bin").mkdir()
+    killer = tmp_path / "bin" / "rm"  # removes the mark, the first file, and is killed
+    killer.write_text('#!/bin/sh\nfind "$2" -name .matgan-pins -delete\nkill -9 $PPID\n')
+    killer.chmod(0o755)
+    killed = run_all(made, "setup", PATH=f"{killer.parent}:{SYSTEM['PATH']}")
+    assert killed.returncode == -9
+    done = run_all(made, "setup")
+    assert done.returncode == 0, done.stderr
+    assert not (made / ".venv" / "kept").exists()
+    assert not list(made.glob(".venv.old*"))
+
+
+@needs_bash
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not here")
+def test_an_environment_in_use_is_not_made_anew(made):
+    (made / "matgan" / "__main__.py").write_text("print('runs', flush=True)\ninput()\n")
+    first = start_all(made)
+    assert first.stdout.readline() == "runs\n"
+    (made / "requirements.lock").write_text("# another\n")
+    second = run_all(made, "setup")
+    assert second.returncode == 2
+    assert "Another run is using .venv, which is out of date: wait for it." in second.stderr
+    assert (made / ".venv" / "kept").exists()
+    first.communicate("\n")
+    assert run_all(made, "setup").returncode == 0
+    assert not (made / ".venv" / "kept").exists()
 
 
 @needs_bash
