@@ -86,6 +86,9 @@ def help_text() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter shows its code
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if name in ("-h", "--help", "help"):
         print(help_text(), end="")

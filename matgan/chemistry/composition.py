@@ -285,7 +285,10 @@ def formula(composition: object, suspicious: str = "raise") -> str:
     CompositionError
         Wrong shape, no element at all, a negative or non-finite amount.
     """
-    return _texts(reduced(amounts(composition, suspicious)[None]))[0]
+    values = amounts(composition, suspicious)
+    if getattr(composition, "dtype", None) in (np.float16, np.float32):
+        values = values.astype(composition.dtype)  # type: ignore[attr-defined]
+    return _texts(reduced(values[None]))[0]
 
 
 def formulas(

@@ -74,10 +74,10 @@ class Structures:
                 f"{len(self.cell)} cells, {len(first) - 1} numbers of atoms and "
                 f"{len(self.table)} rows of labels do not fit together"
             )
-        if not len(self.numbers) == len(self.frac) == first[-1]:
+        if not len(self.numbers) == len(self.frac) == first[-1] or first[0] != 0:
             raise StructureError(
-                f"{first[-1]} atoms are announced, {len(self.numbers)} atomic numbers and "
-                f"{len(self.frac)} positions are there"
+                f"atoms {first[0]} to {first[-1]} are announced, {len(self.numbers)} atomic "
+                f"numbers and {len(self.frac)} positions are there"
             )
         for bad, what in (
             (~(np.isfinite(self.cell) & (self.cell > 0)).all(1), "a cell that is not positive"),

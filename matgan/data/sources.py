@@ -186,8 +186,17 @@ def sources() -> pd.DataFrame:
 
 
 def cache_dir() -> Path:
-    """Folder of the downloaded files: `MATGAN_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("MATGAN_CACHE") or platformdirs.user_cache_dir("matgan"))
+    """Folder of the downloaded files: `MATGAN_CACHE`, else the user's cache folder.
+
+    Raises
+    ------
+    SourceUnavailable
+        The user has no home folder, as in some containers.
+    """
+    try:
+        return Path(os.environ.get("MATGAN_CACHE") or platformdirs.user_cache_dir("matgan"))
+    except RuntimeError as error:
+        raise SourceUnavailable(f"let MATGAN_CACHE name a folder for the data: {error}") from error
 
 
 def fetch(name: str) -> Path:

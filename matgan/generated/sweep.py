@@ -11,6 +11,7 @@ DIR/<part>.csv, one row a run, rewritten after each of them. Published: results/
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -170,10 +171,18 @@ def run_cell(
 
     control : as from `shuffled_control`, where it is at hand
     """
-    started = time.monotonic()
-    with progress_bar(config.iterations, config.batch_size) as progress:
-        run = train_wgan(config, data, folder, progress=progress)
-    took = {"iterations": config.iterations, "seconds": time.monotonic() - started}
+    path, started = folder / "seconds.json", time.monotonic()  # of a run in several goes
+    before = json.loads(path.read_text()) if path.is_file() else 0.0
+    is_finished = (folder / "snapshots.safetensors").is_file()
+    try:
+        with progress_bar(config.iterations, config.batch_size) as progress:
+            run = train_wgan(config, data, folder, progress=progress)
+    finally:
+        if not is_finished and folder.is_dir():
+            with files.atomic_file(path) as file:
+                file.write(json.dumps(before + time.monotonic() - started).encode())
+    seconds = json.loads(path.read_text()) if path.is_file() else float("nan")
+    took = {"iterations": config.iterations, "seconds": seconds}
     return labels | took | measure(run, data) | (control or shuffled_control(data))
 
 

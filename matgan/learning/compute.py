@@ -55,6 +55,16 @@ def device(choice: str = "auto") -> str:
     return "cuda" if found else "cpu"
 
 
+def compiled(function: Callable) -> Callable:
+    """A function compiled by numba, and kept on disk where that can be written."""
+    import numba
+
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # neither beside the package nor in a home folder
+        return numba.njit(function)
+
+
 Schedule = Literal["constant", "linear", "one-cycle", "warm-up"]
 
 

@@ -103,7 +103,7 @@ class Instrument:
         object.__setattr__(self, "wavelength", wavelength_in_angstrom(self.wavelength, self.stop))
         if not 0 <= self.start < self.stop <= 175:
             raise PatternError(f"2θ from {self.start} to {self.stop}° lies not within 0 to 175°")
-        if not 0 < self.step <= (self.stop - self.start) / 10:
+        if not 1e-6 <= self.step / (self.stop - self.start) <= 0.1:
             raise PatternError(f"a step of {self.step}° does not fit {self.start} to {self.stop}°")
         if not (0.01 <= self.fwhm <= 5 and 0 <= self.eta <= 1):
             raise PatternError(f"fwhm {self.fwhm}° must be 0.01 to 5, eta {self.eta} 0 to 1")

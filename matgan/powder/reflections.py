@@ -88,8 +88,8 @@ def reflections(
     Raises
     ------
     StructureError
-        No such cell; an element without a scattering factor; arrays that do not fit; a cell so
-        large that its reflections cannot be told apart.
+        No such cell; an element without a scattering factor; arrays that do not fit; two atoms in
+        one place; a cell so large that its reflections cannot be told apart.
     """
     numbers, frac = np.asarray(numbers), np.asarray(frac, dtype=float)
     if len(numbers) == 0 or frac.shape != (len(numbers), 3) or not np.isfinite(frac).all():
@@ -101,13 +101,16 @@ def reflections(
         raise StructureError(f"the atomic numbers are {numbers.dtype}, not whole numbers")
     if occupancy is not None and np.shape(occupancy) != numbers.shape:
         raise StructureError(f"{numbers.shape} atomic numbers, {np.shape(occupancy)} occupancies")
+    _check_places(frac, occupancy)
     basis = reciprocal_basis(cell)
     # the longest axis, with the most indices, comes last: only two axes enter the phase matrix
     axes = np.argsort(np.asarray(cell)[:3], kind="stable")
     basis, frac = basis[axes], frac[:, axes]
-    limits = np.floor(np.asarray(cell, dtype=float)[:3][axes] * longest + 1e-9).astype(int)
-    if (2 * limits + 1).prod() > 2 * MAX_BOX:
+    reach = np.floor(np.asarray(cell, dtype=float)[:3][axes] * longest + 1e-9)
+    # as floats, which do not wrap
+    if (2 * reach + 1).prod() > 2 * MAX_BOX or reach.max() > np.iinfo(np.int16).max:
         raise StructureError(f"the cell {np.asarray(cell).tolist()} is too large for a pattern")
+    limits = reach.astype(int)
     h, k, l = np.arange(limits[0] + 1), *(np.arange(-n, n + 1) for n in limits[1:])  # noqa: E741
     metric = basis @ basis.T
     squares = (
@@ -133,6 +136,17 @@ def reflections(
     hkl = np.empty_like(indices, dtype=np.int16)
     hkl[:, axes] = indices
     return Reflections(hkl, np.sqrt(squares), 2 * np.abs(amplitude) ** 2)
+
+
+def _check_places(frac: np.ndarray, occupancy: np.ndarray | None) -> None:
+    """No place is filled more than once; atoms that share one by their occupancies may."""
+    # one number for each place, to 1e-4 of the axes
+    code = np.rint(frac % 1 * 10_000).astype(np.int64) % 10_000 @ [10**8, 10**4, 1]
+    _, place = np.unique(code, return_inverse=True)
+    filled = np.bincount(place, None if occupancy is None else np.asarray(occupancy))
+    if filled.max() > 1.01:
+        atoms = np.flatnonzero(place == filled.argmax()).tolist()
+        raise StructureError(f"the atoms {', '.join(map(str, atoms))} are in one place")
 
 
 def _phase_sums(frac, h, k, l, weights=None) -> np.ndarray:  # noqa: E741

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-import numba
 import numpy as np
 
 from matgan.chemistry.composition import amounts_matrix, formulas, fractions
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.data.compounds import load_mp_compositions, load_mp_gap, load_oqmd, load_supercon
 from matgan.data.splits import compositions
+from matgan.learning.compute import compiled
 
 SAME = 1e-5  # compositions whose distance is smaller are one: float32 keeps seven digits
 
@@ -126,7 +126,7 @@ def all_known() -> KnownCompositions:
     return KnownCompositions(tables)
 
 
-@numba.njit(cache=True)
+@compiled
 def _nearest(shares, starts, rows, known, dense, k):
     """The k rows with the largest common share Σ min(x_e, y_e), as `KnownCompositions.nearest`.
 
@@ -174,7 +174,7 @@ def _nearest(shares, starts, rows, known, dense, k):
     return which, np.maximum(np.float32(0), np.float32(1) - best)
 
 
-@numba.njit(cache=True)
+@compiled
 def _insert_all(common, found, n_found, which, best):
     """The k rows of the largest common share, the first of equal ones, into `which` and `best`."""
     k = len(which)

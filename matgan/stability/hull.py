@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
 from matgan.chemistry.composition import amounts_matrix, formulas, fractions
 from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
+from matgan.learning.compute import compiled
 
 _FEASIBLE = 1e-12  # smallest pivot, and reduced cost in eV/atom
 _PIVOTS = 10_000  # in one programme; a few are usual
@@ -183,7 +183,7 @@ def _systems(present: np.ndarray) -> np.ndarray:
     return present.astype(np.uint64) @ _CODES
 
 
-@numba.njit(cache=True)
+@compiled
 def _solve_all(shares, codes, leave, systems, starts, present, known, energies, of_element, wide):
     n = len(shares)
     energy = np.zeros(n)
@@ -212,7 +212,7 @@ def _solve_all(shares, codes, leave, systems, starts, present, known, energies, 
     return energy, rows, amounts
 
 
-@numba.njit(cache=True)
+@compiled
 def _within(elements, systems, starts, present, of_element):
     """Places of the compounds that hold none but these elements."""
     m = len(elements)
@@ -244,7 +244,7 @@ def _within(elements, systems, starts, present, of_element):
     return places
 
 
-@numba.njit(cache=True)
+@compiled
 def _simplex(x, table, energies, places, leave):
     """min Σ λ e over λ ≥ 0 with Σ λ_j table_j = x, from the basis of the elements.
 

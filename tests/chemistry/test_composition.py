@@ -318,6 +318,7 @@ def test_among_is_membership_of_the_ratio(some, others):
 def test_numbers_of_single_precision_are_written_as_such():
     row = as_row(Ba=0.4, K=0.6, Fe=2, As=2)
     assert formulas(row[None].astype(np.float32)) == ["K0.6Ba0.4Fe2As2"]
+    assert formula(row.astype(np.float32)) == "K0.6Ba0.4Fe2As2"
     assert formulas(as_row(Na=4, Cl=4)[None].astype(np.float32)) == ["NaCl"]
 
 

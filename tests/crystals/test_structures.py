@@ -230,6 +230,13 @@ def test_the_real_structures_are_as_described(crystals):
 # --- bad input ------------------------------------------------------------------------------------
 
 
+def test_atoms_that_are_announced_from_the_second_on_are_named():
+    good = some()
+    with pytest.raises(StructureError, match="atoms 1 to 23 are announced"):
+        first = np.array([1, *good.first[1:]])
+        st_.Structures(good.cell, first, good.numbers, good.frac, good.table)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

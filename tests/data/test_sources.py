@@ -148,6 +148,19 @@ def test_provenance_is_complete():
     assert table["address"].str.match("https://|pip:|$").all()
 
 
+def test_without_a_home_the_cache_must_be_named(monkeypatch):
+    """As in a container, whose user has no name."""
+    monkeypatch.delenv("MATGAN_CACHE", raising=False)
+    monkeypatch.setenv("MATGAN_DATA", "")
+
+    def homeless(_):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(sources.platformdirs, "user_cache_dir", homeless)
+    with pytest.raises(SourceUnavailable, match="let MATGAN_CACHE name a folder for the data"):
+        fetch("crabnet")
+
+
 def test_an_unknown_source_names_the_known_ones():
     with pytest.raises(ValueError, match="unknown source 'oqdm'; the sources are crabnet, super"):
         fetch("oqdm")

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import joblib
+import numba
 import numpy as np
 import pytest
 import torch
@@ -198,6 +199,19 @@ def test_a_job_has_one_thread_wherever_it_runs(backend, monkeypatch):
         torch.set_num_threads(before)
     assert threads == (1, 1)
     assert (os.getpid() in processes) == (backend == "threading")
+
+
+def test_without_a_place_for_compiled_code_it_is_compiled_each_time(monkeypatch):
+    """As in a container: the package is read-only, and there is no home folder."""
+    njit = numba.njit
+
+    def nowhere(*given, **options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function 'double': no locator available")
+        return njit(*given, **options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    assert compute.compiled(lambda x: 2 * x)(21) == 42
 
 
 def test_a_job_that_fails_on_another_core_is_heard_of(monkeypatch):

@@ -304,6 +304,7 @@ def test_a_structure_that_fails_is_named_and_nothing_is_kept(tmp_path, monkeypat
         ({"step": 0}, "a step of 0"),
         ({"step": -0.02}, "a step of -0.02"),
         ({"step": 50}, "a step of 50"),
+        ({"step": 1e-6}, "a step of 1e-06"),  # it would take gigabytes
         ({"fwhm": 0}, "fwhm 0"),
         ({"eta": 1.5}, "eta 1.5"),
         ({"wavelength": 0.15406}, "0.15406 is Cu Kα in nm; in Å it is 1.5406"),
@@ -335,6 +336,12 @@ def test_a_wrong_grid_or_profile_is_named(options, message):
         ([5, 5, 5, 90, 90, 90], [11.7], "not whole numbers"),
         ([5, 5, 5, 90, 90, 90], ["Na"], "not whole numbers"),
         ([2000, 2000, 2000, 90, 90, 90], [11], "too large"),
+        ([1e20, 5, 5, 90, 90, 90], [11], "too large"),  # whole numbers would wrap
+        ([3e19, 3e19, 3e19, 90, 90, 90], [11], "too large"),
+        ([1e300, 5, 5, 90, 90, 90], [11], "too large"),
+        ([1e13, 1e13, 1e13, 90, 90, 90], [11], "too large"),
+        ([40_000, 5, 5, 90, 90, 90], [11], "too large"),  # beyond int16
+        ([5, 5, 5, 90, 90, 90], [11, 17], "the atoms 0, 1 are in one place"),
     ],
 )
 def test_a_structure_that_cannot_be_is_named(cell, numbers, message):

@@ -57,6 +57,19 @@ def test_an_element_without_scattering_factor_is_named():
         reflections.scattering_factor(103, np.zeros(1))
 
 
+@pytest.mark.parametrize("second", [[1, 0, 0], [-1e-6, 2, 0], [0.99999, 0, 0]])
+def test_two_atoms_in_one_place_are_named_unless_they_share_it(second):
+    cell, numbers = [4, 4, 4, 90, 90, 90], [11, 19, 17]
+    frac = np.array([[0, 0, 0], second, [0.5, 0.5, 0.5]])
+    with pytest.raises(StructureError, match="the atoms 0, 1 are in one place"):
+        reflections.reflections(cell, numbers, frac, 0.1, 1)
+    shared = reflections.reflections(cell, numbers, frac, 0.1, 1, [0.6, 0.4, 1])
+    assert len(shared.hkl)
+    near = frac.copy()
+    near[1] += 0.01
+    assert len(reflections.reflections(cell, numbers, near, 0.1, 1).hkl)
+
+
 def test_positions_that_do_not_fit_are_refused():
     cell = np.array([*NACL.lattice.abc, *NACL.lattice.angles])
     with pytest.raises(StructureError, match=r"\(2,\) atomic numbers and \(1, 3\)"):

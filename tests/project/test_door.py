@@ -140,6 +140,15 @@ def test_an_interrupt_is_130(message, line, failing, capsys):
     assert capsys.readouterr().err == f"\n{line}\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_a_letter_shows_its_code(encoding):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    code = "from matgan import __main__ as door; door.main(['--help']); print('\u2026 \u207a')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(rb"\u2026 \u207a" + b"\n")
+
+
 def test_a_reader_that_has_enough_ends_it_without_a_word():
     command = f"{sys.executable} -m matgan sample 30000 --generator wgan-mp | head -2"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -287,18 +287,24 @@ def main(arguments: list[str] | None = None) -> int:
         raise RunError(f"name a job, or --all; there are {', '.join(jobs)}")
     if options.workers < 1:
         raise RunError(f"--workers must be 1 or more, not {options.workers}")
+    if not options.hours > 0:
+        raise RunError(f"--hours must be above 0, not {options.hours:g}")
     end = time.monotonic() + 3600 * options.hours
-    complete = [
-        run_job(
-            jobs[name],
-            options.workers,
-            options.scheduler,
-            max(0.0, (end - time.monotonic()) / 3600),
-            options.fresh,
-        )
-        for name in chosen
-        if not options.all or state(jobs[name])[0] != "done"
-    ]
+    try:
+        complete = [
+            run_job(
+                jobs[name],
+                options.workers,
+                options.scheduler,
+                max(0.0, (end - time.monotonic()) / 3600),
+                options.fresh,
+            )
+            for name in chosen
+            if not options.all or state(jobs[name])[0] != "done"
+        ]
+    except KeyboardInterrupt:
+        told = "Interrupted. The same command goes on with what is missing."
+        raise KeyboardInterrupt(told) from None
     return 0 if all(complete) else 1
 
 

@@ -111,6 +111,8 @@ def test_the_command_names_what_is_wrong(monkeypatch, capsys):
         (["run", "cubes"], "no job 'cubes'; there are squares"),
         (["run"], "name a job"),
         (["run", "squares", "--workers", "0"], "1 or more"),
+        (["run", "squares", "--hours", "-1"], "above 0, not -1"),
+        (["run", "squares", "--hours", "nan"], "above 0, not nan"),
     ):
         with pytest.raises(RunError, match=message):
             runner.main(words)
@@ -153,6 +155,36 @@ def test_a_job_killed_in_a_piece_goes_on_with_it(folders):
     first.wait()
     assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0]
     subprocess.run(command, env=environment, check=True)
+    assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0, 1, 2]
+
+
+INTERRUPTED = (
+    SLOW.replace("runner.run_job(", "JOB = (")
+    + """
+from matgan import __main__ as door
+runner.known_jobs = lambda: {"slow": JOB}
+sys.exit(door.main(["jobs", "run", "slow", "--workers", sys.argv[2]]))
+"""
+)
+
+
+def test_ctrl_c_keeps_the_pieces_that_are_done(folders):
+    """A terminal sends it to all processes of the group."""
+    script = folders / "slow.py"
+    script.write_text(INTERRUPTED)
+    command = [sys.executable, script, folders, "2"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    pipe = {"stderr": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(command, env=environment, start_new_session=True, **pipe)
+    while not (folders / "work" / "slow" / "1" / "resumed").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGINT)
+    message = first.communicate()[1]
+    assert first.returncode == 130, message
+    assert message.splitlines()[-1] == "Interrupted. The same command goes on with what is missing."
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
     assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0, 1, 2]
 
 
