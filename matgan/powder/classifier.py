@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from numbers import Integral
 from pathlib import Path
@@ -295,7 +295,6 @@ def save_classifier(path: Path, network: FCN, facts: dict[str, object]) -> None:
     files.save(path, halves, {name: json.dumps(value) for name, value in facts.items()})
 
 
-@cache
 def load_classifier(path: Path = CLASSIFIER) -> Classifier:
     """A trained classifier of `save_classifier`; its temperature is 1 where it has no calibration.
 
@@ -311,6 +310,13 @@ def load_classifier(path: Path = CLASSIFIER) -> Classifier:
             f"there is no trained classifier {path}: python -m matgan train-patterns --out DIR "
             "makes one, and weights_file names it"
         )
+    now = path.stat()
+    return _loaded(path, now.st_mtime_ns, now.st_size)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, changed: int, size: int) -> Classifier:
+    """Once for each state of a file: one that was trained anew meanwhile is read again."""
     tensors, facts = files.load(path)
     network = new_classifier()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

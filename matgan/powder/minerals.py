@@ -342,5 +342,4 @@ def calibrate(path: Path) -> float:
         {"temperature": round(temperature, 3), "fitted_on": fitted_on}, sort_keys=True
     )
     files.save(path, tensors, facts)
-    load_classifier.cache_clear()
     return temperature

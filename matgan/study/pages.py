@@ -50,7 +50,12 @@ def notebooks_table(run_dir: Path, read: dict[str, NotebookNode]) -> str:
         state = entry.get("status", "unknown")
         lines.append(f"| [{title}](notebooks/{name}.ipynb) | {state} | {minutes} | {size} |")
         commit = entry.get("commit", "unknown")[:10]
-        facts.add(f"commit `{commit}`, {entry.get('device_name', 'unknown device')}")
+        profile = entry.get("parameters", {}).get("profile", "unknown")
+        where = entry.get("device_name", "unknown device")
+        facts.add(f"profile {profile}, commit `{commit}`, {where}")
+    for path in sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        if path.stem not in read:
+            lines.append(f"| {path.stem} | not run | | |")
     return "\n".join([f"Run `{run_dir.name}`: {'; '.join(sorted(facts))}.", "", *lines])
 
 

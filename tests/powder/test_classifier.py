@@ -128,6 +128,13 @@ def test_a_temperature_comes_with_the_weights_and_softens(tmp_path, untrained):
     assert warm.shares(pattern)["space_group"][0] == pytest.approx(expected)
 
 
+def test_a_file_that_was_trained_anew_is_read_anew(untrained):
+    network = classifier.load_classifier(untrained).network
+    assert classifier.load_classifier(untrained).temperature == 1
+    classifier.save_classifier(untrained, network, {"calibration": {"temperature": 2.5}})
+    assert classifier.load_classifier(untrained).temperature == 2.5
+
+
 @pytest.mark.parametrize("temperature", [0, -1, float("nan"), "warm", None])
 def test_a_temperature_that_is_none_is_refused(temperature, tmp_path, untrained):
     path = tmp_path / "odd.safetensors"

@@ -19,12 +19,13 @@ from matgan.study.pages import (
     first_figure,
     gallery,
     modules_table,
+    notebooks_table,
     rooms_of_package,
     statements,
     statements_table,
     verdicts,
 )
-from matgan.study.run import PROJECT
+from matgan.study.run import PROJECT, update_manifest
 
 
 def test_names_of_figures_are_read_from_the_code():
@@ -100,6 +101,16 @@ def test_a_statement_shows_the_verdicts_of_its_claims(monkeypatch):
         )
         with pytest.raises(ValueError, match="'a' is tested by"):
             statements_table(table)
+
+
+def test_the_table_names_the_profile_and_what_is_missing_or_failed(tmp_path):
+    cells = {"parameters": {"profile": "smoke"}, "commit": "c" * 40, "device_name": "x86_64"}
+    update_manifest(tmp_path, "01_data_curation", {**cells, "status": "failed"})
+    read = {"01_data_curation": new_notebook(cells=[new_markdown_cell("# Curation")])}
+    table = notebooks_table(tmp_path, read)
+    assert "profile smoke, commit `cccccccccc`, x86_64" in table
+    assert "| [Curation](notebooks/01_data_curation.ipynb) | failed |" in table
+    assert "| 02_wgan_training | not run | | |" in table
 
 
 def test_verdicts_are_counted(tmp_path):
