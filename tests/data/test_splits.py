@@ -194,6 +194,19 @@ def test_a_grouped_split_has_the_asked_for_sizes():
     assert parts[["train", "val", "test"]].to_numpy() == pytest.approx([0.8, 0.1, 0.1], abs=0.005)
 
 
+def test_the_middle_of_a_group_decides_its_part_and_shares_need_not_be_one():
+    """Of eight rows in two groups one fills the first half, the other begins in the third quarter.
+
+    Its middle lies on the end of that quarter, which still belongs to it.
+    """
+    for seed in range(4):
+        parts = grouped_parts(np.repeat([0, 1], 4), (0.5, 0.25, 0.25), seed)
+        assert sorted(set(parts)) == ["train", "val"]
+        whole = grouped_parts(np.arange(50) // 2, (8, 1, 1), seed)
+        assert (whole == grouped_parts(np.arange(50) // 2, (0.8, 0.1, 0.1), seed)).all()
+        assert dict(Counter(whole)) == {"train": 40, "val": 6, "test": 4}
+
+
 def test_compositions_one_replaced_element_apart_share_a_remainder():
     formulas = ["NaCl", "KCl", "NaCl2", "Na2Cl", "Na2K", "MgO"]
     rows, remainders = one_element_swaps(whole_counts(amounts_matrix(formulas)))
