@@ -318,6 +318,15 @@ def test_mean_states_of_known_compounds(states):
     assert not charge_neutral(wrong, "icsd24", mixed_valence="mean").any()
 
 
+def test_which_elements_may_mix_in_fractional_compositions():
+    """Iron by either option; lead, which SMACT does not mix, by its mean state only."""
+    halves = ["Fe1.5O2", "Pb1.5O2", "Na0.5Cl0.5"]
+    for mixing, expected in {
+        False: [False, False, True], True: [True, False, True], "mean": [True, True, True],
+    }.items():  # fmt: skip
+        assert charge_neutral(halves, mixed_valence=mixing).tolist() == expected
+
+
 def within_means(counts, balanced, states, mixing):
     """By brute force: every state of the elements that do not mix, both ends of the others."""
     eneg = electronegativities()

@@ -115,6 +115,7 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == pytest.approx([1, 1])
     assert holm([0.2]) == pytest.approx([0.2])
+    assert holm([0.0, 1.0]).tolist() == [0, 1]
     with pytest.raises(ValueError, match="from 0 to 1"):
         holm([0.1, 1.2])
 

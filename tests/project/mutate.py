@@ -48,22 +48,17 @@ MODULES: dict[str, tuple[str, str, str]] = {
     "validity": ("chemistry/validity.py", "", "tests/chemistry/test_validity.py"),
     "hull": ("stability/hull.py", "", "tests/stability/test_hull.py"),
 }
-# Mutants that compute the same: (module, line of code after the change): the reason.
+# Mutants that compute the same: (module, part of the line after the change): the reason.
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("wgan/losses.py", "norm = (slope.flatten(1).square().sum(1) + 2e-08).sqrt() * critic.slope_scale"):
-        "any small number keeps the root from 0",
-    ("powder/networks.py", "blocks = [nn.Conv1d(1, before, 4 * STRIDE - 1, STRIDE, "
-        "padding=2 * STRIDE - 1), nn.BatchNorm1d(before), nn.ReLU(inplace=False)]"): "memory only",
-    ("powder/networks.py", "self.encoder = nn.TransformerEncoder(layer, layers, "
-        "norm=nn.LayerNorm(width), enable_nested_tensor=True)"): "speed only",
-    ("data/splits.py", "whole = np.rint(fractions(compounds) * 11 ** digits).astype(np.uint64)"):
-        "a step of some 1e-6 either way",
-    ("data/splits.py", "code = np.random.default_rng(1).integers(2 ** 64, size=N_ELEMENTS + 1, "
-        "dtype=np.uint64)"): "any random numbers",
-    ("data/splits.py", "return (rows, pd.factorize(whole[rows] - part - taken * code[-1])[0])"):
-        "another number for each amount that was taken",
+    ("wgan/losses.py", "+ 2e-08).sqrt()"): "any small number keeps the root from 0",
+    ("powder/networks.py", "nn.ReLU(inplace=False)"): "memory only",
+    ("powder/networks.py", "enable_nested_tensor=True"): "speed only",
+    ("data/splits.py", "fractions(compounds) * 11 ** digits"): "a step of some 1e-6 either way",
+    ("data/splits.py", "code = np.random.default_rng(1)"): "any random numbers",
+    ("data/splits.py", "- part - taken * code[-1]"): "another number for each amount taken",
+    ("data/splits.py", "np.zeros(remainders.max() + 2"): "a place more, which nothing uses",
     ("chemistry/validity.py", "_CHUNK = 100001"): "memory only",
-}  # fmt: skip
+}
 
 COMPARE = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq}
 COMPARE |= {ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn}
@@ -178,7 +173,7 @@ def main() -> int:
             path.write_text(source, encoding="utf-8")
             if run(words, limit):
                 killed += 1
-            elif (module, line) in EQUIVALENT:
+            elif any(place == module and part in line for place, part in EQUIVALENT):
                 equal += 1
             else:
                 print(f"survives in {module}: {line}", file=sys.stderr, flush=True)
