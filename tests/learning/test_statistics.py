@@ -312,3 +312,9 @@ def test_jensen_shannon_at_its_ends():
     assert jensen_shannon(np.array([1, 2, 0]), np.array([10, 20, 0])) == pytest.approx(0, abs=1e-15)
     assert jensen_shannon(np.array([1, 0]), np.array([0, 5])) == pytest.approx(1)
     assert np.isnan(jensen_shannon(np.zeros(2), np.array([1, 1])))
+
+
+def test_a_stated_certainty_belongs_to_the_last_bin():
+    """0.95 and 1 lie in one of ten bins: right 1 of 2, stated 1.95, a gap of 0.95 over 2 rows."""
+    found = calibration_error(np.array([0.95, 1.0]), np.array([True, False]))
+    assert found == pytest.approx(0.475)
