@@ -3,6 +3,8 @@
     python -m matgan sweep search mp.npz --out DIR  # the paper's: rates x batches
     python -m matgan sweep ablation mp.npz --out DIR  # one change at a time, to ours
     python -m matgan sweep seeds mp.npz --out DIR  # ours with three seeds
+    python -m matgan sweep converged mp.npz --out DIR  # ours with five, ten times as long
+    python -m matgan sweep objects oqmd.npz --out DIR  # the published code, and as printed
 
 Each run lies in a folder of DIR; what is finished is read, not trained again. The table comes to
 DIR/<part>.csv, one row a run, rewritten after each of them. Published: results/long/wgan-*.csv.
@@ -30,7 +32,7 @@ from matgan.generated.controls import stoichiometry_shuffled
 from matgan.generated.measures import two_sample_auc, uniqueness, validity_rates
 from matgan.learning.compute import progress_bar
 from matgan.wgan.checkpoint import TrainedRun
-from matgan.wgan.config import LEARNING, PAPER, Config
+from matgan.wgan.config import LEARNING, PAPER, PUBLISHED_CODE, Config
 from matgan.wgan.generator import CompositionGenerator
 from matgan.wgan.training import train_wgan
 
@@ -57,18 +59,21 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("slots", {"architecture": "slots", "hidden": LEARNING.hidden}),
     (
         "score-function gradient",
-        {
-            "generator_gradient": "score-function",
-            "generator_batch": LEARNING.generator_batch,
-        },
+        {"generator_gradient": LEARNING.generator_gradient},
     ),
     ("critic sees the stoichiometry", {"stoichiometry": LEARNING.stoichiometry}),
     (
         "averaged weights, falling learning rate",
         {"average": LEARNING.average, "schedule": LEARNING.schedule},
     ),
+    ("residual blocks", {"mixing": LEARNING.mixing}),
+    (
+        "likelihood of real compositions, fewer critic steps",
+        {"likelihood": LEARNING.likelihood, "critic_steps": LEARNING.critic_steps},
+    ),
 )
 SEEDS = (0, 1, 2)
+MANY_SEEDS = (0, 1, 2, 3, 4)
 _TESTED = 5000  # compositions of each kind in a two-sample test
 _SMALL = 1000  # compounds with a band gap that the small-data error is learned from
 
@@ -97,7 +102,26 @@ def seeds(iterations: int) -> Iterator[tuple[dict, Config]]:
         yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
 
 
-PARTS = {"search": (search_grid, 20), "ablation": (ablation, 150), "seeds": (seeds, 2000)}
+def converged(iterations: int) -> Iterator[tuple[dict, Config]]:
+    """Our setting with five seeds."""
+    for seed in MANY_SEEDS:
+        yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
+
+
+def objects(iterations: int) -> Iterator[tuple[dict, Config]]:
+    """What the paper's authors published, and what it prints, whose network takes four times as
+    long: a quarter of the updates."""
+    yield {"object": "published code"}, PUBLISHED_CODE.replace(iterations=iterations)
+    yield {"object": "as printed"}, PAPER.replace(iterations=max(1, iterations // 4))
+
+
+PARTS = {
+    "search": (search_grid, 20),
+    "ablation": (ablation, 150),
+    "seeds": (seeds, 2000),
+    "converged": (converged, 20_000),
+    "objects": (objects, 20_000),
+}
 
 
 def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, float]:

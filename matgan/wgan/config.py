@@ -41,6 +41,9 @@ class Config:
     # through the output and the critic, as the paper has it; "score-function": of the
     # log-probability, weighted by the critic (Williams 1992)
     generator_gradient: Literal["straight-through", "score-function"] = "straight-through"
+    # ours: weight of the mean log-probability of real compositions, so many for each update
+    likelihood: float = _number(0.0, low=0)
+    likelihood_batch: int = _number(64, low=1)
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"  # paper; "adam" uses betas 0.5, 0.9 (code)
     generator_lr: float = _number(1e-2, low=0)  # paper; code: 1e-4
     critic_lr: float = _number(1e-2, low=0)  # paper; code: 1e-4
@@ -54,14 +57,20 @@ class Config:
     # (uniform, by fan-in)
     initialisation: Literal["normal", "scaled"] = "normal"
     # Generator
-    # paper: Table 3; "slots": ours, see networks.SlotGenerator; "convolution": generator and critic
+    # paper: Table 3; "slots": ours, see slots.SlotGenerator; "convolution": generator and critic
     # in the manner of Dan et al. 2020
     architecture: Literal["deconvolution", "slots", "convolution"] = "deconvolution"
     latent_dim: int = _number(128, low=1)  # paper: Table 3
-    first_height: Literal[5, 6] = 5  # rows of the first map, to reach Table 3's 11 x 8; code: 6
+    # channels of the deconvolutions, and where they are normalised: paper, Table 3; "code": half as
+    # many, a first map of 6 rows, no normalisation after the last; "halved": as the code, with
+    # Table 3's first map of 5 rows (the weights wgan-*-paper)
+    widths: Literal["printed", "code", "halved"] = "printed"
     # paper: Table 3; "gumbel": a count of 0 to 8 drawn for each element
     output: Literal["sigmoid", "gumbel"] = "sigmoid"
     hidden: tuple[int, ...] = (256, 256)  # hidden units of the slot generator
+    # between what a slot generator knows and what it draws: one layer, for the element alone, or a
+    # residual block of two (He et al. 2016) for the element and for its count
+    mixing: Literal["single", "residual"] = "single"
     slots: int = _number(5, low=2)  # elements per formula at most (OQMD: up to 7, 0.03% above 5)
     temperature: float = _number(1.0, low=1e-3)  # of the Gumbel-softmax, at the start
     # at the end; geometric in between (Jang et al. 2017)
@@ -87,6 +96,8 @@ class Config:
             raise ConfigError("output must be 'gumbel' with architecture 'slots'")
         if self.generator_gradient == "score-function" and self.architecture != "slots":
             raise ConfigError("generator_gradient 'score-function' needs architecture 'slots'")
+        if self.likelihood and self.architecture != "slots":
+            raise ConfigError("likelihood needs architecture 'slots': others have none")
 
     def replace(self, **changes) -> Config:
         """A copy with some fields changed; an unknown name is a ConfigError."""
@@ -146,14 +157,15 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
 # As the paper is printed.
 PAPER = Config()
 
-# As its authors' published code runs, which differs from the paper's text in the penalty, the
-# optimiser, the learning rates, the tanh of the embedding and the hidden units of the critic.
+# As its authors' published code runs, which differs from the paper's text in the generator's widths
+# and normalisation, the penalty, the optimiser, the learning rates, the tanh of the embedding and
+# the hidden units of the critic.
 PUBLISHED_CODE = PAPER.replace(
     optimizer="adam",
     generator_lr=1e-4,
     critic_lr=1e-4,
     lipschitz="gradient-penalty",
-    first_height=6,
+    widths="code",
     embedding_activation="tanh",
     head=(128, 64, 32),
 )
@@ -162,8 +174,9 @@ PUBLISHED_CODE = PAPER.replace(
 LEARNING = PAPER.replace(
     architecture="slots",
     output="gumbel",
+    critic_steps=2,
     generator_gradient="score-function",
-    generator_batch=512,
+    likelihood=0.1,
     optimizer="adam",
     generator_lr=1e-3,
     critic_lr=2e-3,
@@ -172,6 +185,7 @@ LEARNING = PAPER.replace(
     penalty=1.0,
     initialisation="scaled",
     hidden=(256,),
+    mixing="residual",
     head=(256, 256),
     stoichiometry=6,
     average=0.99,

@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from matgan.chemistry.elements import N_ELEMENTS
-from matgan.wgan.networks import N_COUNTS, SlotGenerator
+from matgan.wgan.slots import N_COUNTS, SlotGenerator
 from matgan.wgan.wishes import Wanted
 
 NOTHING = N_ELEMENTS  # the class of an empty slot
@@ -181,8 +181,7 @@ class Drawer:
         origin = torch.arange(n, device=self.device)
         promised = plan.value[0][kind] if plan else weight
         for slot in range(self.slots):
-            state = network.mix(memory.clamp_min(0)).clamp_min_(0)
-            p = torch.softmax(network.to_element(state), 1)
+            p = torch.softmax(network.element_logits(memory), 1)
             if slot < 2:
                 p[:, NOTHING] = 0
             if slot:  # no element comes twice; "none" may
@@ -202,7 +201,7 @@ class Drawer:
             elements[:, slot] = chosen
             earlier = memory.clone() if record is not None else memory
             memory += self.seen_element[slot].index_select(0, chosen)
-            p_count = torch.softmax(network.to_count(memory.clamp_min(0)), 1)
+            p_count = torch.softmax(network.count_logits(memory), 1)
             if record is not None:
                 record.append(Step(p, earlier, before, kind, factor, chosen, p_count))
             if plan:

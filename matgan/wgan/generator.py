@@ -22,8 +22,8 @@ from matgan.files import PRETRAINED
 from matgan.learning.compute import deferred_interrupt, device
 from matgan.wgan.checkpoint import load_networks
 from matgan.wgan.drawing import WISH_BATCH, Drawer, Plan
-from matgan.wgan.networks import SlotGenerator
 from matgan.wgan.samples import RULES, Formulas, Outcomes, TooFewSamples, decode, sifted
+from matgan.wgan.slots import SlotGenerator
 from matgan.wgan.wishes import Wanted, as_seed, as_wanted, whole_number
 
 Seed = int | np.integer | np.random.Generator | None

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from matgan.wgan.config import Config
-from matgan.wgan.networks import ConvolutionalCritic, Critic, SlotGenerator
+from matgan.wgan.networks import ConvolutionalCritic, Critic
+from matgan.wgan.slots import SlotGenerator
 
 
 def critic_loss(

@@ -1,9 +1,6 @@
-"""The generator of Table 3, our slot generator, the critic of Equations 5 and 6, and a peer's."""
+"""The generator of Table 3, the critic of Equations 5 and 6, and those of a peer."""
 
 from __future__ import annotations
-
-import itertools
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +9,29 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from matgan.chemistry.elements import N_ELEMENTS
 from matgan.wgan.config import Config
+from matgan.wgan.slots import N_COUNTS, SlotGenerator, gumbel_one_hot
 
-_NEVER = -1e9  # a logit; minus infinity would make 0 x infinity of it
-N_COUNTS = 8  # the paper's matrix holds 1 to 8 atoms of each element
 COUNTS = torch.arange(1.0, N_COUNTS + 1)
 
+_CODE_MAPS = (
+    (5, (2, 2), 64, (11, 8)),
+    (3, (2, 1), 32, (22, 8)),
+    (3, (2, 1), 16, (43, 8)),
+    (3, (2, 1), 1, (N_ELEMENTS, N_COUNTS)),
+)
 # First map (height, width, channels), then kernel, stride, channels out and size out of each
-# transposed convolution. "deconvolution": Table 3; Config.first_height replaces its height of 5.
+# transposed convolution. "printed": Table 3. "code": what the paper's authors published.
 # "convolution": seven of them, the number of Dan et al. 2020; their sizes are our choice.
 _MAPS: dict[str, tuple[tuple, ...]] = {
-    "deconvolution": (
-        (5, 4, 128),
-        (5, (2, 2), 64, (11, 8)),
-        (3, (2, 1), 32, (22, 8)),
-        (3, (2, 1), 16, (43, 8)),
+    "printed": (
+        (5, 4, 256),
+        (5, (2, 2), 128, (11, 8)),
+        (3, (2, 1), 64, (22, 8)),
+        (3, (2, 1), 32, (43, 8)),
         (3, (2, 1), 1, (N_ELEMENTS, N_COUNTS)),
     ),
+    "code": ((6, 4, 128), *_CODE_MAPS),
+    "halved": ((5, 4, 128), *_CODE_MAPS),
     "convolution": (
         (3, 1, 128),
         (3, (2, 2), 64, (6, 2)),
@@ -79,16 +83,17 @@ def to_amounts(matrix: Tensor) -> Tensor:
 class DeconvolutionGenerator(nn.Module):
     """Generator of Hu et al. 2020, Table 3; with more layers, in the manner of Dan et al. 2020.
 
-    Noise (B, 128) -> fully connected, 5 x 4 maps of 128 channels -> four transposed convolutions
-    with batch normalisation and ReLU, 11 x 8 x 64, 22 x 8 x 32, 43 x 8 x 16 -> 85 x 8.
+    Noise (B, 128) -> fully connected, 5 x 4 maps of 256 channels -> four transposed convolutions,
+    each followed by batch normalisation, 11 x 8 x 128, 22 x 8 x 64, 43 x 8 x 32 -> 85 x 8. The
+    published code has half the channels, first maps of 6 x 4, and no normalisation of the last.
+    Whether the fully connected layer is normalised is not printed; it is, as in the code.
     """
 
     def __init__(self, config: Config):
         super().__init__()
         self.output = config.output
-        (height, wide, channels), *layers = _MAPS[config.architecture]
-        if config.architecture == "deconvolution":
-            height = config.first_height
+        maps = config.widths if config.architecture == "deconvolution" else config.architecture
+        (height, wide, channels), *layers = _MAPS[maps]
         self.first_map = (channels, height, wide)
         self.dense = nn.Linear(config.latent_dim, channels * height * wide)
         self.dense_norm = nn.BatchNorm1d(self.dense.out_features)
@@ -104,18 +109,23 @@ class DeconvolutionGenerator(nn.Module):
             )
             self.norms.append(nn.BatchNorm2d(channels_out))
             channels, size = channels_out, target
-        del self.norms[-1]
+        if maps != "printed":
+            del self.norms[-1]
 
     def logits(self, z: Tensor) -> Tensor:
         """(B, latent_dim) noise to the (B, 85, 8) entries before the output function."""
         x = F.relu(self.dense_norm(self.dense(z)), inplace=True)
-        x = x.view(len(z), *self.first_map)  # (B, 128, 5, 4)
-        for deconvolution, norm in zip(self.deconvolutions, self.norms, strict=False):
-            x = F.relu(norm(deconvolution(x)), inplace=True)  # (B, 64, 11, 8) ... (B, 16, 43, 8)
-        last = self.deconvolutions[-1]
+        x = x.view(len(z), *self.first_map)  # (B, 256, 5, 4)
+        *hidden, last = self.deconvolutions
+        for deconvolution, norm in zip(hidden, self.norms, strict=False):
+            x = F.relu(norm(deconvolution(x)), inplace=True)  # (B, 128, 11, 8) ... (B, 32, 43, 8)
         if isinstance(last, nn.ConvTranspose2d) and last.stride == (2, 1):
-            return _row_by_row(last, x)  # (B, 85, 8)
-        return last(x).squeeze(1)
+            x = _row_by_row(last, x)  # (B, 85, 8)
+        else:
+            x = last(x).squeeze(1)
+        if len(self.norms) > len(hidden):
+            x = self.norms[-1](x[:, None]).squeeze(1)
+        return x
 
     def forward(self, z: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0):
         """(B, latent_dim) noise to a (B, 85, 8) count matrix: soft, or drawn if output="gumbel"."""
@@ -132,91 +142,6 @@ def _fit(size_in: int, size_out: int, stride: int, kernel: int) -> tuple[int, in
     surplus = (size_in - 1) * stride + kernel - size_out
     padding = max(0, -(-surplus // 2))
     return padding, 2 * padding - surplus
-
-
-class SlotGenerator(nn.Module):
-    """Ours: fills the places of a formula one after the other, each with an element and a count.
-
-    Each slot knows the noise and what the earlier slots hold. The first two slots always hold an
-    element; a later one may stay empty, and no element comes twice, so every output decodes to a
-    formula.
-    """
-
-    def __init__(self, config: Config):
-        super().__init__()
-        self.slots = config.slots
-        widths = [config.latent_dim, *config.hidden]
-        layers: list[nn.Module] = []
-        for wide, narrow in itertools.pairwise(widths):
-            layers += [nn.Linear(wide, narrow), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
-        width = widths[-1]
-        self.start = nn.Parameter(torch.zeros(self.slots, width))  # tells the slots apart
-        self.seen_element = nn.Linear(N_ELEMENTS + 1, width, bias=False)
-        self.seen_count = nn.Linear(N_COUNTS, width, bias=False)
-        self.mix = nn.Linear(width, width)
-        self.to_element = nn.Linear(width, N_ELEMENTS + 1)  # the last class: none
-        self.to_count = nn.Linear(width, N_COUNTS)
-
-    def forward(self, z: Tensor, rng: torch.Generator | None = None, temperature: float = 1.0):
-        """(B, latent_dim) noise to a (B, 85, 8) one-hot count matrix.
-
-        Its gradient is that of the straight-through Gumbel-softmax (Jang et al. 2017).
-        """
-
-        def draw(logits: Tensor) -> tuple[Tensor, None]:
-            return gumbel_one_hot(logits, rng, temperature), None
-
-        return self._fill(z, draw)[0]
-
-    def draw(self, z: Tensor, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """(B, latent_dim) noise to a drawn (B, 85, 8) count matrix and its log-probability (B,).
-
-        The matrix carries no gradient, the log-probability does: what the score-function
-        estimator needs (Williams 1992).
-        """
-
-        def draw(logits: Tensor) -> tuple[Tensor, Tensor]:
-            log_p = torch.log_softmax(logits, dim=-1)
-            with torch.no_grad():  # the largest of log p + Gumbel noise is a draw from p
-                race = log_p - torch.empty_like(log_p).exponential_(generator=rng).log()
-                drawn = F.one_hot(race.argmax(dim=-1), logits.shape[-1]).to(log_p)
-            return drawn, (drawn * log_p).sum(-1)
-
-        return self._fill(z, draw)
-
-    def _fill(self, z: Tensor, draw: Callable) -> tuple[Tensor, Tensor]:
-        """Count matrix, and the sum of what `draw` gives as the log-probability of each draw.
-
-        Where it gives None, the sum is 0.
-        """
-        memory = self.body(z)  # (B, hidden): the noise, and later what was drawn
-        is_element = torch.arange(N_ELEMENTS + 1, device=z.device) < N_ELEMENTS
-        taken = (~is_element).expand(len(z), -1)  # (B, 86): the first two slots are not "none"
-        matrix, log_p = z.new_zeros(len(z), N_ELEMENTS, N_COUNTS), z.new_zeros(len(z))
-        for slot in range(self.slots):
-            if slot == 2:
-                taken = taken & is_element  # from now on a slot may stay empty
-            state = F.relu(self.mix(F.relu(memory + self.start[slot])))
-            element, log_p_element = draw(self.to_element(state).masked_fill(taken, _NEVER))
-            filled = 1 - element[:, -1:]  # (B, 1)
-            memory = memory + self.seen_element(element)
-            count, log_p_count = draw(self.to_count(F.relu(memory)))
-            memory = memory + filled * self.seen_count(count)
-            taken = taken | (element.detach() > 0) & is_element
-            matrix = matrix + element[:, :-1, None] * count[:, None]  # (B, 85, 8)
-            if log_p_element is not None:
-                log_p = log_p + log_p_element + filled[:, 0] * log_p_count
-        return matrix, log_p
-
-
-def gumbel_one_hot(logits: Tensor, rng: torch.Generator | None, temperature: float) -> Tensor:
-    """One-hot draw along the last axis, with the gradient of the softmax (Jang et al. 2017)."""
-    uniform = torch.rand(logits.shape, generator=rng, device=logits.device)
-    noise = -(-uniform.clamp_(1e-10, 1 - 1e-7).log()).log()  # Gumbel variates
-    soft = torch.softmax((logits + noise) / temperature, dim=-1)
-    hard = F.one_hot(soft.argmax(dim=-1), logits.shape[-1]).to(soft)
-    return hard + (soft - soft.detach())  # the difference is exactly zero
 
 
 class Critic(nn.Module):

@@ -124,6 +124,11 @@ class Loop:
         self.unseen = [symbol for symbol, there in zip(ELEMENTS, seen, strict=True) if not there]
         self.train = torch.from_numpy(data.train).to(device)  # uint8: 29 MB for all of OQMD
         self.test = torch.from_numpy(data.test).to(device)
+        self.fitting = self.train[(self.train > 0).sum(1) <= config.slots]
+        if config.likelihood and not len(self.fitting):
+            raise ConfigError(
+                f"no training composition has at most slots = {config.slots} elements"
+            )
         if min(len(self.train), len(self.test)) < config.batch_size:
             raise ConfigError(
                 f"batch_size is {config.batch_size}, but there are {len(self.train)} training "
@@ -210,6 +215,8 @@ class Loop:
         loss, value = generator_loss(
             state.generator, state.critic, config, z, state.rng, state.temperature
         )
+        if config.likelihood:
+            loss = loss - config.likelihood * self.log_likelihood()
         state.optimizers["generator"].zero_grad()
         loss.backward()
         state.optimizers["generator"].step()
@@ -217,6 +224,12 @@ class Loop:
         if state.average:
             self.update_average()
         return value
+
+    def log_likelihood(self) -> Tensor:
+        """Mean log-probability of real compositions that fit into the generator's slots."""
+        n, rng = self.config.likelihood_batch, self.state.rng
+        picks = torch.randint(len(self.fitting), (n,), generator=rng, device=self.device)
+        return self.state.generator.log_probability(self.noise(n), self.fitting[picks]).mean()
 
     def update_average(self) -> None:
         """Move the average of the generators a little towards the newest one."""

@@ -12,7 +12,7 @@ from matgan.chemistry.elements import ELEMENTS
 from matgan.data import training_set
 from matgan.data.training_set import TrainingData, load_training_data, save_training_data
 from matgan.files import ArraysError
-from matgan.wgan.networks import N_COUNTS
+from matgan.wgan.slots import N_COUNTS
 
 TRAIN = amounts_matrix(["TiO2", "NaCl", "Fe2O3", "BaTiO3"]).astype(np.uint8)
 TEST = amounts_matrix(["MgO", "CaF2"]).astype(np.uint8)

@@ -9,12 +9,14 @@ from matgan.generated.figures import (
     ablation_bars,
     by_model,
     elements_per_formula,
+    loss_curves,
     neutral_and_balanced,
     pair_map,
     pair_maps,
     recovery_curves,
     screened,
     search_map,
+    singular_values,
 )
 from matgan.generated.measures import over_seeds
 from matgan.generated.models import OURS, REAL, SHUFFLED
@@ -163,3 +165,29 @@ def test_a_screening_shows_what_is_kept_and_what_is_known():
     assert right.get_title() == "two known"
     assert sorted(right.lines[0].get_xdata().tolist()) == [1, 2]
     plt.close(figure)
+
+
+def test_loss_curves_show_the_untrained_networks_too():
+    history = pd.DataFrame({"iteration": [0, 10, 100], "test_total_loss": [1e5, -2.0, 0.3]})
+    axes = loss_curves({"paper": history}).axes[0]
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_xdata(), [0.5, 10, 100])
+    np.testing.assert_array_equal(line.get_ydata(), [1e5, 2.0, 0.3])
+
+
+def test_a_reference_is_dashed_and_named():
+    history = pd.DataFrame({"iteration": [0, 10], "test_total_loss": [1e5, 1.0]})
+    axes = loss_curves({"paper": history}, reference=("paper: 0.3", 0.3)).axes[0]
+    assert axes.lines[1].get_ydata()[0] == 0.3 and axes.lines[1].get_linestyle() == "--"
+    assert [text.get_text() for text in axes.texts] == ["paper: 0.3"]
+
+
+def test_singular_values_are_over_the_largest():
+    T = np.stack([np.diag([4.0, 2.0, 1.0]), np.diag([5.0, 0.5, 0.05])])
+    watched = {"T": T, "iteration": np.array([0, 7])}
+    one, two = singular_values({"paper": watched, "ours": watched}).axes
+    assert [axes.get_title() for axes in (one, two)] == ["paper", "ours"]
+    for axes in (one, two):
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [1, 0.5, 0.25])
+        np.testing.assert_allclose(axes.lines[1].get_ydata(), [1, 0.1, 0.01])
+        assert [line.get_label() for line in axes.lines] == ["0", "7"]

@@ -53,7 +53,7 @@ def project(tmp_path, monkeypatch):
     notebooks = folder / "notebooks"
     notebooks.mkdir(parents=True)
     (notebooks / "profiles.yaml").write_text(PROFILES)
-    save = "import json, os, sys\nfrom pathlib import Path\nfrom matgan.wgan import figures\n"
+    save = "import json, os, sys\nfrom pathlib import Path\nfrom matgan.powder import figures\n"
     save += "facts = {'seed': seed, 'profile': profile, 'python': sys.executable}\n"
     save += "facts |= {'cwd': os.getcwd(), 'data': os.environ.get('MATGAN_DATA')}\n"
     save += "Path(run_dir, 'first.json').write_text(json.dumps(facts))"
@@ -375,7 +375,7 @@ def test_a_later_notebook_follows_the_one_whose_files_it_reads(
 def test_a_changed_label_of_a_figure_runs_one_notebook(project, executed, monkeypatch):
     run(project)
     executed.clear()
-    drawn = lambda modules: "new" if "wgan.figures" in modules else "as it was"  # noqa: E731
+    drawn = lambda modules: "new" if "powder.figures" in modules else "as it was"  # noqa: E731
     monkeypatch.setattr(plan, "modules_digest", lambda modules: "as it was")
     run(project)
     executed.clear()

@@ -32,7 +32,7 @@ def test_the_published_code_differs_where_it_is_said():
         if getattr(PAPER, field.name) != getattr(PUBLISHED_CODE, field.name)
     }
     assert changed == {
-        "optimizer", "generator_lr", "critic_lr", "lipschitz", "first_height",
+        "optimizer", "generator_lr", "critic_lr", "lipschitz", "widths",
         "embedding_activation", "head",
     }  # fmt: skip
 
@@ -52,8 +52,9 @@ def test_a_configuration_survives_json(config):
     [
         ({"lipschitz": "spectral"}, "lipschitz must be one of clip, gradient-penalty, spectral-n"),
         ({"lipschitz": ["clip"]}, "lipschitz must be one of"),
-        ({"first_height": 7}, "first_height must be one of 5, 6, not 7"),
-        ({"first_height": 5.0}, r"first_height must be one of 5, 6, not 5\.0"),
+        ({"widths": "paper"}, "widths must be one of printed, code, halved, not 'paper'"),
+        ({"widths": 5}, "widths must be one of printed, code, halved, not 5"),
+        ({"likelihood": 0.1}, "likelihood needs architecture 'slots'"),
         ({"batch_size": 1}, "batch_size must be at least 2, not 1"),
         ({"batch_size": 8.0}, r"batch_size must be a whole number, not 8\.0"),
         ({"batch_size": True}, "batch_size must be a whole number, not True"),

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Literal
 
 from matgan.data.compounds import training_data
+from matgan.data.paper import paper_training_set
 from matgan.generated import sweep
 from matgan.study.jobs.runner import Job, Piece, Rows
 
+Data = Literal["oqmd", "mp", "paper"]  # the last: OQMD as the paper's authors had it
 
-def one_training(part: str, data: Literal["oqmd", "mp"], index: int, folder: Path) -> Rows:
+
+def one_training(part: str, data: Data, index: int, folder: Path) -> Rows:
     """Train and measure one cell of a part of `matgan.generated.sweep`; its row of the table."""
     labels, config = sweep.cells(part)[index]
-    return [sweep.run_cell(labels, config, training_data(data), folder)]
+    read = paper_training_set() if data == "paper" else training_data(data)
+    return [sweep.run_cell(labels, config, read, folder)]
 
 
-def _pieces(part: str, data: Literal["oqmd", "mp"]) -> Callable[[], dict[str, Piece]]:
+def _pieces(part: str, data: Data) -> Callable[[], dict[str, Piece]]:
     def pieces() -> dict[str, Piece]:
         return {
             f"{index:02d}": partial(one_training, part, data, index)
@@ -33,7 +37,7 @@ JOBS = [
     Job(
         "wgan-search-mp",
         f"the paper's grid of learning rates and batch sizes, 20 updates each, {_ON_MP}",
-        0.5,
+        1.5,
         _pieces("search", "mp"),
     ),
     Job(
@@ -44,4 +48,22 @@ JOBS = [
     ),
     Job("wgan-seeds-mp", f"our setting with three seeds, {_ON_MP}", 0.6, _pieces("seeds", "mp")),
     Job("wgan-seeds-oqmd", "our setting with three seeds, OQMD", 0.6, _pieces("seeds", "oqmd")),
+    Job(
+        "wgan-converged-mp",
+        f"our setting with five seeds, 20,000 updates each, {_ON_MP}",
+        3.0,
+        _pieces("converged", "mp"),
+    ),
+    Job(
+        "wgan-converged-oqmd",
+        "our setting with five seeds, 20,000 updates each, OQMD",
+        3.0,
+        _pieces("converged", "oqmd"),
+    ),
+    Job(
+        "wgan-objects-paper",
+        "the published code for 20,000 updates, as printed for 5,000, the authors' OQMD file",
+        5.5,
+        _pieces("objects", "paper"),
+    ),
 ]
