@@ -219,10 +219,11 @@ def load_structures() -> Structures:
     SourceCorrupt
         A file is not what it should be.
     """
+    try:
+        return read_arrays(fetch("mp_structures"))
+    except SourceUnavailable:  # it is nowhere
+        pass
     folders = [Path(f) for f in (os.environ.get("MATGAN_DATA"), cache_dir()) if f]
-    for folder in folders:
-        if (folder / FILE).is_file():
-            return read_arrays(fetch("mp_structures"))
     built = cache_dir() / "jarvis_structures.npz"
     if not files.is_sealed(built):
         if built.is_file():

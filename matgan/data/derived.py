@@ -83,25 +83,32 @@ def rebuild(name: str, archive: Path | None = None) -> Path:
     """
     if name not in DERIVED:
         raise ValueError(f"the derived files are {', '.join(DERIVED)}, not {name!r}")
-    content = io.BytesIO()
+    content, own = io.BytesIO(), None
     if name == "supercon_split":
         content.write(supercon_split(fetch("jarvis_supercon")))
     else:
-        archive = archive or _downloaded(REPOSITORIES[name])
+        archive = archive or (own := _downloaded(REPOSITORIES[name]))
+        make = rruff_measured if name == "rruff_measured" else mp_structures
         try:
             with zipfile.ZipFile(archive) as opened:
-                make = rruff_measured if name == "rruff_measured" else mp_structures
-                arrays = make(opened)
+                np.savez_compressed(content, allow_pickle=False, **make(opened))
         except (zipfile.BadZipFile, KeyError, IndexError, ValueError) as error:
+            _remove(own)  # damaged, perhaps: the next call fetches it again
             raise SourceCorrupt(f"{archive} is not what {name} is made from: {error!r}") from error
-        np.savez_compressed(content, allow_pickle=False, **arrays)
     path = cache_dir() / SOURCES[name].file
     with files.atomic_file(path) as file:
         file.write(content.getvalue())
         file.flush()
         if not is_sound(Path(file.name), SOURCES[name]):
+            _remove(own)
             raise SourceCorrupt(f"{name} came out with other numbers than the study's file holds")
+    _remove(own)
     return path
+
+
+def _remove(downloaded: Path | None) -> None:
+    if downloaded:
+        downloaded.unlink(missing_ok=True)
 
 
 def _downloaded(repository: Repository) -> Path:
@@ -153,14 +160,8 @@ def rruff_measured(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     }
 
 
-def mp_structures(archive: zipfile.ZipFile, limit: int | None = None) -> dict[str, np.ndarray]:
-    """Structures of topology_databases with MEGNet's split, energies and gaps; by number.
-
-    Parameters
-    ----------
-    archive : of fxcoudert/topology_databases
-    limit : only so many of them, the first
-    """
+def mp_structures(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """Structures of topology_databases with MEGNet's split, energies and gaps; by number."""
     energies, gaps = (_zipped_json(fetch(name)) for name in ("jarvis_split", "jarvis_gaps"))
     members = _members(archive, r"cif/mp-(\d+)\.cif")
     split = {
@@ -169,7 +170,7 @@ def mp_structures(archive: zipfile.ZipFile, limit: int | None = None) -> dict[st
         for key in energies[part]
         if key.removeprefix("mp-") in members  # the entries "mvc-…" are left out, too
     }
-    ids = sorted(split)[:limit]
+    ids = sorted(split)
     texts = (archive.read(members[str(i)]).decode() for i in tqdm(ids, "CIF", delay=3))
     read = [read_published_cif(text) for text in texts]
     cells, numbers, places = zip(*read, strict=True)

@@ -116,6 +116,22 @@ def test_what_comes_out_is_compared_by_its_arrays_and_then_found(cache, minerals
         fetch("rruff_measured")
 
 
+def test_a_download_that_came_damaged_is_fetched_again(cache, minerals, monkeypatch):
+    came = [b"no zip", minerals[0].read_bytes()]
+
+    def retrieve(address, known_hash, fname, path):
+        if not (path / fname).exists():  # as pooch does
+            (path / fname).write_bytes(came.pop(0))
+        return str(path / fname)
+
+    monkeypatch.setattr(derived.pooch, "retrieve", retrieve)
+    with pytest.raises(SourceCorrupt, match="is not what rruff_measured is made from"):
+        derived.rebuild("rruff_measured")
+    monkeypatch.setattr(derived, "is_sound", lambda path, source: True)
+    derived.rebuild("rruff_measured")
+    assert [path.name for path in cache.iterdir()] == ["rruff_measured.npz"]  # no archive is kept
+
+
 def test_an_archive_of_something_else_is_named(cache, tmp_path):
     path = archive(tmp_path / "x.zip", {"README.md": "x"})
     with pytest.raises(SourceCorrupt, match=r"x\.zip is not what rruff_measured is made from"):
