@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from matgan.data import sources
 from matgan.data.sources import SOURCES, fetch
+from matgan.files import sha256
 from matgan.study import run as runs
 
 
@@ -269,3 +270,12 @@ def test_git_state_names_the_commit_and_changes(tmp_path, monkeypatch):
     assert runs.git_state() == {"commit": git("rev-parse", "HEAD"), "changed": False}
     (tmp_path / "file").write_text("b")
     assert runs.git_state()["changed"]
+
+
+def test_what_is_published_is_what_its_manifest_lists():
+    """Figures, maps and tables of figures/ and results/tables, by their SHA-256."""
+    published = runs.read_manifest(runs.PROJECT / "results").get("published")
+    if published is None:
+        pytest.skip("published before the manifest listed its files")
+    found = {name: sha256(runs.PROJECT / name) for name in published["files"]}
+    assert found == published["files"]
