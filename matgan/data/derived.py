@@ -64,8 +64,8 @@ def rebuild(name: str, archive: Path | None = None) -> Path:
 
     Parameters
     ----------
-    name : "supercon_split", "rruff_measured" (a minute) or "mp_structures" (an hour or more of one
-        core: spglib looks for the space groups of 51,538 structures, twice)
+    name : "supercon_split", "rruff_measured" (seconds) or "mp_structures" (43 minutes on two busy
+        cores: spglib looks for the space groups of 51,538 structures, twice)
     archive : zip archive of the repository, where it is to hand
 
     Returns

@@ -88,7 +88,7 @@ def load_measured() -> Measured:
     Raises
     ------
     SourceUnavailable
-        The file is in neither; it has no public address in this form.
+        The file is in neither; says which command makes it.
     SourceCorrupt
         The file is not what it should be.
     """

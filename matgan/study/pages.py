@@ -235,7 +235,7 @@ def data_cards() -> str:
     """Where each source of the data comes from, its licence and how to cite it."""
     parts = []
     for source in sources().to_dict("records"):
-        where = source["address"] or "no public address: the folder that MATGAN_DATA names"
+        where = source["address"] or f"others: `python -m matgan rebuild {source['name']}`"
         where = f"<{where}>" if where.startswith("https:") else where
         parts += [f"## {source['name']}", ""]
         parts += [f"- file: `{source['file']}`", f"- from: {where}"]
