@@ -227,8 +227,10 @@ def _named(notebook: Notebook) -> dict[str, str]:
 def state(notebook: Notebook, run_dir: Path, manifest: dict) -> str:
     """`DONE`, `NEW` (never run), or why a notebook has to run again."""
     entry = manifest["notebooks"].get(notebook.name, {})
-    if entry.get("status") != "ok" or "outputs" not in entry:
+    if entry.get("status") != "ok":
         return "it did not finish" if "status" in entry else NEW
+    if "outputs" not in entry:
+        return "the hashes of its files were not recorded"
     if entry.get("fingerprint") != fingerprint(notebook, manifest):
         return "its cells, parameters, code, packages or what it reads changed"
     return ", ".join(f"{name} is {how}" for name, how in damaged(run_dir, entry).items()) or DONE

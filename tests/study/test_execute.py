@@ -270,6 +270,18 @@ def test_what_is_damaged_is_named_and_a_damaged_checkpoint_is_set_aside(project,
     assert names == ["a.safetensors", "a.safetensors.damaged"]
 
 
+def test_a_run_from_before_hashes_were_recorded_is_made_again(project, executed, capsys):
+    run(project)
+    path = project / "runs" / "laptop" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["notebooks"]["02_second"]["outputs"]
+    path.write_text(json.dumps(manifest))
+    executed.clear()
+    assert run(project) == 0
+    assert executed == ["02_second"]
+    assert "again: the hashes of its files were not recorded" in capsys.readouterr().out
+
+
 def test_advice_does_not_lead_back_to_itself(project, executed, capsys):
     """02 reads what 01 made: damaged files of 01 stop 02, and the advised command mends them."""
     run(project)
