@@ -135,7 +135,7 @@ make_venv() {
 
 ensure_venv() {
     local pins
-    pins=$({ cat "$root"/{requirements,torch}.lock "$root/pyproject.toml"; echo "$root"; } | cksum)
+    pins=$({ cat "$root"/{requirements,torch}.lock; echo "$root"; } | cksum) # all that is installed
     exec 9<"$root/requirements.lock" # a second run waits while the first makes .venv
     if command -v flock >/dev/null; then flock 9; fi
     if [[ -e $venv && ! -e $mark ]]; then
