@@ -256,6 +256,13 @@ def test_each_head_learns_its_own_label():
     assert float(smooth) == pytest.approx(-0.7 * log_shares[2] - 0.1 * log_shares.sum())
 
 
+def test_a_regression_loss_is_the_mean_over_rows_and_properties():
+    found = {"value": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
+    assert dt.regression_loss(found, torch.tensor([[0.0, 2.0], [3.0, 8.0]]), ()) == 5 / 4
+    one = {"value": found["value"][:, :1]}
+    assert dt.regression_loss(one, torch.tensor([0.0, 0.0]), ()) == 2  # (B,) is not spread over B
+
+
 def test_two_heads_learn_two_labels(peaks):
     codes, places = peaks
     left = (places[:, 0] == 0).astype(np.int64)

@@ -132,6 +132,7 @@ def test_the_threshold_is_reached_not_passed():
     for rule in RULES:
         counts, _ = decode(matrix, rule)
         assert (counts[0, IRON], counts[0, OXYGEN]) == (1, 0)
+        assert decode(np.ones((1, 85, 8)), rule, threshold=1.0)[1].any() == (rule == "threshold")
         counts, _ = decode(matrix, rule, threshold=0.45)
         assert (counts[0, IRON], counts[0, OXYGEN]) == (1, 1)
 
@@ -168,6 +169,7 @@ def test_the_inverse_of_the_count_matrix(rows):
     [
         ((np.zeros((2, 85, 8)), "median"), "threshold, argmax, sum, not 'median'"),
         ((np.zeros((2, 85, 8)), "argmax", 0.0), "threshold must lie above 0"),
+        ((np.zeros((2, 85, 8)), "argmax", 1.01), "not above 1, not 1.01"),
         ((np.zeros((2, 85)),), r"\(n, 85, 8\)"),
         ((np.zeros((2, 8, 85)),), r"\(n, 85, 8\)"),
     ],
