@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 from known_formulas import random_counts
 
 from matgan import ELEMENTS
-from matgan.chemistry.composition import amounts_matrix, count_matrix, formulas, reduced
+from matgan.chemistry.composition import (
+    amounts_matrix,
+    count_matrix,
+    formulas,
+    reduced,
+    whole_counts,
+)
 from matgan.chemistry.validity import electronegativity_balanced
 from matgan.representation.features import OneHot
-from matgan.wgan.samples import RULES, Formulas, Outcomes, decode
+from matgan.wgan.samples import RULES, Formulas, Outcomes, decode, sifted
+from matgan.wgan.wishes import as_wanted
 
 
 def sample(n, seed):
@@ -177,3 +184,16 @@ def test_the_inverse_of_the_count_matrix(rows):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         decode(*arguments)
+
+
+def test_what_is_known_or_repeated_is_sifted_out_and_counted():
+    counts = whole_counts(amounts_matrix(["NaCl", "NaCl", "KCl", "TiO2"]))
+    seen = set()
+    wanted = as_wanted({"unique": True, "new": ["KCl"]})
+    kept, became = sifted(counts, Outcomes(unwanted=3, known=1), wanted, seen)
+    assert formulas(kept) == ["NaCl", "TiO2"]
+    assert (became.known, became.repeated, became.kept, became.unwanted) == (2, 1, 2, 3)
+    kept, became = sifted(counts[:1], Outcomes(), wanted, seen)  # of an earlier batch
+    assert len(kept) == 0 and became.repeated == 1
+    kept, became = sifted(counts, Outcomes(), as_wanted({}), set())
+    assert len(kept) == became.kept == 4 and became.known == became.repeated == 0
