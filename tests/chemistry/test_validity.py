@@ -318,6 +318,13 @@ def test_mean_states_of_known_compounds(states):
     assert not charge_neutral(wrong, "icsd24", mixed_valence="mean").any()
 
 
+def test_the_largest_count_is_one_that_is_judged():
+    """255 sodium for 253 chlorine and an oxygen: no common divisor, and neutral."""
+    irreducible, twice = "Na255Cl253O", "Na510Cl506O2"
+    assert charge_neutral([irreducible, twice]).tolist() == [True, True]
+    assert charge_neutral([irreducible, twice], reduce=False).tolist() == [True, False]
+
+
 def test_which_elements_may_mix_in_fractional_compositions():
     """Iron by either option; lead, which SMACT does not mix, by its mean state only."""
     halves = ["Fe1.5O2", "Pb1.5O2", "Na0.5Cl0.5"]

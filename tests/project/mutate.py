@@ -58,6 +58,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("data/splits.py", "- part - taken * code[-1]"): "another number for each amount taken",
     ("data/splits.py", "np.zeros(remainders.max() + 2"): "a place more, which nothing uses",
     ("chemistry/validity.py", "_CHUNK = 100001"): "memory only",
+    ("learning/fit.py", "fused=False"): "speed only",
+    ("stability/hull.py", "_FEASIBLE = 2e-12"): "any number far below an energy that counts",
 }
 
 COMPARE = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq}
