@@ -7,6 +7,7 @@ import pytest
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
+from matgan.wgan.checkpoint import TrainedRun
 from matgan.wgan.config import LEARNING, PAPER, ConfigError
 
 TINY = {"batch_size": 8, "critic_steps": 1, "hidden": (8,), "head": (8,), "generator_batch": 8}
@@ -97,3 +98,21 @@ def test_a_missing_file_is_named(tmp_path):
 def test_no_iterations_are_refused_not_replaced_by_the_usual_number(iterations):
     with pytest.raises(ConfigError, match=f"iterations must be at least 1, not {iterations}"):
         sweep.cells("seeds", iterations)
+
+
+def test_neighbours_are_counted_since_three_quarters():
+    rng = np.random.default_rng(0)
+    T = rng.normal(size=(3, 85, 8))
+    T[2] = 3 * T[1]  # lengths mean nothing
+    config = LEARNING.replace(iterations=100)
+
+    def kept(iterations, T):
+        snapshots = {"T": T, "iteration": np.array(iterations)}
+        run = TrainedRun(config, "", None, None, [], snapshots)
+        return sweep.neighbours_kept(run)
+
+    assert kept([0, 75, 100], T) == 1
+    assert kept([0, 100], T[[0, 1]]) != kept([0, 100], T[[0, 1]])  # nobody looked: NaN
+    assert kept([75, 80, 100], T) < 0.2  # chance is 5 of 84
+    T[2, :42] = rng.normal(size=(42, 8))
+    assert 0.05 < kept([0, 75, 100], T) < 0.8
