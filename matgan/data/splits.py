@@ -103,6 +103,43 @@ def grouped_splits(
     return splits
 
 
+def unseen_elements(
+    amounts: np.ndarray, folds: int = 10, seed: int = 0, validation: float = 0.1
+) -> list[Split]:
+    """Splits that test on elements of which no compound is trained on.
+
+    Each element is held out once. A fold tests on the compounds that hold one of its elements or
+    more, and trains on all others.
+
+    Parameters
+    ----------
+    amounts : (n, 85)
+    folds : parts of the elements, as equal as can be; elements of no compound belong to none
+    seed : of the parts and of the order of the rows
+    validation : share of the rows that are not for testing, at random
+
+    Raises
+    ------
+    ValueError
+        Fewer elements than folds, or a fold that leaves a part empty.
+    """
+    there: np.ndarray = np.asarray(amounts) > 0
+    elements = random_generator(seed).permutation(np.flatnonzero(there.any(0)))
+    if not 2 <= folds <= len(elements):
+        raise ValueError(f"folds must be from 2 to {len(elements)} elements, not {folds}")
+    splits = []
+    for fold, held in enumerate(np.array_split(elements, folds)):
+        rows = random_generator(seed, fold).permutation(len(there))
+        tested = there[rows][:, held].any(axis=1)
+        test, others = rows[tested], rows[~tested]
+        n_validation = round(validation * len(others))
+        split = Split(others[n_validation:], others[:n_validation], test)
+        if not (len(split.train) and len(split.validation) and len(split.test)):
+            raise ValueError(f"fold {fold} of {folds} leaves a part empty")
+        splits.append(split)
+    return splits
+
+
 def published_split(parts: Sequence[str], seed: int = 0, validation: float = 0.1) -> Split:
     """A split given row by row as "train", "val" and "test".
 

@@ -21,6 +21,7 @@ from matgan.data.splits import (
     random_parts,
     random_splits,
     share_one_element_apart,
+    unseen_elements,
 )
 
 
@@ -50,6 +51,28 @@ def test_seeds_and_repeats():
     np.testing.assert_array_equal(random_splits(100, 1, 1)[0].train, one[0].train)
     # parts are not sorted: the first n rows of one are a random sample of it
     assert list(one[0].train) != sorted(one[0].train)
+
+
+def test_no_compound_of_a_held_out_element_is_trained_on(oqmd):
+    amounts = amounts_matrix(oqmd["formula"][:3000])
+    splits, held = unseen_elements(amounts, 10, seed=1), []
+    for split in splits:
+        train, validation, test = parts(split)
+        assert sorted(train | validation | test) == list(range(3000))
+        assert len(validation) == round(0.1 * (len(train) + len(validation)))
+        seen = amounts[sorted(train | validation)].any(0)
+        assert (amounts[sorted(test)][:, ~seen] > 0).any(1).all()
+        held.append(np.flatnonzero(amounts.any(0) & ~seen))
+    # each element is held out, and few at a time; a rare one may be gone with its partners, too
+    assert set(np.concatenate(held)) == set(np.flatnonzero(amounts.any(0)))
+    assert all(8 <= len(elements) <= 12 for elements in held)
+    again, other = (unseen_elements(amounts, 10, seed=seed)[3] for seed in (1, 2))
+    np.testing.assert_array_equal(again.train, splits[3].train)
+    assert set(other.test) != set(splits[3].test)
+    with pytest.raises(ValueError, match="folds must be from 2 to 2 elements, not 3"):
+        unseen_elements(np.eye(85)[:2], 3)
+    with pytest.raises(ValueError, match="fold 0 of 2 leaves a part empty"):
+        unseen_elements(np.ones((4, 85)), 2)
 
 
 @given(st.lists(st.integers(0, 30), min_size=100, max_size=300), st.integers(0, 5))

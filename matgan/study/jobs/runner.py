@@ -33,7 +33,7 @@ from matgan.study.fingerprint import decides, digest, reached, versions
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 # with a list JOBS
-_NAMES = ("wgan", "benchmark", "generators", "patterns", "properties", "predict")
+_NAMES = ("wgan", "benchmark", "elements", "generators", "patterns", "properties", "predict")
 MODULES = tuple(f"matgan.study.jobs.{name}" for name in _NAMES)
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 
