@@ -37,6 +37,7 @@ MODULES: dict[str, tuple[str, str, str]] = {
     ),
     "decoding": ("wgan/samples.py", "decode drawn accepted sifted", "tests/wgan/test_samples.py"),
     "generators": ("wgan/networks.py", "", "tests/wgan/test_networks.py"),
+    "slots": ("wgan/slots.py", "", "tests/wgan/test_slots.py"),
     "heads": ("powder/networks.py", "", "tests/powder/test_networks.py"),
     "training of heads": (
         "learning/fit.py",
