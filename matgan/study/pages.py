@@ -175,10 +175,12 @@ def gallery(figures: Path, read: dict[str, NotebookNode]) -> Iterator[str]:
         yield _shown(name, html.escape(name.replace("_", " ")), "")
     yield "</div>"
     for path in sorted(figures.glob("*.html")):
-        yield f'<p><a href="figures/{path.name}">Interactive: {path.stem}</a></p>'
+        name = html.escape(path.stem)
+        yield f'<p><a href="figures/{name}.html">Interactive: {name}</a></p>'
 
 
 def _shown(name: str, title: str, text: str) -> str:
+    name = html.escape(name)
     image = f'<img src="figures/{name}.png" alt="{name.replace("_", " ")}" loading="lazy">'
     caption = f"<figcaption><b>{title}</b> {html.escape(text)}</figcaption>"
     return f'<figure><a href="figures/{name}.png">{image}</a>{caption}</figure>'

@@ -62,6 +62,14 @@ def test_a_figure_gets_the_caption_of_the_cell_that_draws_it(tmp_path):
     assert "notebooks/" not in shown[3]
 
 
+def test_a_name_of_a_figure_is_never_markup(tmp_path):
+    for name in ('a"><script>.png', "b<b>.html"):
+        (tmp_path / name).touch()
+    text = "".join(gallery(tmp_path, {}))
+    assert "<script>" not in text and "<b>." not in text
+    assert 'src="figures/a&quot;&gt;&lt;script&gt;.png"' in text and "b&lt;b&gt;.html" in text
+
+
 def test_the_first_figure_is_that_of_the_readme(tmp_path):
     assert first_figure(tmp_path) == ""
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
