@@ -264,6 +264,8 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     if unknown := [name for name in options.names if name not in PROPERTIES]:
         parser.error(f"the properties are {', '.join(PROPERTIES)}, not {unknown[0]}")
+    if options.epochs is not None and options.epochs < 1:
+        parser.error(f"--epochs must be at least 1, not {options.epochs}")
     torch.set_num_threads(1)
     with files.locked(options.out):
         tables = []

@@ -149,3 +149,10 @@ def test_the_card_tells_what_ships(name, oqmd, mp_gap, supercon):
     kept = kept[kept["property"] == name].reset_index(drop=True)
     found = training.evaluate_model(models.pretrained(name))
     pd.testing.assert_frame_equal(kept[found.columns], found, check_dtype=False, rtol=1e-3)
+
+
+@pytest.mark.parametrize("words", [["--epochs", "0"], ["band-gaps"]])
+def test_a_training_that_makes_no_sense_leaves_nothing(tmp_path, words, capsys):
+    with pytest.raises(SystemExit):
+        training.main([*words, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists() and "not" in capsys.readouterr().err
