@@ -59,6 +59,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("data/splits.py", "- part - taken * code[-1]"): "another number for each amount taken",
     ("data/splits.py", "np.zeros(remainders.max() + 2"): "a place more, which nothing uses",
     ("chemistry/validity.py", "_CHUNK = 100001"): "memory only",
+    ("chemistry/validity.py", "np.rint(amounts) == amounts"): "speed only: all rows looked at",
+    ("chemistry/validity.py", "-negative, 1)"): "a bound that is wider than need be",
+    ("chemistry/validity.py", "width = span + 2"): "a place more, which nothing uses",
     ("learning/fit.py", "fused=False"): "speed only",
     ("stability/hull.py", "_FEASIBLE = 2e-12"): "any number far below an energy that counts",
 }
