@@ -105,6 +105,21 @@ def test_a_mixture_has_the_composition_and_the_energy_of_the_hull(systems):
         assert sum(a * e for a, _, e in parts) == pytest.approx(made.energy(asked)[row], abs=1e-9)
 
 
+def test_long_programmes_end_at_the_optimum():
+    """With 20 elements some take more than 50 steps, and then go on by Bland's rule."""
+    rng = np.random.default_rng(4)
+    shares, energies = np.zeros((500, 85)), -rng.random(500)
+    shares[:, :20] = rng.dirichlet(np.ones(20), 500)
+    wanted = np.zeros((40, 85))
+    wanted[:, :20] = rng.dirichlet(np.ones(20), 40)
+    found = hull(shares, energies)
+    for x, energy in zip(wanted, found.energy(wanted), strict=True):
+        matrix = np.vstack([shares[:, :20], np.eye(20)]).T
+        cost = np.r_[energies, np.zeros(20)]
+        assert energy == pytest.approx(linprog(cost, A_eq=matrix, b_eq=x[:20]).fun, abs=1e-9)
+    assert found.mixture(wanted).rows.shape == (40, 20)  # no wider than the elements
+
+
 def test_of_equal_compositions_the_lower_one_competes():
     """Rutile and anatase; then two entries of one energy, which touch each other's hull."""
     distances = hull_distance(["TiO2", "Ti2O4", "TiO"], [-3.2, -3.1, -1.0])
