@@ -66,7 +66,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("stability/hull.py", "np.full(len(shares), -2"): "no place is -1 or -2",
     ("stability/hull.py", "np.empty(1, dtype"): "overwritten before it is read",
     ("stability/hull.py", "range(1, 2 << m)"): "speed only: each system is found twice",
-    ("stability/hull.py", "at <= len(systems)"): "one place beyond, equal to a code by accident only",
+    ("stability/hull.py", "at <= len(systems)"): "one place beyond equals a code by accident only",
     ("stability/hull.py", "_FEASIBLE = 2e-12"): "any number far below an energy that counts",
 }
 

@@ -108,9 +108,9 @@ def test_a_mixture_has_the_composition_and_the_energy_of_the_hull(systems):
 def test_long_programmes_end_at_the_optimum():
     """With 20 elements some take more than 50 steps, and then go on by Bland's rule."""
     rng = np.random.default_rng(4)
-    shares, energies = np.zeros((500, 85)), -rng.random(500)
+    shares, wanted = np.zeros((500, 85)), np.zeros((40, 85))
     shares[:, :20] = rng.dirichlet(np.ones(20), 500)
-    wanted = np.zeros((40, 85))
+    energies = -rng.random(500)
     wanted[:, :20] = rng.dirichlet(np.ones(20), 40)
     found = hull(shares, energies)
     for x, energy in zip(wanted, found.energy(wanted), strict=True):
