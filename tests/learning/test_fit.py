@@ -125,6 +125,23 @@ def test_another_seed_gives_other_weights(peaks):
     assert not same(state(one), state(other))
 
 
+def test_each_step_has_its_rate_and_its_own_dropout(peaks, monkeypatch):
+    """One cycle over all steps; no step of a training, nor of another, repeats random numbers."""
+    source, network = powder_patterns.Stored(*peaks), classifier()
+    per_epoch = len(source) // FIT.batch_size
+    steps, seeds, rates = per_epoch * FIT.epochs, [], []
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeds.append(int(seed)))
+    for seed in (0, 1):
+        fit = dataclasses.replace(FIT, seed=seed)
+        optimizer = dt._optimizer(network, fit)
+        for step in range(steps):
+            dt._step(network, source, LOSS, fit, optimizer, "cpu", step, per_epoch)
+            rates.append(optimizer.param_groups[0]["lr"])
+    assert len(set(seeds)) == len(seeds) == 2 * steps
+    cycle = [compute.learning_rate("one-cycle", step, steps) for step in range(steps)]
+    assert rates == pytest.approx([FIT.learning_rate * share for share in 2 * cycle])
+
+
 def other_loss(output, targets, inputs):
     return LOSS(output, targets, inputs)
 
