@@ -124,15 +124,14 @@ def statements_table(table: pd.DataFrame) -> str:
     lines = []
     for paper in statements():
         lines += [f"## {paper['source']}", ""]
-        lines += ["| where | what it says | here | verdict |", "|---|---|---|---|"]
+        lines += ["| where | what it says | here |", "|---|---|---|"]
         for one in paper["statements"]:
             named = one.get("claims", [])
             if not (named or one.get("here")) or len(set(named)) < len(named):
                 raise ValueError(f"docs/statements.yaml: {one['says']!r} is tested by {named}")
-            here = [*([one["here"]] if "here" in one else []), *named]
-            verdicts = [found.get(claim, "not in this run") for claim in named] or ["-"]
-            verdicts = [""] * (len(here) - len(verdicts)) + verdicts
-            cells = (one["where"], one["says"], "<br>".join(here), "<br>".join(verdicts))
+            here = [one["here"]] if "here" in one else []
+            here += [f"{claim}: **{found.get(claim, 'not in this run')}**" for claim in named]
+            cells = (one["where"], one["says"], "<br>".join(here))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)

@@ -101,7 +101,7 @@ def test_a_statement_shows_the_verdicts_of_its_claims(monkeypatch):
     monkeypatch.setattr(pages, "statements", lambda: [{"source": "Hu", "statements": [one]}])
     table = pd.DataFrame({"claim": ["x"], "verdict": ["holds"]})
     row = statements_table(table).splitlines()[4]
-    assert row == r"| Table 4 | a \| b | Half.<br>x<br>y | <br>holds<br>not in this run |"
+    assert row == r"| Table 4 | a \| b | Half.<br>x: **holds**<br>y: **not in this run** |"
     for wrong in ({"claims": ["x", "x"]}, {}):
         bad = {"where": "", "says": "a"} | wrong
         monkeypatch.setattr(
