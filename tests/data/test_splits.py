@@ -95,8 +95,9 @@ def test_grouped_splits_keep_groups_whole(groups, seed):
 def test_too_few_groups_are_an_error():
     with pytest.raises(ValueError, match="2 groups, the largest of 6 of 10 rows"):
         grouped_splits([0] * 6 + [1] * 4, 1)
-    with pytest.raises(ValueError, match="test must lie between 0 and 1"):
-        random_splits(100, 1, test=0)
+    for share in (0, 1, 1.5):
+        with pytest.raises(ValueError, match="test must lie between 0 and 1"):
+            random_splits(100, 1, test=share)
 
 
 def test_limited_splits_are_nested_and_keep_the_test_rows():

@@ -36,7 +36,11 @@ MODULES: dict[str, tuple[str, str, str]] = {
         "tests/wgan/test_training.py -k not(command)",
     ),
     "decoding": ("wgan/samples.py", "decode drawn accepted sifted", "tests/wgan/test_samples.py"),
-    "generators": ("wgan/networks.py", "", "tests/wgan/test_networks.py"),
+    "generators": (
+        "wgan/networks.py",
+        "",
+        "tests/wgan/test_networks.py tests/wgan/test_losses.py",
+    ),
     "slots": ("wgan/slots.py", "", "tests/wgan/test_slots.py"),
     "heads": ("powder/networks.py", "", "tests/powder/test_networks.py"),
     "training of heads": (

@@ -40,6 +40,8 @@ def test_the_generator_has_the_layers_of_its_source(config, channels):
         (wide, narrow, side, side)
         for wide, narrow, side in zip(channels, (*others, 1), sides, strict=True)
     ]
+    strides = [layer.stride for layer in generator.deconvolutions]
+    assert strides == [(2, 2), (2, 1), (2, 1), (2, 1)]
     assert ((out > 0) & (out < 1)).all()  # a sigmoid
     # "each deconvolution layer is followed by a batch normalization layer"; the code's last is not
     assert len(generator.norms) == (4 if config is PAPER else 3)
