@@ -23,7 +23,7 @@ from matgan.wgan.networks import (
     ids=["Table 3", "code"],
 )
 def test_the_generator_has_the_layers_of_its_source(config, channels):
-    """Table 3 of Hu et al. 2020, and models.py of the published code."""
+    """Table 3 of Hu et al. 2020, and init/model.py of the published code."""
     generator = DeconvolutionGenerator(config)
     shapes = []
     for layer in (generator.dense, *generator.deconvolutions[:-1]):
