@@ -177,7 +177,9 @@ fi
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 case $action in
     setup) "$python" --version ;;
-    test) cd "$root"; exec "$python" -m pytest ${arguments[@]+"${arguments[@]}"} ;;
+    # side by side, at most four: each worker holds torch and the data it asks for
+    test) cd "$root"; exec "$python" -m pytest -n logical --maxprocesses 4 --dist worksteal \
+        ${arguments[@]+"${arguments[@]}"} ;;
     # -P: a file in the current folder never stands in for a package
     run) exec "$python" -P -m matgan run ${arguments[@]+"${arguments[@]}"} ;;
 esac
