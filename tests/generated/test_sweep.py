@@ -3,20 +3,22 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
 from matgan.wgan.checkpoint import TrainedRun
 from matgan.wgan.config import LEARNING, PAPER, ConfigError
+from matgan.wgan.networks import Critic
 
 TINY = {"batch_size": 8, "critic_steps": 1, "hidden": (8,), "head": (8,), "generator_batch": 8}
 
 
 @pytest.fixture(scope="module")
 def data(oqmd):
-    counts = whole_counts(amounts_matrix(oqmd["formula"][:3000]))
-    return TrainingData(counts[:1500], counts[1500:])
+    counts = whole_counts(amounts_matrix(oqmd["formula"][::100]))
+    return TrainingData(counts[::2], counts[1::2])
 
 
 def test_the_search_is_the_papers_grid():
@@ -66,6 +68,30 @@ def test_a_part_is_measured_run_by_run_and_goes_on_where_it_stopped(
     monkeypatch.setattr(sweep, "train_wgan", lambda config, data, out, **_: sweep_load(out, config))
     again = pd.read_csv(sweep.run_part("seeds", data, tmp_path))
     pd.testing.assert_frame_equal(first, again)  # the seconds are those of the training, too
+
+
+def test_a_formula_of_all_elements_is_no_composition(data):
+    everything = np.ones((1, 85), dtype=np.uint8)
+    widest = max(map(len, map(np.flatnonzero, data.train)))
+    row = np.zeros((1, 85), dtype=np.uint8)
+    row[0, :widest] = 1
+    one_more = row.copy()
+    one_more[0, widest] = 1
+    mixed = np.concatenate([data.train[:5], everything, one_more, row])
+    left = sweep.no_wider(mixed, data.train)
+    assert left.tolist() == [*data.train[:5].tolist(), row[0].tolist()]
+
+    class AllElements(torch.nn.Module):
+        def forward(self, z, rng=None, temperature=1.0):
+            matrix = torch.zeros(len(z), 85, 8)
+            matrix[:, :, 0] = 1  # an atom of each
+            return matrix
+
+    config = PAPER.replace(embedding_dim=2)
+    history = [{"test_total_loss": 1.0, "effective_rank": 1.0}]
+    snapshots = {"T": np.ones((1, 85, 2)), "iteration": np.array([config.iterations])}
+    run = TrainedRun(config, "", AllElements(), Critic(config), history, snapshots)
+    assert sweep.measure(run, data, n=50)["decodable"] == 0
 
 
 def sweep_load(out, config):
