@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
-from matgan.learning.compute import device, learning_rate
+from matgan.learning.compute import device
+from matgan.learning.layers import (
+    NETWORK_RECIPES,
+    Normalisation,
+    forward,
+    initial,
+    losses,
+    shuffled,
+)
 from matgan.learning.scaling import input_scale
 from matgan.learning.statistics import scores
 
@@ -51,6 +58,10 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         decide a test's R².
     validation_fraction : float
         Share of the rows that `fit` holds out; 0 trains on all rows for all epochs.
+    recipe : {"ours", "published code"}
+        "published code": hidden layers batch-normalised, the first without ReLU, weights from
+        N(0, 1), Adam's betas 0.5 and 0.9, the learning rate a tenth at 10%, 37% and 67% of the
+        epochs; `matgan.learning.layers.NETWORK_RECIPES`. `coefs_` have the normalisation in them.
     precision : {"float32", "bfloat16"}
         Of the matrix products of a training; weights, losses and predictions stay float32.
         "bfloat16" halves the time where the processor knows it (AVX512-BF16, CUDA) and a batch has
@@ -83,6 +94,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         patience: int = 20,
         clip: bool = True,
         validation_fraction: float = 0.1,
+        recipe: str = "ours",
         precision: str = "float32",
         device: str = "auto",
         random_state=0,
@@ -98,6 +110,7 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         self.patience = patience
         self.clip = clip
         self.validation_fraction = validation_fraction
+        self.recipe = recipe
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -134,6 +147,10 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(f"loss must be 'mae' or 'mse', not {self.loss!r}")
         if self.target_scaling not in (None, "standard"):
             raise ValueError(f"target_scaling must be None or 'standard': {self.target_scaling!r}")
+        if self.recipe not in NETWORK_RECIPES:
+            raise ValueError(
+                f"recipe must be one of {', '.join(NETWORK_RECIPES)}, not {self.recipe!r}"
+            )
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', not {self.precision!r}")
         for name in ("epochs", "batch_size", "patience"):
@@ -173,7 +190,8 @@ class FullyConnectedRegressor(RegressorMixin, BaseEstimator):
         for start in range(0, len(X), step):
             x = (X[start : start + step] - self.shift_) * self.scale_
             x = torch.as_tensor(x, dtype=torch.float64, device=where)
-            parts.append(forward(weights, biases, x[None])[layer][0].cpu().numpy())
+            out = forward(weights, biases, x[None], linear=NETWORK_RECIPES[self.recipe].linear)
+            parts.append(out[layer][0].cpu().numpy())
         return np.concatenate(parts)
 
     def predict(self, X) -> np.ndarray:
@@ -219,68 +237,11 @@ def fit_repeats(
 # --- training -----------------------------------------------------------------------------------
 
 
-def initial(sizes: Sequence[int], seeds: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights (R, inputs, outputs) by He et al. (2015) for ReLU and biases (R, 1, outputs) of 0.
-
-    Network r of the R depends on seeds[r] alone.
-    """
-    weights = [torch.empty(len(seeds), a, b) for a, b in pairwise(sizes)]
-    for r, seed in enumerate(seeds):
-        generator = torch.Generator().manual_seed(seed)
-        for weight in weights:
-            weight[r].normal_(0, math.sqrt(2 / weight.shape[1]), generator=generator)
-    return weights, [torch.zeros(len(seeds), 1, b) for b in sizes[1:]]
-
-
-def forward(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    x: Tensor,
-    dropout: Sequence[float] = (),
-    noise: torch.Generator | None = None,
-) -> list[Tensor]:
-    """Outputs of every layer of R networks side by side.
-
-    Parameters
-    ----------
-    weights, biases : of each layer, (R, inputs, outputs) and (R, 1, outputs)
-    x : (R, n, inputs)
-    dropout : share of each hidden layer's outputs that is set to 0; empty: none
-    noise : where these are drawn from
-
-    Returns
-    -------
-    list of (R, n, outputs): after ReLU (and dropout), the last one without
-    """
-    outputs = []
-    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        x = torch.baddbmm(bias, x, weight)
-        if layer < len(weights) - 1:
-            x = x.relu_()
-            if dropout and dropout[layer] > 0:
-                keep = 1 - dropout[layer]
-                drawn = torch.rand(x.shape, generator=noise, device=x.device)
-                x = x * (drawn < keep) / keep
-        outputs.append(x)
-    return outputs
-
-
-def losses(out: Tensor, target: Tensor, loss: str) -> Tensor:
-    """Mean absolute ("mae") or mean squared ("mse") error over the last axis."""
-    error = out - target
-    return (error.abs() if loss == "mae" else error.square()).mean(dim=-1)
-
-
-def shuffled(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """n row numbers: all of them in random order, then the first ones of that order again."""
-    order = rows[torch.randperm(len(rows), generator=generator)]
-    return order.repeat(math.ceil(n / len(rows)))[:n]
-
-
 class _Data:
     """Features and targets on the device, scaled for each of R fitted models."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray, models, where: str):
+        self.linear = NETWORK_RECIPES[models[0].recipe].linear
         self.features = torch.tensor(X, dtype=torch.float32, device=where)  # (n, d), a copy
         self.shift, self.scale = (
             torch.as_tensor(np.array(each), dtype=torch.float32, device=where)[:, None]
@@ -302,7 +263,7 @@ class _Data:
         parts = []
         for chunk in rows.split(step):
             x = (self.features[chunk] - self.shift[r]) * self.scale[r]
-            parts.append(forward(weights, biases, x[None])[-1][0, :, 0])
+            parts.append(forward(weights, biases, x[None], linear=self.linear)[-1][0, :, 0])
         return torch.cat(parts)
 
 
@@ -322,6 +283,7 @@ def _fit(
     (but with dropout, and where the numbers of rows differ, on the others too).
     """
     how, dropout, where, R = models[0], models[0]._check(), device(models[0].device), len(models)
+    recipe = NETWORK_RECIPES[how.recipe]
     y = np.asarray(y, dtype=float)
     for model, own in zip(models, rows, strict=True):
         model._set_scaling(X[own], y[own])
@@ -334,23 +296,27 @@ def _fit(
 
     weights, biases = (
         [p.to(where).requires_grad_() for p in ps]
-        for ps in initial([X.shape[1], *how.hidden, 1], seeds)
+        for ps in initial([X.shape[1], *how.hidden, 1], seeds, recipe.deviation)
     )
-    parameters = [*weights, *biases]
-    optimizer = torch.optim.Adam(parameters, fused=True)
+    normalise = Normalisation(how.hidden, R, where) if recipe.normalised else None
+    parameters = [*weights, *biases, *(normalise.parameters if normalise else [])]
+    optimizer = torch.optim.Adam(parameters, betas=recipe.betas, fused=True)
     shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
     noise = torch.Generator(where).manual_seed(seeds[0])  # of the dropout
 
-    def validation_losses() -> list[float]:
+    def plain() -> tuple[list[Tensor], list[Tensor]]:
+        """Weights and biases of networks without normalisation that predict the same."""
+        return normalise.folded(weights, biases) if normalise else (weights, biases)
+
+    def validation_losses(now: tuple[list[Tensor], list[Tensor]]) -> list[float]:
         if held is None:
             return [math.nan] * R
-        pairs = [
-            (data.outputs(weights, biases, r, v), data.target[r, v]) for r, v in enumerate(held)
-        ]
+        pairs = [(data.outputs(*now, r, v), data.target[r, v]) for r, v in enumerate(held)]
         return torch.stack([losses(*pair, how.loss) for pair in pairs]).tolist()
 
-    best = [p.detach().clone() for p in parameters]
-    best_loss, best_epoch = validation_losses(), [0] * R
+    now = plain()
+    best = [[p.detach().clone() for p in ps] for ps in now]
+    best_loss, best_epoch = validation_losses(now), [0] * R
     history: list[list[dict]] = [[] for _ in models]
     active, step = list(range(R)), 0
     for epoch in range(1, how.epochs + 1):
@@ -358,37 +324,40 @@ def _fit(
         total = torch.zeros(R, device=where)
         for index in torch.stack(order).to(where).split(batch, dim=1):  # (R, batch)
             with torch.autocast(where, torch.bfloat16, enabled=how.precision == "bfloat16"):
-                out = forward(weights, biases, data.inputs(index), dropout, noise)[-1][..., 0]
+                given = (data.inputs(index), dropout, noise, normalise, recipe.linear)
+                out = forward(weights, biases, *given)[-1][..., 0]
             loss = losses(out.float(), data.target.gather(1, index), how.loss)
             optimizer.zero_grad()
             loss.sum().backward()  # no network's gradient depends on another's loss
-            share = learning_rate("warm-up", step, how.epochs * steps)
+            share = recipe.rate(step, how.epochs * steps)
             optimizer.param_groups[0]["lr"] = how.learning_rate * share
             optimizer.step()
             total += loss.detach()
             step += 1
-        train_loss, validation_loss = (total / steps).tolist(), validation_losses()
+        now = plain()
+        train_loss, validation_loss = (total / steps).tolist(), validation_losses(now)
         for r in active:
             row = {"epoch": epoch, "train_loss": train_loss[r]}
             row["validation_loss"] = validation_loss[r]
             if watch is not None:
-                out = data.outputs(weights, biases, r, torch.as_tensor(watch[r], device=where))
+                out = data.outputs(*now, r, torch.as_tensor(watch[r], device=where))
                 found = scores(y[watch[r]], models[r]._in_target_unit(out.cpu().numpy()))
                 row |= {f"watched_{name}": value for name, value in found.items()}
             history[r].append(row)
             if held is None or validation_loss[r] < best_loss[r]:
                 best_loss[r], best_epoch[r] = validation_loss[r], epoch
-                for kept, p in zip(best, parameters, strict=True):
-                    kept[r] = p[r].detach()
+                for kept, ps in zip(best, now, strict=True):
+                    for own, p in zip(kept, ps, strict=True):
+                        own[r] = p[r].detach()
         if held is not None:
             active = [r for r in active if epoch - best_epoch[r] < how.patience]
         if not active:
             break
-    arrays = [p.cpu().numpy() for p in best]
+    coefs, intercepts = ([p.cpu().numpy() for p in ps] for ps in best)
     for r, model in enumerate(models):
         model.n_features_in_ = X.shape[1]
-        model.coefs_ = [w[r] for w in arrays[: len(weights)]]
-        model.intercepts_ = [b[r, 0] for b in arrays[len(weights) :]]
+        model.coefs_ = [w[r] for w in coefs]
+        model.intercepts_ = [b[r, 0] for b in intercepts]
         model.n_iter_, model.history_ = best_epoch[r], pd.DataFrame(history[r])
         if not np.isfinite(history[r][-1]["train_loss"]):
             warnings.warn(

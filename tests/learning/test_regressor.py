@@ -3,13 +3,11 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
-from matgan.learning import regressor
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
 from matgan.learning.statistics import scores
 from matgan.representation.features import OneHot
@@ -80,6 +78,22 @@ def model_rows(model) -> np.ndarray:
     return np.random.RandomState(model.random_state).permutation(len(X))[40:]
 
 
+def test_the_published_codes_recipe_learns_and_predicts_as_written_out():
+    settings = {"input_scaling": None, "target_scaling": None, "loss": "mse", "clip": False}
+    settings |= {"epochs": 60, "patience": 60, "learning_rate": 0.1, "recipe": "published code"}
+    model = small(**settings).fit(X[:300], Y[:300])
+    assert scores(Y[300:], model.predict(X[300:]))["r2"] > 0.7
+    h = X.astype(float) @ model.coefs_[0] + model.intercepts_[0]  # no ReLU after the first layer
+    assert h.min() < 0
+    h = np.maximum(h @ model.coefs_[1] + model.intercepts_[1], 0)
+    out = (h @ model.coefs_[2] + model.intercepts_[2])[:, 0]
+    np.testing.assert_allclose(model.predict(X), out, rtol=1e-6, atol=1e-6)
+    best = model.history_["validation_loss"].min()
+    rows = np.random.RandomState(0).permutation(300)[:30]
+    error = np.square(model.predict(X[rows]) - Y[rows]).mean()
+    assert error == pytest.approx(best, rel=1e-4)
+
+
 def test_keeps_the_epoch_with_the_lowest_validation_loss():
     model = small(epochs=60, patience=5, learning_rate=0.05).fit(X, Y)
     history = model.history_
@@ -141,6 +155,7 @@ def test_divergence_is_said_and_the_untrained_network_kept():
         ({"input_scaling": "none"}, "input_scaling must be one of"),
         ({"target_scaling": "robust"}, "target_scaling"),
         ({"loss": "huber"}, "'mae' or 'mse'"),
+        ({"recipe": "theirs"}, "recipe must be one of ours, published code"),
         ({"precision": "float16"}, "'float32' or 'bfloat16'"),
         ({"device": "tpu"}, "'auto', 'cpu' or 'cuda'"),
         ({"epochs": 0}, "epochs must be at least 1"),
@@ -199,51 +214,6 @@ def test_parts_of_different_length():
     np.testing.assert_allclose(models[1].middle_, Y[rows[1]].mean())
 
 
-@pytest.mark.parametrize("loss", ["mae", "mse"])
-def test_gradients_are_those_of_each_network_alone(loss):
-    """Against torch's own layers and losses, one network at a time."""
-    weights, biases = regressor.initial([6, 9, 5, 1], [3, 4])
-    parameters = [p.requires_grad_() for p in (*weights, *biases)]
-    x, y = torch.randn(2, 50, 6), torch.randn(2, 50)
-    outputs = regressor.forward(weights, biases, x)
-    found = regressor.losses(outputs[-1][..., 0], y, loss)
-    gradients = torch.autograd.grad(found.sum(), parameters)
-    peer_loss = torch.nn.L1Loss() if loss == "mae" else torch.nn.MSELoss()
-    for r in range(2):
-        layers = [torch.nn.Linear(a, b) for a, b in ((6, 9), (9, 5), (5, 1))]
-        for layer, weight, bias in zip(layers, weights, biases, strict=True):
-            layer.weight.data, layer.bias.data = weight.data[r].T.clone(), bias.data[r, 0].clone()
-        first, second, last = layers
-        alone = peer_loss(last(second(first(x[r]).relu()).relu())[:, 0], y[r])
-        torch.testing.assert_close(found[r], alone)
-        alone.backward()
-        expected = [layer.weight.grad.T for layer in layers] + [
-            layer.bias.grad[None] for layer in layers
-        ]
-        torch.testing.assert_close([g[r] for g in gradients], expected)
-
-
-def test_dropout_keeps_its_share_and_the_mean():
-    weights, biases = regressor.initial([6, 500, 1], [0, 1])
-    x, noise = torch.randn(2, 40, 6), torch.Generator().manual_seed(0)
-    (plain, _), (dropped, _) = (
-        regressor.forward(weights, biases, x, dropout, noise) for dropout in ((), (0.25,))
-    )
-    kept = dropped[plain > 0] > 0
-    assert kept.float().mean() == pytest.approx(0.75, abs=0.02)
-    torch.testing.assert_close(dropped[plain > 0][kept], plain[plain > 0][kept] / 0.75)
-
-
-def test_initial_weights_have_the_size_of_he_and_belong_to_their_seed():
-    weights, biases = regressor.initial([300, 400, 1], [3, 4])
-    for weight, inputs in zip(weights, (300, 400), strict=True):
-        assert weight.std().item() == pytest.approx(np.sqrt(2 / inputs), rel=0.1)
-    assert not any(bias.any() for bias in biases)
-    (alone, _), _ = regressor.initial([300, 400, 1], [4])
-    torch.testing.assert_close(alone[0], weights[0][1], rtol=0, atol=0)
-    assert not torch.equal(weights[0][0], weights[0][1])
-
-
 def test_bfloat16_learns_the_same_to_its_digits():
     exact, coarse = (
         small(epochs=60, patience=50, precision=p).fit(X[:300], Y[:300])
@@ -254,14 +224,6 @@ def test_bfloat16_learns_the_same_to_its_digits():
     assert np.abs(one - other).max() > 1e-4  # it was used
     found = [scores(Y[300:], predicted)["mae"] for predicted in (one, other)]
     assert found[1] == pytest.approx(found[0], rel=0.2)
-
-
-def test_every_row_is_seen_in_every_epoch_in_an_order_of_its_own():
-    rows, generator = torch.arange(10) * 3, torch.Generator().manual_seed(0)
-    order, next_one = (regressor.shuffled(rows, 16, generator) for _ in range(2))
-    assert sorted(order[:10].tolist()) == rows.tolist()
-    assert order[10:].tolist() == order[:6].tolist()
-    assert order.tolist() != next_one.tolist()
 
 
 @pytest.mark.cuda
