@@ -42,6 +42,23 @@ ELEMNET: dict[str, Any] = {
 # For few epochs, and batches that keep a processor busy
 ELEMNET_FAST = ELEMNET | {"learning_rate": 5e-4, "batch_size": 512}
 
+# The regressor of Hu et al.'s code (github.com/Chilitiantian/code at cf345b0f, dl_perdict.py), for
+# FullyConnectedRegressor(**HU_2020_REGRESSOR): learning rates of 0.1, 0.01, 0.001 and 0.0001, which
+# change at epochs 30, 110 and 200; nothing is scaled. Theirs leaves an incomplete batch out, trains
+# on what is validation here, and normalises test compounds by their own batches of 256.
+HU_2020_REGRESSOR: dict[str, Any] = {
+    "hidden": (128, 128, 64, 64, 32, 32),
+    "input_scaling": None,
+    "target_scaling": None,
+    "loss": "mse",
+    "learning_rate": 0.1,
+    "epochs": 300,
+    "patience": 300,
+    "batch_size": 256,
+    "clip": False,
+    "recipe": "published code",
+}
+
 
 def others() -> pd.DataFrame:
     """What others reached: dataset, method, mae, rmse, r2 (NaN: not given), unit, note, source."""

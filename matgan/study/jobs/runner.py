@@ -33,7 +33,8 @@ from matgan.study.fingerprint import decides, digest, reached, versions
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 # with a list JOBS
-_NAMES = ("wgan", "benchmark", "elements", "generators", "patterns", "properties", "predict")
+_NAMES = ("wgan", "benchmark", "table4", "elements", "generators")
+_NAMES += ("patterns", "properties", "predict")
 MODULES = tuple(f"matgan.study.jobs.{name}" for name in _NAMES)
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 

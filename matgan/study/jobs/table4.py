@@ -1,0 +1,219 @@
+"""The jobs of Table 4 on the authors' own files: settings searched, then scored to convergence.
+
+What is compared, and why, says `matgan.study.jobs.authors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from matgan.learning.evaluation import fit_splits, search
+from matgan.learning.regressor import FullyConnectedRegressor
+from matgan.learning.statistics import METRICS, scores
+from matgan.representation.benchmark import SETTINGS, Task, chosen_settings
+from matgan.representation.published import HU_2020_REGRESSOR
+from matgan.study.jobs.authors import (
+    APART,
+    EPOCHS,
+    PAPER_ENERGY,
+    PAPER_GAP,
+    PAPER_TC,
+    PAPERS_OWN,
+    PLAIN,
+    REPEATS,
+    SEED,
+    descriptions,
+    load_paper_task,
+    splits_of,
+    tables_of_T,
+    training_of,
+)
+from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.run import LONG, NotYetMade
+
+CHECKED = 3  # of the ten repeats: also trained for twice the epochs
+OQMD_REPEATS, OQMD_CHECKED = 3, 1
+RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+SCALINGS = ("standard", "common", None)
+
+
+def network(task: Task, times: int = 1) -> FullyConnectedRegressor:
+    """The paper's network, trained to the end of its epochs or of a multiple of them."""
+    epochs = times * task.epochs
+    return task.network(SEED, "auto").set_params(epochs=epochs, patience=epochs)
+
+
+def search_piece(dataset: str, features: str, folder: Path) -> Rows:
+    """Trials of input scalings, then of learning rates, until the best has worse ones beside it.
+
+    On the validation rows of the first split with equal compositions on one side, at full length.
+    """
+    task = load_paper_task(dataset)
+    X, split = descriptions()[features](task, 0), splits_of(task, APART)[0]
+    scalings = {"Magpie": ("standard", "max-abs"), "Magpie, unscaled": (None,)}
+    grid: dict[str, Sequence] = {"input_scaling": scalings.get(features, SCALINGS)}
+    grid["learning_rate"] = (3e-3,)
+    best, tried = search(X, task.y, [split], network(task), grid)
+    at = {RATES.index(3e-3): tried["validation_mae"].min()}
+    while missing := [i for i in beside_best(at) if i not in at]:
+        grid = {"input_scaling": (best.input_scaling,)}
+        grid["learning_rate"] = tuple(RATES[i] for i in missing)
+        _, more = search(X, task.y, [split], best, grid)
+        at |= dict(zip(missing, more["validation_mae"], strict=True))
+        tried = pd.concat([tried, more], ignore_index=True)
+    inside = 0 < min(at, key=at.__getitem__) < len(RATES) - 1
+    chosen = np.arange(len(tried)) == tried["validation_mae"].argmin()
+    facts = {"dataset": dataset, "features": features, "epochs": task.epochs, "seed": SEED}
+    return tried.assign(chosen=chosen, inside=inside, **facts).to_dict("records")
+
+
+def beside_best(errors: dict[int, float]) -> list[int]:
+    """Places in `RATES` next to that of the lowest error."""
+    best = min(errors, key=errors.__getitem__)
+    return [i for i in (best - 1, best + 1) if 0 <= i < len(RATES)]
+
+
+def searched(task: Task, features: str) -> FullyConnectedRegressor:
+    """The network with the settings that the search chose.
+
+    Raises
+    ------
+    NotYetMade
+        The search has no row for this description of this data set.
+    """
+    path = LONG / "table4-authors-search.csv"
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else None
+    here = [] if table is None else table.query("dataset == @task.name and features == @features")
+    if not len(here):
+        raise NotYetMade(
+            f"no settings for {features!r} on {task.name!r}: "
+            "`python -m matgan jobs run table4-authors-search` first"
+        )
+    return chosen_settings(here, task.name, features, network(task))
+
+
+def score_piece(
+    dataset: str, kind: str, features: str, repeats: Sequence[int], checked: int, folder: Path
+) -> Rows:
+    """Scores on some repeats; the first `checked` of all also after twice the epochs."""
+    task = load_paper_task(dataset)
+    model = searched(task, features)
+    rows = []
+    for repeat in repeats:
+        for times in (1, 2) if repeat < checked else (1,):
+            epochs = times * task.epochs
+            longer = clone(model).set_params(epochs=epochs, patience=epochs)
+            rows.append(score_repeat(task, kind, features, repeat, longer))
+    return rows
+
+
+def regressor_piece(
+    dataset: str, kind: str, features: str, repeats: Sequence[int], folder: Path
+) -> Rows:
+    """Scores of the authors' own regressor on some repeats."""
+    task, model = load_paper_task(dataset), FullyConnectedRegressor(**HU_2020_REGRESSOR)
+    return [score_repeat(task, kind, features, repeat, model) for repeat in repeats]
+
+
+def score_repeat(
+    task: Task, kind: str, features: str, repeat: int, model: FullyConnectedRegressor
+) -> dict:
+    """A row: the scores of the epoch that the validation rows chose, and of that which the test
+    rows would have chosen by their R² (test_chosen_…), as the authors did."""
+    X, split = descriptions()[features](task, repeat), splits_of(task, kind)[repeat]
+    model = clone(model).set_params(random_state=SEED + repeat)
+    (fitted,) = fit_splits(X, task.y, [split], model, watch_test=True)
+    peeked = fitted.history_.loc[fitted.history_["watched_r2"].idxmax()]
+    names = [name for name in tables_of_T() if name in features]
+    row: dict[str, object] = {"dataset": task.name, "features": features, "split": kind}
+    row |= {"repeat": repeat, "training": training_of(names[0], repeat) if names else ""}
+    row |= {"n_train": len(split.train) + len(split.validation), "n_test": len(split.test)}
+    row |= scores(task.y[split.test], fitted.predict(X[split.test]))
+    row |= {f"test_chosen_{metric}": peeked[f"watched_{metric}"] for metric in METRICS}
+    return row | {name: getattr(model, name) for name in SETTINGS} | {"seed": SEED}
+
+
+def _parts(repeats: int, size: int) -> list[range]:
+    return [range(start, min(start + size, repeats)) for start in range(0, repeats, size)]
+
+
+def _key(*parts: object) -> str:
+    text = "--".join(str(part) for part in parts)
+    return "".join(c if c.isalnum() or c == "-" else "_" for c in text)
+
+
+def _search() -> dict[str, Piece]:
+    pairs = product(EPOCHS, descriptions())
+    return {_key(*pair): partial(search_piece, *pair) for pair in pairs}
+
+
+def _scores() -> dict[str, Piece]:
+    """Five repeats of everything first, then the other five."""
+    parts = _parts(REPEATS, 5)
+    of = product(parts, (PAPER_GAP, PAPER_TC), (PLAIN, APART), descriptions())
+    return {
+        _key(name, kind.split(",")[0], features, part[0]): partial(
+            score_piece, name, kind, features, part, CHECKED
+        )
+        for part, name, kind, features in of
+    }
+
+
+def _oqmd_scores() -> dict[str, Piece]:
+    given = (PAPER_ENERGY, PLAIN)  # no formula comes twice: both kinds are one
+    return {
+        _key(features): partial(score_piece, *given, features, range(OQMD_REPEATS), OQMD_CHECKED)
+        for features in descriptions()
+    }
+
+
+def regressor_features() -> list[str]:
+    """What the authors' regressor is given: as in their code, unscaled, and the pilot's T."""
+    own = [f"{name}, sum" for name in PAPERS_OWN if name in tables_of_T()][:1]
+    ours = [f"{p}{name}" for name in ("T (mp), mean", "T (oqmd), sum") for p in ("", "permuted ")]
+    return ["one-hot", "Magpie, unscaled", *own, *ours]
+
+
+def _regressor() -> dict[str, Piece]:
+    of = product((PLAIN, APART), (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, 5))
+    return {
+        _key(name, kind.split(",")[0], features, part[0]): partial(
+            regressor_piece, name, kind, features, part
+        )
+        for kind, name, features, part in of
+    }
+
+
+JOBS = [
+    Job(
+        "table4-authors-search",
+        "input scaling and learning rate of every description, the authors' three files",
+        3.0,
+        _search,
+    ),
+    Job(
+        "table4-authors",
+        "Table 4 on the authors' gaps and superconductors: ten splits of two kinds",
+        7.0,
+        _scores,
+    ),
+    Job(
+        "table4-authors-regressor",
+        "the same with the authors' own regressor, 300 epochs",
+        4.0,
+        _regressor,
+    ),
+    Job(
+        "table4-authors-oqmd",
+        "Table 4 on the authors' OQMD formulas: three splits",
+        2.0,
+        _oqmd_scores,
+    ),
+]
