@@ -4,6 +4,7 @@
     python -m matgan sweep ablation mp.npz --out DIR  # one change at a time, to ours
     python -m matgan sweep seeds mp.npz --out DIR  # ours with three seeds
     python -m matgan sweep converged mp.npz --out DIR  # ours with five, ten times as long
+    python -m matgan sweep unswapped mp.npz --out DIR  # the same where the critic sees no swaps
     python -m matgan sweep objects oqmd.npz --out DIR  # the published code, and as printed
 
 Each run lies in a folder of DIR; what is finished is read, not trained again. The table comes to
@@ -26,12 +27,13 @@ from sklearn.linear_model import RidgeCV
 
 from matgan import files
 from matgan.chemistry.composition import amounts_matrix
+from matgan.chemistry.elements import periodic_table
 from matgan.data.compounds import load_mp_gap
 from matgan.data.training_set import TrainingData, load_training_data
 from matgan.generated.controls import stoichiometry_shuffled
 from matgan.generated.measures import two_sample_auc, uniqueness, validity_rates
 from matgan.learning.compute import progress_bar
-from matgan.representation.maps import neighbour_overlap
+from matgan.representation.maps import knn_purity, neighbour_overlap
 from matgan.wgan.checkpoint import TrainedRun
 from matgan.wgan.config import LEARNING, PAPER, PUBLISHED_CODE, Config
 from matgan.wgan.generator import CompositionGenerator
@@ -72,6 +74,10 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
         "likelihood of real compositions, fewer critic steps",
         {"likelihood": LEARNING.likelihood, "critic_steps": LEARNING.critic_steps},
     ),
+    (
+        "swapped elements among the fakes, T from small weights",
+        {"negatives": LEARNING.negatives, "embedding_scale": LEARNING.embedding_scale},
+    ),
 )
 SEEDS = (0, 1, 2)
 MANY_SEEDS = (0, 1, 2, 3, 4)
@@ -109,6 +115,12 @@ def converged(iterations: int) -> Iterator[tuple[dict, Config]]:
         yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
 
 
+def unswapped(iterations: int) -> Iterator[tuple[dict, Config]]:
+    """As `converged`, but all fakes are the generator's, and T starts from weights of full size."""
+    for labels, config in converged(iterations):
+        yield labels, config.replace(negatives=0.0, embedding_scale=1.0)
+
+
 def objects(iterations: int) -> Iterator[tuple[dict, Config]]:
     """What the paper's authors published, and what it prints, whose network takes four times as
     long: a quarter of the updates."""
@@ -121,6 +133,7 @@ PARTS = {
     "ablation": (ablation, 150),
     "seeds": (seeds, 2000),
     "converged": (converged, 20_000),
+    "unswapped": (unswapped, 20_000),
     "objects": (objects, 20_000),
 }
 
@@ -136,6 +149,7 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         more than any training composition has; "effective rank" of T; "small-data error (eV)", see
         `small_data_error`; "neighbours kept": share of the five nearest neighbours of each element
         in T that were so when three quarters of the updates were done, NaN where nobody looked;
+        "same group": share of them in the element's own group, and "same group, most" at any look;
         and what `measure_sample` says of the samples.
     """
     history = pd.DataFrame(run.history)
@@ -147,6 +161,8 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         "decodable": outcomes.kept / outcomes.drawn * len(counts) / max(1, len(drawn)),
         "effective rank": history["effective_rank"].iloc[-1],
         "neighbours kept": neighbours_kept(run),
+        "same group": same_group(run.snapshots["T"][-1]),
+        "same group, most": max(map(same_group, run.snapshots["T"])),
         "small-data error (eV)": small_data_error(run.critic.T.detach().numpy()),
     } | measure_sample(counts, data)
 
@@ -167,6 +183,17 @@ def neighbours_kept(run: TrainedRun, k: int = 5) -> float:
         return float("nan")
     before, after = T / np.linalg.norm(T, axis=2, keepdims=True)
     return neighbour_overlap(before, after, k)
+
+
+def same_group(T: np.ndarray, k: int = 5) -> float:
+    """Share of the k nearest neighbours of an element, by cosine, that are in its group.
+
+    The lanthanides are one group and the actinides another, see `periodic_table`; NaN without T.
+    """
+    if not T.shape[1]:
+        return float("nan")
+    unit = T / np.linalg.norm(T, axis=1, keepdims=True)
+    return knn_purity(unit, periodic_table()["group"], k).mean
 
 
 def measure_sample(counts: np.ndarray, data: TrainingData) -> dict[str, float]:

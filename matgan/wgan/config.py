@@ -41,6 +41,8 @@ class Config:
     # through the output and the critic, as the paper has it; "score-function": of the
     # log-probability, weighted by the critic (Williams 1992)
     generator_gradient: Literal["straight-through", "score-function"] = "straight-through"
+    # ours: share of the critic's fakes that are real compositions with one element swapped
+    negatives: float = _number(0.0, low=0, below=1)
     # ours: weight of the mean log-probability of real compositions, so many for each update
     likelihood: float = _number(0.0, low=0)
     likelihood_batch: int = _number(64, low=1)
@@ -77,6 +79,9 @@ class Config:
     final_temperature: float = _number(1.0, low=1e-3)
     # Critic
     embedding_dim: int = _number(128, low=1)  # d, the width of T; open, code: 128
+    # factor of T's initial weights; ours is small, so that T holds what was learned, not what was
+    # drawn at the start
+    embedding_scale: float = _number(1.0, low=0)
     # paper: T = E W (Equation 6); code: T = tanh(E W + b)
     embedding_activation: Literal["none", "tanh"] = "none"
     head: tuple[int, ...] = ()  # hidden units of the final layer; open, code: 128, 64, 32
@@ -176,6 +181,7 @@ LEARNING = PAPER.replace(
     output="gumbel",
     critic_steps=2,
     generator_gradient="score-function",
+    negatives=0.5,
     likelihood=0.1,
     optimizer="adam",
     generator_lr=1e-3,
@@ -186,6 +192,7 @@ LEARNING = PAPER.replace(
     initialisation="scaled",
     hidden=(256,),
     mixing="residual",
+    embedding_scale=0.01,
     head=(256, 256),
     stoichiometry=6,
     average=0.99,

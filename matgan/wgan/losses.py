@@ -54,3 +54,30 @@ def generator_loss(
         return -((scores - scores.mean()) * log_p).mean(), -scores.mean()
     loss = -critic(critic.of_matrix(generator(z, rng, temperature))).mean()
     return loss, loss.detach()
+
+
+def one_element_swapped(counts: Tensor, frequency: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Compositions with one of their elements, any, in the place of which another stands.
+
+    What a critic meets here is wrong for the element's sake alone, however well the generator
+    draws; so what it learns of the elements does not fade when the generator becomes good.
+
+    Parameters
+    ----------
+    counts : (B, 85) whole amounts, at least one element each
+    frequency : (85,) how often each element is drawn as the other; 0: never
+    rng : of the draws, on the device of the counts
+
+    Returns
+    -------
+    Tensor, (B, 85), of the same amounts. Some of them may be real by chance.
+    """
+
+    def one_of(weights: Tensor) -> Tensor:  # (B, 1), by the race of exponential variates
+        arrival = torch.empty_like(weights).exponential_(generator=rng)
+        return (weights / arrival).argmax(dim=1, keepdim=True)
+
+    there = counts > 0
+    leaving = one_of(there.float())
+    coming = one_of(frequency.float() * ~there)
+    return counts.scatter(1, leaving, 0).scatter(1, coming, counts.gather(1, leaving))

@@ -58,6 +58,9 @@ def build_critic(config: Config) -> Critic | ConvolutionalCritic:
     convolutional = config.architecture == "convolution"
     critic = ConvolutionalCritic(config) if convolutional else Critic(config)
     _initialise(critic, config.initialisation)
+    if isinstance(critic, Critic):
+        with torch.no_grad():
+            critic.embedding.weight.mul_(config.embedding_scale)
     if config.lipschitz == "spectral-norm":
         for layer in critic.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):

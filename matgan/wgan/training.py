@@ -34,7 +34,7 @@ from matgan.wgan.checkpoint import (
     write_history,
 )
 from matgan.wgan.config import PRESETS, Config, ConfigError, field_types
-from matgan.wgan.losses import critic_loss, generator_loss
+from matgan.wgan.losses import critic_loss, generator_loss, one_element_swapped
 from matgan.wgan.networks import effective_rank, to_amounts
 
 _EARLY = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # looks at the test set while losses fall fast
@@ -124,6 +124,7 @@ class Loop:
         self.unseen = [symbol for symbol, there in zip(ELEMENTS, seen, strict=True) if not there]
         self.train = torch.from_numpy(data.train).to(device)  # uint8: 29 MB for all of OQMD
         self.test = torch.from_numpy(data.test).to(device)
+        self.frequency = (self.train > 0).sum(0)
         self.fitting = self.train[(self.train > 0).sum(1) <= config.slots]
         if config.likelihood and not len(self.fitting):
             raise ConfigError(
@@ -187,16 +188,16 @@ class Loop:
         state, config, rng = self.state, self.config, self.state.rng
         steps, size, critic = config.critic_steps, config.batch_size, self.state.critic
         with torch.no_grad():
-            matrices = state.generator(self.noise(steps * size), rng, state.temperature)
-            fakes = critic.of_matrix(matrices)
-            picks = torch.randint(
-                len(self.train), (steps * size,), generator=rng, device=self.device
-            )
-            reals = critic.of_counts(self.train[picks])
-            mixes = torch.rand(steps * size, 1, generator=rng, device=self.device)
-        for fake, real, mix in zip(
-            fakes.split(size), reals.split(size), mixes.split(size), strict=True
-        ):
+            swapped = round(config.negatives * size)
+            z = self.noise(steps * (size - swapped))
+            fakes = critic.of_matrix(state.generator(z, rng, state.temperature)).chunk(steps)
+            reals = critic.of_counts(self.some_real(steps * size)).split(size)
+            if swapped:
+                bad = one_element_swapped(self.some_real(steps * swapped), self.frequency, rng)
+                wrong = critic.of_counts(bad).chunk(steps)
+                fakes = tuple(torch.cat(both) for both in zip(fakes, wrong, strict=True))
+            mixes = torch.rand(steps * size, 1, generator=rng, device=self.device).split(size)
+        for fake, real, mix in zip(fakes, reals, mixes, strict=True):
             loss = critic_loss(critic, config, real, fake, mix)
             state.optimizers["critic"].zero_grad()
             loss.backward()
@@ -239,6 +240,11 @@ class Loop:
                 value.lerp_(new[name], 1 - self.config.average)
             else:
                 value.copy_(new[name])
+
+    def some_real(self, n: int) -> Tensor:
+        """(n, 85) training compositions, with replacement."""
+        picks = torch.randint(len(self.train), (n,), generator=self.state.rng, device=self.device)
+        return self.train[picks]
 
     def noise(self, n: int) -> Tensor:
         """(n, latent_dim) standard normal numbers."""

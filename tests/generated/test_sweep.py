@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from matgan.chemistry.composition import amounts_matrix, whole_counts
+from matgan.chemistry.elements import ELEMENT_INDEX, periodic_table
 from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
 from matgan.wgan.checkpoint import TrainedRun
@@ -124,6 +125,30 @@ def test_a_missing_file_is_named(tmp_path):
 def test_no_iterations_are_refused_not_replaced_by_the_usual_number(iterations):
     with pytest.raises(ConfigError, match=f"iterations must be at least 1, not {iterations}"):
         sweep.cells("seeds", iterations)
+
+
+def test_without_swaps_the_rest_is_ours():
+    for (labels, config), (_, ours) in zip(sweep.unswapped(9), sweep.converged(9), strict=True):
+        assert (labels["seed"], config.negatives, config.embedding_scale) == (ours.seed, 0, 1)
+        assert ours.negatives > 0 and ours.embedding_scale < 0.1
+        same = {"negatives": ours.negatives, "embedding_scale": ours.embedding_scale}
+        assert config.replace(**same) == ours
+
+
+def test_the_elements_of_a_group_are_found_by_their_directions():
+    halogens = ["F", "Cl", "Br", "I"]
+    group = periodic_table()["group"].to_numpy()
+    T = np.random.default_rng(0).normal(size=(85, 40))
+    chance = sweep.same_group(T)
+    assert 0 < chance < 0.12
+    direction = dict(zip(np.unique(group), np.eye(40), strict=False))
+    T = np.array([direction[name] for name in group]) + 0.01 * T
+    lengths = np.random.default_rng(1).uniform(1, 100, (85, 1))
+    # a group of six elements or more has five others, one of four has three
+    sizes = np.array([(group == name).sum() for name in group])
+    assert sweep.same_group(lengths * T) == pytest.approx(np.minimum(sizes - 1, 5).mean() / 5)
+    assert (sizes[[ELEMENT_INDEX[symbol] for symbol in halogens]] == 4).all()
+    assert np.isnan(sweep.same_group(np.zeros((85, 0))))
 
 
 def test_neighbours_are_counted_since_three_quarters():

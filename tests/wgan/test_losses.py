@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE
-from matgan.wgan.losses import critic_loss, generator_loss
+from matgan.wgan.losses import critic_loss, generator_loss, one_element_swapped
 from matgan.wgan.networks import build_critic, build_generator, to_amounts
 
 
@@ -134,3 +134,26 @@ def test_the_straight_through_gradient_is_asked_for_by_name():
     drawn = generator(z, torch.Generator().manual_seed(0), 1.0)
     torch.testing.assert_close(loss, -critic(to_amounts(drawn)).mean())
     assert value == loss and not value.requires_grad
+
+
+def test_one_element_is_swapped_for_another_by_its_frequency():
+    compositions = [{7: 2, 25: 3}, {7: 1}, {0: 8, 3: 1, 84: 4}]
+    counts = torch.zeros(3000, 85, dtype=torch.uint8)
+    for row, composition in enumerate(compositions):
+        for element, count in composition.items():
+            counts[row::3, element] = count
+    frequency = torch.zeros(85, dtype=torch.int64)
+    frequency[[0, 3, 7, 40, 50]] = torch.tensor([1, 1, 1, 100, 300])
+    before = counts.clone()
+    swapped = one_element_swapped(counts, frequency, torch.Generator().manual_seed(0))
+    assert torch.equal(counts, before) and swapped.dtype == counts.dtype
+    assert torch.equal(swapped.sort(dim=1).values, counts.sort(dim=1).values)  # the same amounts
+    left, came = (counts > 0) & (swapped == 0), (counts == 0) & (swapped > 0)
+    assert (left.sum(1) == 1).all() and (came.sum(1) == 1).all()
+    assert torch.equal(swapped[~(left | came)], counts[~(left | came)])
+    assert came.any(0).nonzero().flatten().tolist() == [0, 3, 7, 40, 50]  # the others never come
+    assert came[:, 50].sum() / came[:, 40].sum() == pytest.approx(3, rel=0.15)
+    for element in compositions[2]:  # any may leave, the rare as the frequent
+        assert left[2::3, element].float().mean() == pytest.approx(1 / 3, abs=0.05)
+    again = one_element_swapped(counts, frequency, torch.Generator().manual_seed(0))
+    assert torch.equal(swapped, again)

@@ -189,6 +189,17 @@ def test_normal_initialisation_is_standard_normal():
                 assert abs(value.mean()) < 0.1 and abs(value.std() - 1) < 0.1
 
 
+def test_only_the_embedding_starts_from_smaller_weights():
+    critics = []
+    for scale in (1.0, 0.1):
+        torch.manual_seed(0)
+        critics.append(build_critic(LEARNING.replace(embedding_scale=scale)))
+    plain, small = (dict(critic.named_parameters()) for critic in critics)
+    for name, value in plain.items():
+        torch.testing.assert_close(small[name], (0.1 if "embedding" in name else 1) * value)
+    assert (small["embedding.weight"] != 0).all()
+
+
 @pytest.mark.parametrize(
     "config", [PAPER, PUBLISHED_CODE, LEARNING, PAPER.replace(output="gumbel")]
 )

@@ -171,6 +171,29 @@ def test_the_likelihood_teaches_what_is_written(data, tmp_path):
     assert seen[1.0] > 1 and seen[1.0] > seen[0.0] + 0.2, seen  # nats
 
 
+def test_a_share_of_the_fakes_are_real_compositions_with_a_swapped_element(
+    data, tmp_path, monkeypatch
+):
+    from matgan.wgan import training
+
+    true_loss, fakes, share = training.critic_loss, [], 0.25
+
+    def watched(critic, config, real, fake, mix):
+        fakes.append(fake.clone())
+        return true_loss(critic, config, real, fake, mix)
+
+    monkeypatch.setattr(training, "critic_loss", watched)
+    config = SETTINGS["ours"].replace(negatives=share, critic_steps=3)
+    a_loop(config, data, tmp_path).update_critic()
+    assert [len(fake) for fake in fakes] == [config.batch_size] * 3
+    train = torch.from_numpy(data.train).float()
+    for fake in fakes:  # two amounts differ, and nothing else
+        distance = (fake[:, None] != train[None]).sum(2).min(dim=1).values
+        swapped = round(share * config.batch_size)
+        assert (distance[-swapped:] <= 2).all()
+        assert (distance[:-swapped] > 2).any()  # the untrained generator's
+
+
 def test_the_total_is_of_absolute_values_and_the_mean_is_not(data, tmp_path, monkeypatch):
     """The authors' code adds the absolute values of the batches' losses."""
     from matgan.wgan import training

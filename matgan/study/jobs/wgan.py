@@ -61,6 +61,12 @@ JOBS = [
         _pieces("converged", "oqmd"),
     ),
     Job(
+        "wgan-unswapped-mp",
+        f"the same where the critic sees no swapped elements, five seeds, {_ON_MP}",
+        3.0,
+        _pieces("unswapped", "mp"),
+    ),
+    Job(
         "wgan-objects-paper",
         "the published code for 20,000 updates, as printed for 5,000, the authors' OQMD file",
         5.5,
