@@ -149,10 +149,11 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         more than any training composition has; "effective rank" of T; "small-data error (eV)", see
         `small_data_error`; "neighbours kept": share of the five nearest neighbours of each element
         in T that were so when three quarters of the updates were done, NaN where nobody looked;
-        "same group": share of them in the element's own group, and "same group, most" at any look;
-        and what `measure_sample` says of the samples.
+        "same group": share of them in the element's own group;
+        and what `measure_sample` says of the samples. "most" and "least": of all looks at T.
     """
-    history = pd.DataFrame(run.history)
+    history, tables = pd.DataFrame(run.history), run.snapshots["T"]
+    errors = [small_data_error(T) for T in tables]
     generator = CompositionGenerator(run.generator, run.config.latent_dim)
     drawn, outcomes = generator.draw(n, run.config.seed, max_draws=n)
     counts = no_wider(drawn, data.train)
@@ -161,9 +162,10 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         "decodable": outcomes.kept / outcomes.drawn * len(counts) / max(1, len(drawn)),
         "effective rank": history["effective_rank"].iloc[-1],
         "neighbours kept": neighbours_kept(run),
-        "same group": same_group(run.snapshots["T"][-1]),
-        "same group, most": max(map(same_group, run.snapshots["T"])),
-        "small-data error (eV)": small_data_error(run.critic.T.detach().numpy()),
+        "same group": same_group(tables[-1]),
+        "same group, most": max(map(same_group, tables)),
+        "small-data error (eV)": errors[-1],
+        "small-data error, least (eV)": min(errors),
     } | measure_sample(counts, data)
 
 
