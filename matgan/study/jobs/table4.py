@@ -25,12 +25,12 @@ from matgan.study.jobs.authors import (
     PAPER_ENERGY,
     PAPER_GAP,
     PAPER_TC,
-    PAPERS_OWN,
     PLAIN,
     REPEATS,
     SEED,
     descriptions,
     load_paper_task,
+    paper_own_T,
     splits_of,
     tables_of_T,
     training_of,
@@ -176,9 +176,8 @@ def _oqmd_scores() -> dict[str, Piece]:
 
 def regressor_features() -> list[str]:
     """What the authors' regressor is given: as in their code, unscaled, and the pilot's T."""
-    own = [f"{name}, sum" for name in PAPERS_OWN if name in tables_of_T()][:1]
     ours = [f"{p}{name}" for name in ("T (mp), mean", "T (oqmd), sum") for p in ("", "permuted ")]
-    return ["one-hot", "Magpie, unscaled", *own, *ours]
+    return ["one-hot", "Magpie, unscaled", paper_own_T(), *ours]
 
 
 def _regressor() -> dict[str, Piece]:
