@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from matgan.powder.patterns import simulate_pattern
     from matgan.powder.reading import read_pattern
     from matgan.properties.prediction import predict
+    from matgan.representation.encoder.estimator import CompositionEncoder
     from matgan.representation.features import Magpie, OneHot, PooledEmbedding
     from matgan.representation.tables import list_embeddings, load_embedding
     from matgan.stability.hull import hull, hull_distance
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
 
 __all__ = [
     "ELEMENTS",
+    "CompositionEncoder",
     "CompositionError",
     "FullyConnectedRegressor",
     "Magpie",
@@ -72,6 +74,7 @@ _HOMES = {
     "powder.patterns": ("simulate_pattern",),
     "powder.reading": ("read_pattern",),
     "properties.prediction": ("predict",),
+    "representation.encoder.estimator": ("CompositionEncoder",),
     "representation.features": ("Magpie", "OneHot", "PooledEmbedding"),
     "representation.tables": ("list_embeddings", "load_embedding"),
     "stability.hull": ("hull", "hull_distance"),

@@ -1,4 +1,4 @@
-"""Training of networks on patterns and graphs: seeded, resumable, one small loop for all of them.
+"""Training of networks: seeded, resumable, one small loop for compositions, patterns and graphs.
 
 Every step draws its own random numbers from (seed, step), so a run that was stopped and goes on
 gives the same weights as one that was not.
@@ -7,6 +7,7 @@ gives the same weights as one that was not.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import json
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from matgan.learning.checkpoint import Part, from_arrays, to_arrays
 from matgan.learning.compute import Diverged, deferred_interrupt, learning_rate
 
 _CHECKPOINT_SECONDS = 60
+
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Fit:
     weight_decay: float = 1e-3  # AdamW (Loshchilov and Hutter 2019)
     label_smoothing: float = 0.05  # of the classifiers
     clip: float = 5.0  # largest norm of the gradient
+    # decay of a moving average of the weights, which the network has at the end; 0: none
+    average: float = 0.0
+    # "bfloat16": of the matrix products; weights and losses stay float32
+    precision: Precision = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -54,8 +62,13 @@ class Fit:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must not be negative: {self.weight_decay}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing must be in [0, 1), not {self.label_smoothing}")
+        for name in ("label_smoothing", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"precision must be one of {', '.join(get_args(Precision))}, not {self.precision!r}"
+            )
 
 
 Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network takes, and the targets
@@ -160,6 +173,9 @@ def train(
         n_steps = per_epoch * fit.epochs
         optimizer = _optimizer(network, fit)
         parts: dict[str, Part] = {"network": network, "optimizer": optimizer}
+        average = copy.deepcopy(network) if fit.average else None
+        if average is not None:
+            parts["average"] = average
         belongs: dict[str, str] = {}
         losses: list[float] = []
         step = 0
@@ -176,6 +192,8 @@ def train(
             while step < end:
                 losses.append(_step(network, source, loss, fit, optimizer, device, step, per_epoch))
                 step += 1
+                if average is not None:
+                    _follow(average, network, min(fit.average, step / (step + 10)))
                 if not math.isfinite(losses[-1]):
                     raise Diverged(
                         f"the loss became {losses[-1]} at step {step}: lower the learning rate"
@@ -192,6 +210,8 @@ def train(
                     raise KeyboardInterrupt(f"stopped at step {step} of {end}; {after}")
         if checkpoint:
             Path(checkpoint).unlink(missing_ok=True)
+        if average is not None:
+            network.load_state_dict(average.state_dict())
         network.eval()
         finished = len(losses) // per_epoch
         return np.array(losses[: finished * per_epoch]).reshape(-1, per_epoch).mean(1).tolist()
@@ -217,12 +237,26 @@ def _step(network, source, loss, fit, optimizer, device, step: int, per_epoch: i
     rate = fit.learning_rate * learning_rate("one-cycle", step, per_epoch * fit.epochs)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    value = loss(network(*inputs), targets.to(device), inputs)
+    with torch.autocast(device, torch.bfloat16, enabled=fit.precision == "bfloat16"):
+        found = network(*inputs)
+    found = {name: output.float() for name, output in found.items()}
+    value = loss(found, targets.to(device), inputs)
     optimizer.zero_grad()
     value.backward()
     nn.utils.clip_grad_norm_(network.parameters(), fit.clip)
     optimizer.step()
     return float(value.detach())
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the average of the networks a little towards the newest one."""
+    new = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(new[name], 1 - decay)
+        else:
+            value.copy_(new[name])
 
 
 @lru_cache(maxsize=1)

@@ -89,6 +89,44 @@ def test_a_stopped_run_goes_on_to_the_same_weights(peaks, tmp_path, every_step):
     assert not path.exists()
 
 
+def test_the_network_ends_as_the_moving_average_of_its_steps(peaks, tmp_path, every_step):
+    fit = dataclasses.replace(FIT, average=0.8)
+    network = classifier()
+    expected = {name: value.double() for name, value in state(network).items()}
+
+    def follow(step, n_steps, loss):
+        decay = min(0.8, step / (step + 10))
+        for name, value in network.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * value.double()
+
+    source = powder_patterns.Stored(*peaks)
+    dt.train(network, source, LOSS, fit, progress=follow)
+    counted = {name for name in expected if name.endswith("num_batches_tracked")}
+    for name, value in state(network).items():
+        if name not in counted:
+            torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-6)
+    plain = classifier()
+    dt.train(plain, source, LOSS, FIT)
+    assert not same(state(plain), state(network))
+    path, again = tmp_path / "checkpoint.safetensors", classifier()
+    with pytest.raises(KeyboardInterrupt):
+        dt.train(classifier(), source, LOSS, fit, path, stop_at(17))
+    dt.train(again, source, LOSS, fit, path)
+    assert same(state(again), state(network))
+
+
+def test_half_precision_is_of_the_products_only(peaks):
+    networks = {}
+    for precision in ("float32", "bfloat16"):
+        networks[precision] = classifier()
+        fit = dataclasses.replace(FIT, precision=precision)
+        losses = dt.train(networks[precision], powder_patterns.Stored(*peaks), LOSS, fit)
+        assert losses[-1] < 0.5 * losses[0]
+    full, half = (state(network) for network in networks.values())
+    assert all(value.dtype != torch.bfloat16 for value in half.values())
+    assert not same(full, half)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_ctrl_c_ends_the_step_and_keeps_it(peaks, tmp_path, kept):
     path = tmp_path / "checkpoint.safetensors" if kept else None
@@ -225,6 +263,8 @@ def test_sources_are_told_apart_by_all_that_they_draw_from():
         ({"weight_decay": -1e-3}, "weight_decay must not be negative"),
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\)"),
         ({"clip": 0.0}, "clip must be above 0"),
+        ({"average": 1.0}, r"average must be in \[0, 1\)"),
+        ({"precision": "float64"}, "precision must be one of float32, bfloat16, not 'float64'"),
     ],
 )
 def test_choices_that_make_no_sense_are_refused(options, message):

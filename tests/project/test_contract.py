@@ -21,6 +21,7 @@ from matgan.chemistry.inputs import SuspiciousFormula
 from matgan.data import compounds, splits
 from matgan.generated import controls, measures, pairs, screening
 from matgan.representation import benchmark
+from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.features import Magpie, OneHot, PooledEmbedding
 from matgan.representation.neighbours import NearestCompositions
 from matgan.representation.tables import trained_table
@@ -49,6 +50,12 @@ def calibrated(X):
     return ensemble.factor, ensemble.floor
 
 
+def encoder(**how):
+    """Composition encoders that have learned next to nothing."""
+    small = {"width": 8, "layers": 1, "heads": 2, "epochs": 1, "device": "cpu"}
+    return CompositionEncoder(**small, **how).fit(OTHERS, KNOWN["target"])
+
+
 # one result a row, with on_error and suspicious
 BY_ROW = {
     "amounts_matrix": composition.amounts_matrix,
@@ -63,6 +70,8 @@ BY_ROW = {
     "NearestCompositions": lambda X, **how: (
         NearestCompositions(2, **how).fit(OTHERS, KNOWN["target"]).predict(X)
     ),
+    "CompositionEncoder.predict": lambda X, **how: encoder(**how).predict(X),
+    "CompositionEncoder.transform": lambda X, **how: encoder(**how).transform(X),
     "Ensemble.predict": lambda X, **how: np.stack(TREES.predict(X, **how), axis=1),
     "nearest_known": lambda X, **how: screening.nearest_known(X, KNOWN, **how).to_numpy(),
 }

@@ -26,7 +26,8 @@ NAMES = [  # of the design; later rooms add theirs
     "ELEMENTS", "CompositionError", "amounts", "amounts_matrix", "count_matrix", "formula",
     "charge_neutral", "electronegativity_balanced", "explain",
     "load_oqmd", "load_mp_gap", "load_mp_compositions", "load_supercon", "load_structures",
-    "OneHot", "Magpie", "PooledEmbedding", "list_embeddings", "load_embedding",
+    "OneHot", "Magpie", "PooledEmbedding", "CompositionEncoder",
+    "list_embeddings", "load_embedding",
     "FullyConnectedRegressor", "list_generators", "load_generator", "simulate_pattern", "classify",
     "read_pattern",
 ]  # fmt: skip

@@ -1,0 +1,194 @@
+"""A transformer over the elements of a composition; no order among them, and nothing is padded.
+
+A composition is a set of tokens, an element and its fraction each. The layers that treat tokens by
+themselves see those of a whole batch in one row; attention takes the compositions of one number of
+elements together. So a batch may mix binaries and quinaries and computes nothing in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from matgan.chemistry.composition import fractions
+from matgan.chemistry.elements import N_ELEMENTS
+
+_LEAST_FRACTION = 1e-3  # where the logarithmic scale of fractions begins
+_N_CENTRES = 24  # of the Gaussians on each of the two scales of fractions
+
+
+class Tokens:
+    """Compositions and their targets, as batches of tokens: see `matgan.learning.fit.Examples`.
+
+    Parameters
+    ----------
+    amounts : (n, 85), each with one element or more
+    targets : (n, m) float32; NaN where one is not known
+    """
+
+    def __init__(self, amounts: np.ndarray, targets: np.ndarray):
+        shares = fractions(np.asarray(amounts, dtype=float)).astype(np.float32)
+        self.sizes = (shares > 0).sum(axis=1)  # number of elements
+        widest = int(self.sizes.max(initial=1))
+        # the elements of a composition, by number, in front; zeros behind
+        self.elements = np.argsort(shares <= 0, axis=1, kind="stable")[:, :widest]
+        self.shares = np.take_along_axis(shares, self.elements, axis=1)
+        self.targets = np.asarray(targets, dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def batch(self, rows, seed):
+        """Elements and fractions (t,) of all tokens, compositions of fewer elements first; the
+        groups (g, 2): number of elements, number of compositions; for each row its place (B,)."""
+        order = rows[np.argsort(self.sizes[rows], kind="stable")]
+        sizes = self.sizes[order]
+        there = np.arange(self.elements.shape[1]) < sizes[:, None]
+        groups = np.stack(np.unique(sizes, return_counts=True), axis=1)
+        place = np.empty(len(rows), dtype=np.int64)
+        place[np.argsort(self.sizes[rows], kind="stable")] = np.arange(len(rows))
+        tokens = self.elements[order][there], self.shares[order][there], groups, place
+        return tuple(map(torch.from_numpy, tokens)), torch.from_numpy(self.targets[rows])
+
+    def content(self):
+        """See `matgan.learning.fit.Examples`."""
+        return [self.elements, self.shares, self.targets]
+
+
+def by_group(tokens: Tensor, groups: Tensor, each: Callable[[Tensor], Tensor]) -> Tensor:
+    """`each` of (B_k, k, …) tokens for each number k of elements, one behind the other."""
+    sizes = groups.tolist()
+    parts = tokens.split([k * n for k, n in sizes])
+    found = [each(part.unflatten(0, (n, k))) for part, (k, n) in zip(parts, sizes, strict=True)]
+    return torch.cat(found)
+
+
+class ElementAttention(nn.Module):
+    """Self-attention among the elements of a composition, each weighted by a power of its fraction.
+
+    The power is learned, one for each head; at 1 an element counts as its atoms do. After Goodall
+    and Lee (Nat. Commun. 2020, 11, 6280), with the scaled dot product of Vaswani et al. 2017.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.to_qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.power = nn.Parameter(torch.ones(heads))
+
+    def forward(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
+        """(t, width) tokens and the logarithms (t,) of their fractions."""
+        width = x.shape[1]
+        # one tensor of tokens, so that groups are cut once
+        given = torch.cat([self.to_qkv(x), log_share[:, None].to(x.dtype)], dim=1)
+
+        def attend(group: Tensor) -> Tensor:
+            *parts, share = group.split([width, width, width, 1], dim=2)
+            q, k, v = (  # (B, heads, k, width / heads)
+                part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts
+            )
+            bias = self.power.to(q.dtype)[:, None, None] * share.mT[:, None]  # (B, heads, 1, k)
+            seen = F.scaled_dot_product_attention(q, k, v, bias.expand(-1, -1, q.shape[2], -1))
+            return seen.transpose(1, 2).flatten(2).flatten(0, 1)
+
+        return self.out(by_group(given, groups, attend))
+
+
+class Layer(nn.Module):
+    """Attention and a small network for each token, normalised before and with ways around them."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.attention = ElementAttention(width, heads)
+        self.before_attention, self.before_tokens = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.tokens = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.before_attention(x), log_share, groups))
+        return x + self.dropout(self.tokens(self.before_tokens(x)))
+
+
+class CompositionNetwork(nn.Module):
+    """Medians and scales of Laplace distributions of m targets, and the vector they are read from.
+
+    Parameters
+    ----------
+    targets : m
+    width, layers, heads, dropout : of the transformer; a head has width / heads numbers
+    elements : (85, f) vectors that stand for the elements, through a learned linear map; None: each
+        element has a learned vector
+    """
+
+    def __init__(
+        self,
+        targets: int = 1,
+        width: int = 128,
+        layers: int = 3,
+        heads: int = 4,
+        dropout: float = 0.1,
+        elements: np.ndarray | None = None,
+    ):
+        super().__init__()
+        if elements is None:
+            self.embed: nn.Module = nn.Embedding(N_ELEMENTS, width)
+        else:
+            table = torch.as_tensor(np.asarray(elements, dtype=np.float32))
+            self.embed = nn.Sequential(
+                nn.Embedding.from_pretrained(table), nn.Linear(table.shape[1], width)
+            )
+        self.of_share = nn.Linear(2 * _N_CENTRES, width)
+        self.layers = nn.ModuleList(Layer(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.weigh, self.power = nn.Linear(width, heads), nn.Parameter(torch.ones(heads))
+        self.read = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout))
+        self.head = nn.Linear(width, 2 * targets)
+
+    def forward(self, elements: Tensor, shares: Tensor, groups: Tensor, place: Tensor):
+        """{"value", "log_scale": (B, m); "vector": (B, width)} of a batch of `Tokens`."""
+        log_share = shares.log()
+        x = self.embed(elements) + self.of_share(_gaussians(shares))
+        for layer in self.layers:
+            x = layer(x, log_share, groups)
+        vector = self.read(self._pool(self.norm(x), log_share, groups))[place]
+        value, log_scale = self.head(vector).chunk(2, dim=1)
+        return {"value": value, "log_scale": log_scale.clamp(-6, 6), "vector": vector}
+
+    def _pool(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
+        """(B, width): a weighted mean of the tokens, with weights of its own for each head."""
+        logits = self.weigh(x) + self.power * log_share[:, None]  # (t, heads)
+        given = torch.cat([x, logits.to(x.dtype)], dim=1)
+
+        def mean(group: Tensor) -> Tensor:
+            tokens, logits = group.split([x.shape[1], len(self.power)], dim=2)
+            weights = logits.softmax(dim=1)[..., None]  # (B, k, heads, 1)
+            return (weights * tokens.unflatten(2, (weights.shape[2], -1))).sum(1).flatten(1)
+
+        return by_group(given, groups, mean)
+
+
+def _gaussians(shares: Tensor) -> Tensor:
+    """(t,) fractions as Gaussians around points of a linear and of a logarithmic scale."""
+    log = 1 - shares.clamp(min=_LEAST_FRACTION).log() / np.log(_LEAST_FRACTION)  # 0 to 1
+    centres = torch.linspace(0, 1, _N_CENTRES, device=shares.device)
+    scaled = (torch.stack([shares, log], dim=1)[..., None] - centres) * (_N_CENTRES - 1)
+    return torch.exp(-0.5 * scaled.square()).flatten(1)
+
+
+def known_targets_loss(output: dict[str, Tensor], targets: Tensor, inputs) -> Tensor:
+    """Absolute error of what is known, and the Laplace likelihood of its scale.
+
+    The median learns from the error alone, the scale from the likelihood; NaN targets do not count.
+    Each target's mean is over its known values, so a rare one weighs as much as a common one.
+    """
+    there = ~targets.isnan()
+    error = (output["value"] - targets.nan_to_num()).abs()
+    of_scale = error.detach() * torch.exp(-output["log_scale"]) + output["log_scale"]
+    total = ((error + of_scale) * there).sum(0) / there.sum(0).clamp(min=1)
+    return total.mean()

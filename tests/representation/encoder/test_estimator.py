@@ -1,0 +1,104 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
+
+from matgan.chemistry.parsing import CompositionError
+from matgan.representation.encoder.estimator import CompositionEncoder, of_elements
+from matgan.representation.tables import load_embedding
+
+SMALL = {"width": 16, "layers": 1, "heads": 2, "epochs": 2, "batch_size": 32, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def gaps(mp_gap):
+    return mp_gap.sample(1200, random_state=0).reset_index(drop=True)
+
+
+def test_it_learns_and_its_vectors_hold_what_was_learned(gaps):
+    learn, test = gaps[:1000], gaps[1000:]
+    model = CompositionEncoder(**SMALL | {"epochs": 25, "learning_rate": 3e-3})
+    model.fit(learn["formula"], learn["target"])
+    error = np.abs(model.predict(test["formula"]) - test["target"]).mean()
+    median = DummyRegressor(strategy="median").fit(learn["formula"], learn["target"])
+    blind = np.abs(median.predict(test["formula"]) - test["target"]).mean()
+    assert error < 0.75 * blind, (error, blind)
+    vectors = model.transform(test["formula"])
+    assert vectors.shape == (200, 16) and vectors.dtype == np.float32
+    head = model.network_.head
+    read = vectors @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(
+        read[:, 0] * model.spread_[0] + model.middle_[0],
+        model.predict(test["formula"]),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    value, scale = model.predict(test["formula"], return_scale=True)
+    miss = np.abs(value - test["target"]).to_numpy()
+    order = np.argsort(scale)
+    assert miss[order[100:]].mean() > miss[order[:100]].mean()  # it says where it is unsure
+
+
+def test_the_same_seed_gives_the_same_and_formulas_are_amounts(gaps):
+    from matgan.chemistry.composition import amounts_matrix
+
+    few = gaps[:200]
+    first = CompositionEncoder(**SMALL).fit(few["formula"], few["target"])
+    again = clone(first).fit(amounts_matrix(few["formula"]), few["target"])
+    np.testing.assert_array_equal(first.predict(few["formula"]), again.predict(few["formula"]))
+    other = CompositionEncoder(**SMALL | {"random_state": 1}).fit(few["formula"], few["target"])
+    assert np.abs(first.predict(few["formula"]) - other.predict(few["formula"])).max() > 1e-3
+
+
+def test_several_targets_some_of_them_unknown(gaps):
+    few = gaps[:200]
+    y = np.stack([few["target"], 100 - 5 * few["target"]], axis=1)
+    y[::2, 1] = np.nan
+    model = CompositionEncoder(**SMALL).fit(few["formula"], y)
+    found, scale = model.predict(few["formula"], return_scale=True)
+    assert found.shape == scale.shape == (200, 2) and np.isfinite(found).all()
+    assert model.middle_[1] == pytest.approx(np.nanmean(y[:, 1]))
+    assert abs(found[:, 1].mean() - model.middle_[1]) < 3 * model.spread_[1]  # in its unit
+    changed = y.copy()
+    changed[0, 0] += 1
+    assert not np.array_equal(clone(model).fit(few["formula"], changed).predict(["NaCl"]), found)
+
+
+def test_it_starts_from_an_element_table_by_symbol(gaps):
+    few = gaps[:100]
+    table = load_embedding("mat2vec")
+    by_name = CompositionEncoder(**SMALL, elements="mat2vec").fit(few["formula"], few["target"])
+    shuffled = table.sample(frac=1, random_state=0)  # the rows' order means nothing
+    by_table = CompositionEncoder(**SMALL, elements=shuffled).fit(few["formula"], few["target"])
+    np.testing.assert_array_equal(by_name.predict(["NaCl"]), by_table.predict(["NaCl"]))
+    with pytest.raises(KeyError, match="lacks Na"):
+        of_elements(table.drop(index="Na"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "y", "message"),
+    [
+        ({}, [1.0, 2.0, 3.0], "2 compositions but 3 targets"),
+        ({}, [1.0, np.inf], "infinite in row 1"),
+        ({}, [[1.0, np.nan], [2.0, np.nan]], "column 1 of y is NaN throughout"),
+        ({"width": 15}, [1.0, 2.0], "width = 15 must be a multiple of heads = 2"),
+        ({"average": 1.0}, [1.0, 2.0], r"average must be in \[0, 1\), not 1"),
+        ({"precision": "half"}, [1.0, 2.0], "precision must be one of float32, bfloat16"),
+    ],
+)
+def test_what_makes_no_sense_is_named(changes, y, message):
+    with pytest.raises(ValueError, match=message):
+        CompositionEncoder(**SMALL | changes).fit(["NaCl", "GaN"], y)
+
+
+def test_a_bad_formula_is_named():
+    with pytest.raises(CompositionError, match="Xx"):
+        CompositionEncoder(**SMALL).fit(["NaCl", "Xx2"], [1.0, 2.0])
+
+
+def test_one_composition_or_none_is_predicted(gaps):
+    model = CompositionEncoder(**SMALL).fit(gaps["formula"][:50], gaps["target"][:50])
+    assert model.predict(["GaN"]).shape == (1,)
+    assert model.predict(pd.Series(["GaN"])).shape == (1,)
+    assert model.predict([]).shape == (0,) and model.transform([]).shape == (0, 16)
