@@ -56,7 +56,7 @@ def generator_loss(
     return loss, loss.detach()
 
 
-def one_element_swapped(counts: Tensor, frequency: Tensor, rng: torch.Generator | None) -> Tensor:
+def swap_one_element(counts: Tensor, frequency: Tensor, rng: torch.Generator | None) -> Tensor:
     """Compositions with one of their elements, any, in the place of which another stands.
 
     What a critic meets here is wrong for the element's sake alone, however well the generator

@@ -34,7 +34,7 @@ from matgan.wgan.checkpoint import (
     write_history,
 )
 from matgan.wgan.config import PRESETS, Config, ConfigError, field_types
-from matgan.wgan.losses import critic_loss, generator_loss, one_element_swapped
+from matgan.wgan.losses import critic_loss, generator_loss, swap_one_element
 from matgan.wgan.networks import effective_rank, to_amounts
 
 _EARLY = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # looks at the test set while losses fall fast
@@ -193,7 +193,7 @@ class Loop:
             fakes = critic.of_matrix(state.generator(z, rng, state.temperature)).chunk(steps)
             reals = critic.of_counts(self.some_real(steps * size)).split(size)
             if swapped:
-                bad = one_element_swapped(self.some_real(steps * swapped), self.frequency, rng)
+                bad = swap_one_element(self.some_real(steps * swapped), self.frequency, rng)
                 wrong = critic.of_counts(bad).chunk(steps)
                 fakes = tuple(torch.cat(both) for both in zip(fakes, wrong, strict=True))
             mixes = torch.rand(steps * size, 1, generator=rng, device=self.device).split(size)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE
-from matgan.wgan.losses import critic_loss, generator_loss, one_element_swapped
+from matgan.wgan.losses import critic_loss, generator_loss, swap_one_element
 from matgan.wgan.networks import build_critic, build_generator, to_amounts
 
 
@@ -145,7 +145,7 @@ def test_one_element_is_swapped_for_another_by_its_frequency():
     frequency = torch.zeros(85, dtype=torch.int64)
     frequency[[0, 3, 7, 40, 50]] = torch.tensor([1, 1, 1, 100, 300])
     before = counts.clone()
-    swapped = one_element_swapped(counts, frequency, torch.Generator().manual_seed(0))
+    swapped = swap_one_element(counts, frequency, torch.Generator().manual_seed(0))
     assert torch.equal(counts, before) and swapped.dtype == counts.dtype
     assert torch.equal(swapped.sort(dim=1).values, counts.sort(dim=1).values)  # the same amounts
     left, came = (counts > 0) & (swapped == 0), (counts == 0) & (swapped > 0)
@@ -155,5 +155,5 @@ def test_one_element_is_swapped_for_another_by_its_frequency():
     assert came[:, 50].sum() / came[:, 40].sum() == pytest.approx(3, rel=0.15)
     for element in compositions[2]:  # any may leave, the rare as the frequent
         assert left[2::3, element].float().mean() == pytest.approx(1 / 3, abs=0.05)
-    again = one_element_swapped(counts, frequency, torch.Generator().manual_seed(0))
+    again = swap_one_element(counts, frequency, torch.Generator().manual_seed(0))
     assert torch.equal(swapped, again)
