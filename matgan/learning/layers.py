@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from matgan.learning.compute import learning_rate
 
@@ -66,11 +67,14 @@ def initial(
 
 
 class Normalisation:
-    """Batch normalisation of the hidden layers of R networks (Ioffe and Szegedy 2015)."""
+    """Batch normalisation of the hidden layers of R networks (Ioffe and Szegedy 2015).
+
+    Its numbers of a layer are those of one network after the other: (R · width,).
+    """
 
     def __init__(self, widths: Sequence[int], repeats: int, device: str):
         def each(start):
-            return [start(repeats, 1, width, device=device) for width in widths]
+            return [start(repeats * width, device=device) for width in widths]
 
         self.scale, self.shift = each(torch.ones), each(torch.zeros)
         self.mean, self.variance = each(torch.zeros), each(torch.ones)  # running ones
@@ -79,28 +83,34 @@ class Normalisation:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What is trained: scale and shift of each layer, (R, 1, width)."""
+        """What is trained: scale and shift of each layer."""
         return [*self.scale, *self.shift]
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
         """x (R, n, width) by the mean and variance of this batch, which enter the running ones."""
-        mean, variance = x.mean(1, keepdim=True), x.var(1, keepdim=True, correction=0)
-        self.mean[layer].lerp_(mean.detach(), 1 - _DECAY)
-        self.variance[layer].lerp_(variance.detach(), 1 - _DECAY)
-        unit = (x - mean) * (variance + _LEAST).rsqrt()
-        return unit * self.scale[layer] + self.shift[layer]
+        repeats, n, width = x.shape
+        beside = x.transpose(0, 1).reshape(n, repeats * width)
+        out = functional.batch_norm(
+            beside,
+            self.mean[layer],
+            self.variance[layer],
+            weight=self.scale[layer],
+            bias=self.shift[layer],
+            training=True,
+            momentum=1 - _DECAY,
+            eps=_LEAST,
+        )
+        return out.reshape(n, repeats, width).transpose(0, 1)
 
     @torch.no_grad()
     def folded(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> tuple[list, list]:
         """Weights and biases of plain networks that do the same by the running statistics."""
-        plain, shifted = [], []
-        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            if layer < len(self.scale):
-                factor = self.scale[layer] * (self.variance[layer] + _LEAST).rsqrt()
-                weight = weight * factor
-                bias = (bias - self.mean[layer]) * factor + self.shift[layer]
-            plain.append(weight)
-            shifted.append(bias)
+        plain, shifted = list(weights), list(biases)
+        for layer, scale in enumerate(self.scale):
+            factor = (scale * (self.variance[layer] + _LEAST).rsqrt()).reshape(biases[layer].shape)
+            mean, shift = (p[layer].reshape(factor.shape) for p in (self.mean, self.shift))
+            plain[layer] = weights[layer] * factor
+            shifted[layer] = (biases[layer] - mean) * factor + shift
         return plain, shifted
 
 

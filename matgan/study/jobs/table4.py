@@ -177,7 +177,7 @@ def _oqmd_scores() -> dict[str, Piece]:
 def regressor_features() -> list[str]:
     """What the authors' regressor is given: as in their code, unscaled, and the pilot's T."""
     ours = [f"{p}{name}" for name in ("T (mp), mean", "T (oqmd), sum") for p in ("", "permuted ")]
-    return ["one-hot", "Magpie, unscaled", paper_own_T(), *ours]
+    return list(dict.fromkeys(["one-hot", "Magpie, unscaled", paper_own_T(), *ours]))
 
 
 def _regressor() -> dict[str, Piece]:
@@ -206,7 +206,7 @@ JOBS = [
     Job(
         "table4-authors-regressor",
         "the same with the authors' own regressor, 300 epochs",
-        4.0,
+        8.0,
         _regressor,
     ),
     Job(

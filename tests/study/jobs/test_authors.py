@@ -64,6 +64,8 @@ def test_plain_splits_have_formulas_on_both_sides_and_the_others_none(gaps):
 def test_a_training_stands_in_the_repeats_of_its_number_modulo_all(monkeypatch, number):
     monkeypatch.setattr(authors, "trainings", lambda data: FIVE[:number] if data == "mp" else [])
     assert list(authors.tables_of_T()) == ["T (mp)"]
+    monkeypatch.setitem(authors.T_OF, "T (oqmd)", "mp")  # of the paper's own T none ships
+    assert authors.paper_own_T() == "T (oqmd), sum"
     names = [authors.training_of("T (mp)", repeat) for repeat in range(10)]
     if number == 5:
         assert names[:5] == names[5:] == FIVE
