@@ -206,7 +206,7 @@ JOBS = [
     Job(
         "table4-authors-regressor",
         "the same with the authors' own regressor, 300 epochs",
-        8.0,
+        6.0,
         _regressor,
     ),
     Job(
