@@ -31,7 +31,8 @@ class KnownCompositions:
     Attributes
     ----------
     names : of the data sets
-    row : (m,) int, where each of the m distinct compositions comes first in the tables end to end
+    amounts : (m, 85), of the m distinct compositions
+    row : (m,) int, where each of them comes first in the tables end to end
     member : (m, data sets) bool, which of them hold it
     """
 
@@ -42,13 +43,13 @@ class KnownCompositions:
         number = compositions(stacked)
         first = np.unique(number, return_index=True)[1]
         place, order = _places(stacked[first])
-        self.row, self._distinct = first[order], stacked[first][order]
+        self.row, self.amounts = first[order], stacked[first][order]
         self.member = np.zeros((len(first), len(self.names)), dtype=bool)
         start = 0
         for column, part in enumerate(amounts):
             self.member[place[number[start : start + len(part)]], column] = True
             start += len(part)
-        self._dense = np.ascontiguousarray(fractions(self._distinct).astype(np.float32).T)
+        self._dense = np.ascontiguousarray(fractions(self.amounts).astype(np.float32).T)
         elements, rows = np.nonzero(self._dense)
         self._rows, self._shares = rows.astype(np.int32), self._dense[elements, rows]
         self._starts = np.searchsorted(elements, np.arange(N_ELEMENTS + 1))
@@ -59,7 +60,7 @@ class KnownCompositions:
     def formulas(self, which: np.ndarray) -> list[str]:
         """Formulas of known compositions by their numbers; "" for -1."""
         texts = np.full(len(which), "", dtype=object)
-        texts[which >= 0] = formulas(self._distinct[which[which >= 0]])
+        texts[which >= 0] = formulas(self.amounts[which[which >= 0]])
         return texts.tolist()
 
     def nearest(self, asked: Iterable, k: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -143,6 +143,8 @@ class Calibration:
         elements, the second for three, the third for more: covers 90% of each in the calibration
         part
     slope, shift : the probability has the logit slope · logit + shift (Platt 1999)
+    stable : slope and shift of the logit of being stable, of a formation energy, against its
+        distance below the hull in scales
     few_elements, few_pairs : an element, and a pair of elements, must come in so many training
         compositions that have a value
     """
@@ -152,6 +154,7 @@ class Calibration:
     factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     slope: float = 1.0
     shift: float = 0.0
+    stable: tuple[float, float] = (1.0, 0.0)
     few_elements: int = 20
     few_pairs: int = 1
 
@@ -271,7 +274,8 @@ def load_model(path: str | Path) -> PropertyModel:
         hidden = [int(units) for units in json.loads(facts["hidden"])]
         n, stated = int(facts["networks"]), json.loads(facts["calibration"])
         first, second, third = map(float, stated.pop("factors"))
-        calibration = Calibration(**stated, factors=(first, second, third))
+        slope, shift = map(float, stated.pop("stable", (1.0, 0.0)))
+        calibration = Calibration(**stated, factors=(first, second, third), stable=(slope, shift))
         pairs = tensors.pop("pairs")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise files.WeightsError(f"{path} holds no model of a property: {error!r}") from None

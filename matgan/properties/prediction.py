@@ -19,6 +19,7 @@ from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
 from matgan.learning.compute import deferred_interrupt
 from matgan.properties.known import all_known
 from matgan.properties.models import PROPERTIES, pretrained
+from matgan.properties.stability import columns as stability_columns
 
 _PART = 2048  # compositions at a time, about a second
 _UNLIKELY = 0.05  # a probability below which people are shown no value
@@ -34,6 +35,7 @@ def predict(
     properties: Sequence[str] | None = None,
     *,
     nearest: int = 3,
+    stability: bool = False,
     on_error: str = "raise",
     suspicious: str = "raise",
     progress: bool = False,
@@ -46,6 +48,7 @@ def predict(
     properties : some of "formation_energy", "band_gap" and "critical_temperature"; None: all
     nearest : how many of the nearest known compositions are named; 0: none, and whether a
         composition is known is left out too, so that no data set is needed
+    stability : whether the distance to OQMD's hull is told, too; OQMD is needed
     on_error : {"raise", "nan", "drop"}
         A row that is no composition is an error, is empty, or is left out.
     suspicious : {"raise", "warn", "allow"}
@@ -64,7 +67,9 @@ def predict(
         then `critical_temperature` (K) in case it does. `neutral` and `balanced` by SMACT's rules
         and `oxidation_states` that make it so. `known_in`: the data sets that hold it, "" for a
         new one. `nearest_1`, `distance_1`, …: the nearest known compositions and the share of the
-        atoms that differs.
+        atoms that differs. With stability=True `hull_distance` (eV/atom above the hull of OQMD's
+        other compositions, below it if negative), `hull_distance_low` and `hull_distance_high`,
+        `stable_probability`, and the `competing_phases` with their shares of the atoms.
 
     Raises
     ------
@@ -73,7 +78,8 @@ def predict(
     ValueError
         Unknown properties, or `nearest` is negative.
     SourceUnavailable
-        The known compositions are not to hand; with nearest=0 they are not needed.
+        The known compositions are not to hand; with nearest=0 and stability=False they are not
+        needed.
 
     Notes
     -----
@@ -91,12 +97,12 @@ def predict(
     with tqdm(total=len(given), unit="compositions", disable=not progress) as bar:
         for rows, amounts in given.parts(_PART):
             with deferred_interrupt() as interrupted:  # compiled code does not survive a signal
-                parts.append(_answers(amounts, names, nearest).set_index(rows))
+                parts.append(_answers(amounts, names, nearest, stability).set_index(rows))
             if interrupted():
                 raise KeyboardInterrupt
             bar.update(min(_PART, len(given) - bar.n))
     if not parts:
-        parts = [_answers(np.zeros((0, 85)), names, nearest)]
+        parts = [_answers(np.zeros((0, 85)), names, nearest, stability)]
     table = pd.concat(parts)
     kept = np.flatnonzero(given.good) if on_error == "drop" else np.arange(len(given))
     table = table.reindex(kept)
@@ -108,7 +114,9 @@ def predict(
     return table
 
 
-def _answers(amounts: np.ndarray, names: Sequence[str], nearest: int) -> pd.DataFrame:
+def _answers(
+    amounts: np.ndarray, names: Sequence[str], nearest: int, stability: bool
+) -> pd.DataFrame:
     """The table of `predict` for good compositions, (n, 85) amounts."""
     columns: dict[str, object] = {"formula": formulas(amounts)}
     for name in names:
@@ -132,7 +140,8 @@ def _answers(amounts: np.ndarray, names: Sequence[str], nearest: int) -> pd.Data
         for k in range(nearest):
             columns[f"nearest_{k + 1}"] = known.formulas(which[:, k])
             columns[f"distance_{k + 1}"] = distance[:, k]
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    return pd.concat([table, stability_columns(amounts)], axis=1) if stability else table
 
 
 def _states(amounts: np.ndarray, neutral: np.ndarray) -> list[str]:
@@ -170,6 +179,11 @@ def _summary(row: dict) -> dict[str, str]:
         text = f"{row[name]:.3g} ({row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g})"
         doubt = ", outside of what was learned" if row[f"{name}_outside"] else ""
         texts[f"{of.title} ({of.unit})"] = text + doubt
+    if "hull_distance" in row:
+        ends = f"{row['hull_distance_low']:.3g} to {row['hull_distance_high']:.3g}"
+        texts["above the hull (eV/atom)"] = f"{row['hull_distance']:.3g} ({ends})"
+        texts["stable"] = f"{row['stable_probability']:.0%}"
+        texts["competes with"] = row["competing_phases"]
     verdict = "neutral and balanced" if row["balanced"] else "neutral" if row["neutral"] else "no"
     texts["charge-neutral"] = " ".join(filter(None, (verdict, row["oxidation_states"])))
     if "known_in" in row:
@@ -187,6 +201,7 @@ def predict_file(
     properties: Sequence[str] | None = None,
     *,
     nearest: int = 3,
+    stability: bool = False,
     progress: bool = False,
 ) -> tuple[int, int]:
     """The answers of `predict` beside the columns of a CSV file, in a new file.
@@ -198,7 +213,7 @@ def predict_file(
     ----------
     path, out : CSV files; `out` appears whole or not at all, and may be compressed (.csv.gz)
     column : the one that holds compositions
-    properties, nearest, progress : as for `predict`
+    properties, nearest, stability, progress : as for `predict`
 
     Returns
     -------
@@ -227,7 +242,9 @@ def predict_file(
                     there = ", ".join(map(str, part.columns))
                     hint = " (commas must stand between columns)" if part.shape[1] == 1 else ""
                     raise PredictionError(f"{path} has no column {column!r}; it has {there}{hint}")
-                found = predict(part[column], properties, nearest=nearest, on_error="nan")
+                found = predict(
+                    part[column], properties, nearest=nearest, stability=stability, on_error="nan"
+                )
                 found = found.rename(columns={"formula": "reduced_formula"})
                 if both := [name for name in found if name in part]:
                     raise PredictionError(
@@ -257,6 +274,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--column", default="formula", help="of the file (default: formula)")
     add("--properties", nargs="+", choices=list(PROPERTIES), metavar="NAME", help="default: all")
     add("--nearest", type=int, default=3, help="known compositions named; 0: no data are needed")
+    add("--stability", action="store_true", help="the distance to OQMD's hull, too")
     options = parser.parse_args(words)
     one = options.what[0]
     if len(options.what) == 1 and (one.endswith((".csv", ".csv.gz")) or Path(one).is_file()):
@@ -264,12 +282,14 @@ def main(words: Sequence[str] | None = None) -> None:
             parser.error("a file needs --out FILE")
         rows, refused = predict_file(
             one, options.out, options.column, options.properties,
-            nearest=options.nearest, progress=sys.stderr.isatty(),
+            nearest=options.nearest, stability=options.stability, progress=sys.stderr.isatty(),
         )  # fmt: skip
         bad = f", {refused:,} of them no compositions (column error)" if refused else ""
         print(f"{rows:,} rows in {options.out}{bad}", file=sys.stderr)
         return
-    table = predict(options.what, options.properties, nearest=options.nearest)
+    table = predict(
+        options.what, options.properties, nearest=options.nearest, stability=options.stability
+    )
     if options.out:
         with files.csv_file(options.out) as file:
             table.to_csv(file, index=False, float_format="%.5g", mode="wb")

@@ -34,6 +34,7 @@ from matgan.properties.models import (
     PropertyModel,
     PropertyNetwork,
 )
+from matgan.properties.stability import with_stable
 
 SPLIT_SEED = 0
 _FEWEST = 50  # compositions of one kind that a factor is taken from
@@ -181,7 +182,7 @@ def _trained(network: PropertyNetwork, rows: _Rows, fit: Fit, path: Path, show):
 
 
 def with_calibration(model: PropertyModel, data: Labelled) -> PropertyModel:
-    """The same model with the factors of its intervals and the scale of its probability.
+    """The same model with the factors of its intervals and the scale of its probabilities.
 
     A factor is the (1 - α)(1 + 1/n) quantile of |value - median| / scale over the compositions of
     its number of elements in the calibration part (over all, if these are few: Mondrian conformal
@@ -205,7 +206,10 @@ def with_calibration(model: PropertyModel, data: Labelled) -> PropertyModel:
         platt = LogisticRegression(C=np.inf).fit(logit[:, None], there)
         slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
         changed = dataclasses.replace(changed, slope=slope, shift=shift)
-    return PropertyModel(model.of, model.networks, changed, model.pairs, model.facts)
+    calibrated = PropertyModel(model.of, model.networks, changed, model.pairs, model.facts)
+    if model.of.name == "formation_energy":
+        return with_stable(calibrated, data.amounts[held], data.target[held])
+    return calibrated
 
 
 def evaluate_model(model: PropertyModel, data: Labelled | None = None) -> pd.DataFrame:

@@ -142,7 +142,8 @@ class Enumeration:
             systems = np.arange(
                 (index - first) % self.n_blocks, self._systems[size - 1], self.n_blocks
             )
-            parts.append(self._judged(size, systems, formulas))
+            places = np.tile(np.arange(len(formulas)), len(systems))
+            parts.append(self._judged(size, np.repeat(systems, len(formulas)), places))
         return Block(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def size(self, index: int) -> int:
@@ -158,10 +159,11 @@ class Enumeration:
     def __iter__(self) -> Iterator[Block]:
         return map(self.block, range(self.n_blocks))
 
-    def _judged(self, size: int, systems: np.ndarray, formulas: np.ndarray) -> tuple:
+    def _judged(self, size: int, systems: np.ndarray, places: np.ndarray) -> tuple:
         return _judge(
             systems,
-            formulas,
+            places,
+            self._formulas[size - 1],
             int(self._first_number[size - 1]),
             self.most_elements,
             self._elements,
@@ -185,12 +187,10 @@ class Enumeration:
         sizes = np.searchsorted(self._first_number, asked, side="right")
         found: list[tuple] = []
         for size, formulas in enumerate(self._formulas, 1):
-            rank, place = np.divmod(
+            systems, places = np.divmod(
                 asked[sizes == size] - self._first_number[size - 1], len(formulas)
             )
-            systems, back = np.unique(rank, return_inverse=True)
-            made = self._judged(size, systems, formulas)
-            found.append(tuple(array[back * len(formulas) + place] for array in made))
+            found.append(self._judged(size, systems, places))
         back = np.argsort(np.argsort(sizes, kind="stable"), kind="stable")
         return Block(*(np.concatenate(arrays)[back] for arrays in zip(*found, strict=True)))
 
@@ -249,33 +249,35 @@ def _padded(source: object, most_atoms: int) -> np.ndarray:
 
 
 @compiled
-def _judge(systems, formulas, first, width, members, choose, states, eneg):
-    """Number, elements, amounts and verdicts of all compositions of some systems of one size."""
-    m, size = formulas.shape
-    n = len(systems) * m
+def _judge(systems, places, formulas, first, width, members, choose, states, eneg):
+    """Number, elements, amounts and verdicts of n compositions of one size.
+
+    By the rank of their system and the place of their amounts among the formulas, (n,) each.
+    """
+    n, (m, size) = len(systems), formulas.shape
     number = np.empty(n, dtype=np.int64)
     elements = np.full((n, width), -1, dtype=np.int16)
     amounts = np.zeros((n, width), dtype=np.uint8)
     neutral = np.ones(n, dtype=np.bool_)  # a single element passes
     balanced = np.ones(n, dtype=np.bool_)
     own = np.empty(size, dtype=np.int64)
-    row = 0
-    for system in systems:
-        _unrank(system, own, choose)
-        for j in range(size):
-            own[j] = members[own[j]]
-        order = np.argsort(eneg[own])  # NaN comes last
-        known = not np.isnan(eneg[own]).any()
-        for f in range(m):
-            number[row] = first + system * m + f
+    order, known = own, True
+    for row in range(n):
+        if row == 0 or systems[row] != systems[row - 1]:
+            _unrank(systems[row], own, choose)
             for j in range(size):
-                elements[row, j] = own[j]
-                amounts[row, j] = formulas[f, j]
-            if size > 1:
-                fits = known and _balance(own, order, formulas[f], states, eneg)
-                balanced[row] = fits
-                neutral[row] = fits or _cancels(own, formulas[f], states)
-            row += 1
+                own[j] = members[own[j]]
+            order = np.argsort(eneg[own])  # NaN comes last
+            known = not np.isnan(eneg[own]).any()
+        formula = formulas[places[row]]
+        number[row] = first + systems[row] * m + places[row]
+        for j in range(size):
+            elements[row, j] = own[j]
+            amounts[row, j] = formula[j]
+        if size > 1:
+            fits = known and _balance(own, order, formula, states, eneg)
+            balanced[row] = fits
+            neutral[row] = fits or _cancels(own, formula, states)
     return number, elements, amounts, neutral, balanced
 
 

@@ -49,6 +49,10 @@ class Hull:
     compositions : n compounds, in any form that `matgan.amounts_matrix` takes
     energies : (n,) formation energies in eV/atom; NaN: not known, and no part of the hull
 
+    Attributes
+    ----------
+    amounts : (n, 85)
+
     Raises
     ------
     HullError
@@ -60,12 +64,13 @@ class Hull:
     def __init__(self, compositions: Iterable, energies: ArrayLike):
         amounts = amounts_matrix(compositions)
         self.energies = _checked(energies, len(amounts))
-        self._amounts = amounts
+        self.amounts = amounts
         shares = fractions(amounts)
         known = np.flatnonzero(~np.isnan(self.energies))
         codes = _systems(shares[known] > 0)
         order = known[np.argsort(codes, kind="stable")]
         self._order, self._shares = order, np.ascontiguousarray(shares[order])
+        self._compositions = _numbers(self._shares)
         self._sorted_codes = np.sort(codes)
         self._codes, self._starts = np.unique(self._sorted_codes, return_index=True)
         self._starts = np.append(self._starts, len(order))
@@ -74,9 +79,16 @@ class Hull:
     def __len__(self) -> int:
         return len(self.energies)
 
-    def energy(self, compositions: Iterable) -> np.ndarray:
-        """Energy of the hull at m compositions: (m,) in eV/atom; never above 0."""
-        return self._solve(fractions(compositions))[0]
+    def energy(self, compositions: Iterable, others: bool = False) -> np.ndarray:
+        """Energy of the hull at m compositions: (m,) in eV/atom; never above 0.
+
+        Parameters
+        ----------
+        compositions : m, in any form that `matgan.amounts_matrix` takes
+        others : compounds of the same composition take no part, so that a prediction for a known
+            compound is compared with what it would decompose into
+        """
+        return self._solve(fractions(compositions), others)[0]
 
     def distance(self, compositions: Iterable, energies: ArrayLike) -> np.ndarray:
         """Energy of m compounds above the hull (below: negative): (m,) in eV/atom."""
@@ -91,14 +103,19 @@ class Hull:
         entries of one composition the lower one competes with the higher.
         """
         distances = np.full(len(self), np.nan)
-        own = np.arange(len(self._order))
-        below = self._solve_sorted(self._shares, self._sorted_codes, own)[0]
+        own = np.arange(len(self._order), dtype=np.uint64)
+        below = self._solve_sorted(self._shares, self._sorted_codes, own, own)[0]
         distances[self._order] = self.energies[self._order] - below
         return distances
 
-    def mixture(self, compositions: Iterable) -> Mixture:
-        """What m compositions decompose into: the phases of the hull and their shares."""
-        _, rows, amounts = self._solve(fractions(compositions))
+    def mixture(self, compositions: Iterable, others: bool = False) -> Mixture:
+        """What m compositions decompose into: the phases of the hull and their shares.
+
+        Parameters
+        ----------
+        compositions, others : as for `energy`
+        """
+        _, rows, amounts = self._solve(fractions(compositions), others)
         return Mixture(rows, amounts)
 
     def written(self, mixture: Mixture) -> list[str]:
@@ -107,30 +124,34 @@ class Hull:
         for rows, amounts in zip(mixture.rows, mixture.amounts, strict=True):
             taken = [(a, r) for a, r in zip(amounts, rows, strict=True) if a > 1e-9]
             names = [
-                ELEMENTS[-1 - r] if r < 0 else formulas(self._amounts[[r]])[0] for _, r in taken
+                ELEMENTS[-1 - r] if r < 0 else formulas(self.amounts[[r]])[0] for _, r in taken
             ]
             texts.append(
                 " + ".join(f"{a:.3g} {name}" for (a, _), name in zip(taken, names, strict=True))
             )
         return texts
 
-    def _solve(self, shares: np.ndarray):
+    def _solve(self, shares: np.ndarray, others: bool = False):
         """Energy, phases (rows of the compounds given) and shares of each of m compositions."""
         codes = _systems(shares > 0)
         order = np.argsort(codes, kind="stable")
-        none = np.full(len(shares), -1, dtype=np.int64)
-        energy, rows, amounts = self._solve_sorted(shares[order], codes[order], none)
+        leave = _numbers(shares[order]) if others else np.zeros(len(shares), dtype=np.uint64)
+        ids = self._compositions if others else np.ones(len(self._order), dtype=np.uint64)
+        energy, rows, amounts = self._solve_sorted(shares[order], codes[order], ids, leave)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         if len(self._order):
             rows = np.where(rows >= 0, self._order[np.maximum(rows, 0)], rows)
         return energy[back], rows[back], amounts[back]
 
-    def _solve_sorted(self, shares: np.ndarray, codes: np.ndarray, leave: np.ndarray):
-        """The same for compositions sorted by system, and a place each that takes no part."""
+    def _solve_sorted(
+        self, shares: np.ndarray, codes: np.ndarray, ids: np.ndarray, leave: np.ndarray
+    ):
+        """The same for compositions sorted by system; compounds whose id is theirs in `leave` don't
+        take part."""
         wide = int((shares > 0).sum(axis=1).max(initial=1))
         return _solve_all(
-            shares, codes, leave, self._codes, self._starts, self._present,
+            shares, codes, ids, leave, self._codes, self._starts, self._present,
             self._shares, self.energies[self._order], _CODES, wide,
         )  # fmt: skip
 
@@ -183,8 +204,15 @@ def _systems(present: np.ndarray) -> np.ndarray:
     return present.astype(np.uint64) @ _CODES
 
 
+def _numbers(shares: np.ndarray) -> np.ndarray:
+    """A 64-bit number for the composition of each row (n, 85), equal where the fractions are."""
+    return np.rint(shares * 1e6).astype(np.uint64) @ _CODES
+
+
 @compiled
-def _solve_all(shares, codes, leave, systems, starts, present, known, energies, of_element, wide):
+def _solve_all(
+    shares, codes, ids, leave, systems, starts, present, known, energies, of_element, wide
+):
     n = len(shares)
     energy = np.zeros(n)
     rows = np.full((n, wide), -(2**31), dtype=np.int64)
@@ -201,7 +229,9 @@ def _solve_all(shares, codes, leave, systems, starts, present, known, energies, 
                 for e in range(len(elements)):
                     table[j, e] = known[columns[j], elements[e]]
         m = len(elements)
-        basis, solution = _simplex(shares[i][elements], table, energies[columns], columns, leave[i])
+        basis, solution = _simplex(
+            shares[i][elements], table, energies[columns], ids[columns], leave[i]
+        )
         for r in range(m):
             if basis[r] < 0:
                 rows[i, r] = -1 - elements[-1 - basis[r]]
@@ -245,7 +275,7 @@ def _within(elements, systems, starts, present, of_element):
 
 
 @compiled
-def _simplex(x, table, energies, places, leave):
+def _simplex(x, table, energies, ids, leave):
     """min Σ λ e over λ ≥ 0 with Σ λ_j table_j = x, from the basis of the elements.
 
     Basis entries are rows of the table, or -1 - e for the element e of x, whose energy is 0.
@@ -265,7 +295,7 @@ def _simplex(x, table, energies, places, leave):
         enters, least = 2**31, -_FEASIBLE
         first = step > 50  # Bland's rule cannot cycle
         for j in range(n):
-            if places[j] == leave:
+            if ids[j] == leave:
                 continue
             reduced = energies[j]
             for e in range(m):

@@ -127,6 +127,20 @@ def test_of_equal_compositions_the_lower_one_competes():
     np.testing.assert_allclose(hull_distance(["TiO2", "Ti2O4"], [-3.2, -3.2]), 0, atol=1e-12)
 
 
+def test_a_composition_is_left_out_of_its_own_hull(systems):
+    """As a hull of the others would say, entries twice included, and as own distances do."""
+    _, energies, amounts = systems
+    amounts, energies = np.vstack([amounts[:3000], 2 * amounts[:2]]), energies[:3002].copy()
+    energies[3000:] = energies[:2] - 0.1
+    made = Hull(amounts, energies)
+    below = made.energy(amounts[:300], others=True)
+    np.testing.assert_allclose(energies[2:300] - below[2:], made.own_distances()[2:300], atol=1e-12)
+    others = Hull(amounts[1:3000], energies[1:3000])
+    assert below[0] == pytest.approx(others.energy(amounts[:1])[0], abs=1e-12)
+    assert 0 not in made.mixture(amounts[:1], others=True).rows
+    assert made.energy(amounts[:1])[0] <= energies[3000] < below[0] + 1
+
+
 def test_elements_have_the_energy_zero():
     assert hull_distance(["Ti", "Ti", "TiO2"], [0.0, 0.3, 1.0]).tolist() == [0.0, 0.3, 1.0]
     assert Hull([], []).energy(["TiO2"]).tolist() == [0]
