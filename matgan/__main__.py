@@ -31,6 +31,9 @@ GROUPS = {
         "predict": Command(
             "matgan.properties.prediction", "properties of compositions, with intervals"
         ),
+        "screen": Command(
+            "matgan.properties.candidates", "stable new compounds among all compositions, by blocks"
+        ),
         "sample": Command("matgan.wgan.generator", "new compositions from a generator, as CSV"),
         "classify": Command(
             "matgan.powder.classifier",
@@ -51,6 +54,9 @@ GROUPS = {
         "train-properties": Command(
             "matgan.properties.training",
             "the models of predict: energies, gaps, critical temperatures",
+        ),
+        "train-distilled": Command(
+            "matgan.properties.distilled", "a small network for screen --small, taught by predict's"
         ),
         "train-patterns": Command(
             "matgan.powder.augmentation", "the classifier of powder patterns", "train_command"

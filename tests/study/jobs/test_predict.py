@@ -1,16 +1,20 @@
-"""The job `predict`: a piece for each property; its kept table holds the controls."""
+"""The jobs of `predict` and of stability: what their pieces cover; the kept table, the card."""
 
+import numpy as np
 import pandas as pd
+import pytest
 
+from matgan.chemistry.composition import whole_counts
 from matgan.files import PRETRAINED
+from matgan.properties.candidates import Search
 from matgan.properties.models import PROPERTIES
+from matgan.study.jobs import predict
 from matgan.study.jobs.predict import JOBS
 from matgan.study.run import LONG
 
 
 def test_the_kept_table_has_each_property_beside_its_controls():
-    (job,) = JOBS
-    assert list(job.pieces()) == list(PROPERTIES)
+    assert list(JOBS[0].pieces()) == list(PROPERTIES)
     kept = pd.read_csv(LONG / "predict.csv").set_index(["property", "test rows"])
     for name in PROPERTIES:
         row = kept.loc[(name, "all")]
@@ -37,3 +41,31 @@ def card_line(row):
     rows = f"{row['with_value']:,}"
     line = " | ".join([what, row["test rows"], rows, *numbers, *controls, *gate])
     return f"| {line.replace('nan', '')} |"
+
+
+def test_the_pieces_of_the_search_hold_every_block_once():
+    pieces = {job.name: job.pieces() for job in JOBS}
+    assert list(pieces["distilled"]) == ["answers", "labels"]
+    blocks = [range(*piece.args) for piece in pieces["stable-compounds-all"].values()]
+    every = [block for part in blocks for block in part]
+    assert every == list(range(Search().enumeration().n_blocks))
+    hundred = [
+        block for piece in pieces["stable-compounds"].values() for block in range(*piece.args)
+    ]
+    assert sum(map(Search().enumeration().size, hundred)) == pytest.approx(1e8, rel=0.001)
+
+
+def test_a_row_of_errors_by_hand(monkeypatch):
+    """The teacher says -n for n atoms of the first kind; the small network is off by 0.1."""
+
+    class Small:
+        def energies(self, elements, amounts):
+            assert np.take_along_axis(counts, elements, axis=1).tolist() == amounts.tolist()
+            return -amounts.max(axis=1) + 0.1
+
+    counts = whole_counts([f"Na{n}Cl" for n in range(1, 8)])
+    monkeypatch.setattr(predict.distilled, "teacher", lambda rows: -rows.max(axis=1) * 1.0)
+    monkeypatch.setattr(predict, "hull_energies", lambda rows: np.zeros(len(rows)))
+    row = predict._row(Small(), counts, -counts.max(axis=1) + 0.3)
+    assert row["compositions"] == 7 and row["kept"] == 1
+    assert [row[k] for k in ("away", "mae", "mae_teacher")] == pytest.approx([0.1, 0.2, 0.3])
