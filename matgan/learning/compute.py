@@ -103,6 +103,23 @@ def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
     raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, not {schedule!r}")
 
 
+@torch.no_grad()
+def follow(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    """Move a moving average of a network's weights a little towards the newest ones, in place.
+
+    Parameters
+    ----------
+    average, network : of one kind; what is no floating-point number is copied
+    decay : share of the average that stays
+    """
+    new = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(new[name], 1 - decay)
+        else:
+            value.copy_(new[name])
+
+
 def on_all_cores(job: Callable, arguments: Iterable[tuple], device: str) -> Iterator:
     """job(*a) for each a of the arguments, in their order, side by side on a CPU.
 

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from matgan import files
 from matgan.learning.checkpoint import Part, from_arrays, to_arrays
-from matgan.learning.compute import Diverged, deferred_interrupt, learning_rate
+from matgan.learning.compute import Diverged, deferred_interrupt, follow, learning_rate
 
 _CHECKPOINT_SECONDS = 60
 
@@ -193,7 +193,7 @@ def train(
                 losses.append(_step(network, source, loss, fit, optimizer, device, step, per_epoch))
                 step += 1
                 if average is not None:
-                    _follow(average, network, min(fit.average, step / (step + 10)))
+                    follow(average, network, min(fit.average, step / (step + 10)))
                 if not math.isfinite(losses[-1]):
                     raise Diverged(
                         f"the loss became {losses[-1]} at step {step}: lower the learning rate"
@@ -246,17 +246,6 @@ def _step(network, source, loss, fit, optimizer, device, step: int, per_epoch: i
     nn.utils.clip_grad_norm_(network.parameters(), fit.clip)
     optimizer.step()
     return float(value.detach())
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the average of the networks a little towards the newest one."""
-    new = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(new[name], 1 - decay)
-        else:
-            value.copy_(new[name])
 
 
 @lru_cache(maxsize=1)

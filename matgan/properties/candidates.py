@@ -266,7 +266,7 @@ def best_candidates(
     ----------
     folder : of the search
     keep : rows
-    blocks : those that are best_candidates; None: all that are done
+    blocks : those that are ranked; None: all that are done
 
     Returns
     -------

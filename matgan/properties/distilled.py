@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from matgan import files
 from matgan.chemistry.composition import whole_counts
 from matgan.chemistry.elements import N_ELEMENTS
-from matgan.learning.checkpoint import check_finite, from_arrays, to_arrays
+from matgan.learning.checkpoint import check_finite, check_fit, from_arrays, to_arrays
 from matgan.learning.compute import compiled, progress_bar
 from matgan.learning.fit import Fit, content_hash, regression_loss, train
 from matgan.properties.models import pretrained
@@ -145,6 +145,8 @@ def load_distilled(path: str | Path) -> DistilledEnergy:
     except (KeyError, ValueError, TypeError) as error:
         raise files.WeightsError(f"{path} holds no small network: {error!r}") from None
     check_finite(arrays, path)
+    with torch.device("meta"):  # a small file that asks for a huge network is refused
+        check_fit({"network": SmallNetwork(hidden)}, arrays, path)
     network = SmallNetwork(hidden)
     from_arrays({"network": network}, arrays, path)
     return DistilledEnergy(network)

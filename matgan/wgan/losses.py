@@ -60,7 +60,7 @@ def swap_one_element(counts: Tensor, frequency: Tensor, rng: torch.Generator | N
     """Compositions with one of their elements, any, in the place of which another stands.
 
     What a critic meets here is wrong for the element's sake alone, however well the generator
-    draws; so what it learns of the elements does not fade when the generator becomes good.
+    draws; so there is something to learn of the elements when the generator has become good.
 
     Parameters
     ----------

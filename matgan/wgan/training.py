@@ -223,7 +223,7 @@ class Loop:
         state.optimizers["generator"].step()
         state.critic.requires_grad_(True)
         if state.average:
-            self.update_average()
+            compute.follow(state.average, state.generator, config.average)
         return value
 
     def log_likelihood(self) -> Tensor:
@@ -231,15 +231,6 @@ class Loop:
         n, rng = self.config.likelihood_batch, self.state.rng
         picks = torch.randint(len(self.fitting), (n,), generator=rng, device=self.device)
         return self.state.generator.log_probability(self.noise(n), self.fitting[picks]).mean()
-
-    def update_average(self) -> None:
-        """Move the average of the generators a little towards the newest one."""
-        new = self.state.generator.state_dict()
-        for name, value in self.state.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(new[name], 1 - self.config.average)
-            else:
-                value.copy_(new[name])
 
     def some_real(self, n: int) -> Tensor:
         """(n, 85) training compositions, with replacement."""

@@ -30,9 +30,10 @@ LEAST = 0.9
 # name: module, its functions (none: all), what pytest runs
 MODULES: dict[str, tuple[str, str, str]] = {
     "losses": ("wgan/losses.py", "", "tests/wgan/test_losses.py"),
-    "weight averaging": (
+    "weight averaging": ("learning/compute.py", "follow", "tests/learning/test_fit.py"),
+    "training of the WGAN": (
         "wgan/training.py",
-        "update_average update_critic update_generator test_loss rounds set_rates finite",
+        "update_critic update_generator test_loss rounds set_rates finite",
         "tests/wgan/test_training.py -k not(command)",
     ),
     "decoding": ("wgan/samples.py", "decode drawn accepted sifted", "tests/wgan/test_samples.py"),
