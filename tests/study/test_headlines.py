@@ -35,8 +35,8 @@ from matgan.generated.measures import uniqueness, validity_rates
 from matgan.powder.minerals import load_measured
 from matgan.representation import benchmark, maps
 from matgan.representation.features import random_embedding
-from matgan.study.jobs.patterns import Setting
-from matgan.study.jobs.properties import property_rows
+from matgan.study.jobs.powder.patterns import Setting
+from matgan.study.jobs.powder.properties import property_rows
 from matgan.wgan.networks import effective_rank
 
 pytestmark = [pytest.mark.slow, pytest.mark.headline]

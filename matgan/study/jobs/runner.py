@@ -33,9 +33,15 @@ from matgan.study.fingerprint import decides, digest, reached, versions
 from matgan.study.run import LONG, PROJECT, RunError, git_state
 
 # with a list JOBS
-_NAMES = ("wgan", "benchmark", "table4", "elements", "generators")
-_NAMES += ("patterns", "properties", "predict")
-MODULES = tuple(f"matgan.study.jobs.{name}" for name in _NAMES)
+MODULES = tuple(
+    f"matgan.study.jobs.{part}.{name}"
+    for part, names in {
+        "paper": ("wgan", "table4", "elements", "generators"),
+        "compositions": ("benchmark", "predict", "stable"),
+        "powder": ("patterns", "properties"),
+    }.items()
+    for name in names
+)
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
 
 Rows = list[dict]

@@ -28,7 +28,7 @@ from matgan.representation.benchmark import RANDOM, Task
 from matgan.representation.features import Magpie, OneHot, PooledEmbedding
 from matgan.representation.published import table4 as as_printed
 from matgan.representation.tables import load_embedding, permuted_embedding, random_embedding
-from matgan.study.jobs.elements import trainings
+from matgan.study.jobs.paper.elements import trainings
 
 SEED, REPEATS = 0, 10
 PLAIN = "rows plainly at random, formulas on both sides"

@@ -10,8 +10,8 @@ import pytest
 
 from matgan.data.sources import SourceUnavailable
 from matgan.representation.benchmark import Task
-from matgan.study.jobs import table4 as jobs
-from matgan.study.jobs.authors import APART, PAPER_GAP, PLAIN, load_paper_task
+from matgan.study.jobs.paper import table4 as jobs
+from matgan.study.jobs.paper.authors import APART, PAPER_GAP, PLAIN, load_paper_task
 from matgan.study.jobs.runner import known_jobs
 from matgan.study.run import NotYetMade
 

@@ -12,7 +12,7 @@ from matgan.data.splits import unseen_elements
 from matgan.representation import benchmark
 from matgan.representation.benchmark import ENERGY
 from matgan.representation.tables import load_embedding
-from matgan.study.jobs import elements as jobs
+from matgan.study.jobs.paper import elements as jobs
 from matgan.study.jobs.runner import known_jobs
 
 LOAD = benchmark.load_task

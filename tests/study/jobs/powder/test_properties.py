@@ -7,8 +7,8 @@ from sklearn.metrics import r2_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from matgan.powder.baselines import coarse
-from matgan.study.jobs import patterns, properties
-from matgan.study.jobs.patterns import Setting
+from matgan.study.jobs.powder import patterns, properties
+from matgan.study.jobs.powder.patterns import Setting
 
 SMALL = Setting(train_rows=120, test_rows=40, step=0.2)
 

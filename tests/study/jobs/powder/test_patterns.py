@@ -7,8 +7,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from matgan.crystals.symmetry import prototypes
 from matgan.powder.baselines import coarse
-from matgan.study.jobs import patterns
-from matgan.study.jobs.patterns import Setting
+from matgan.study.jobs.powder import patterns
+from matgan.study.jobs.powder.patterns import Setting
 
 SMALL = Setting(train_rows=120, test_rows=40, step=0.2, trees=3)
 

@@ -1,6 +1,6 @@
 """The jobs of Table 4 on the authors' own files: settings searched, then scored to convergence.
 
-What is compared, and why, says `matgan.study.jobs.authors`.
+What is compared, and why, says `matgan.study.jobs.paper.authors`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.statistics import METRICS, scores
 from matgan.representation.benchmark import SETTINGS, Task, chosen_settings
 from matgan.representation.published import HU_2020_REGRESSOR
-from matgan.study.jobs.authors import (
+from matgan.study.jobs.paper.authors import (
     APART,
     EPOCHS,
     PAPER_ENERGY,

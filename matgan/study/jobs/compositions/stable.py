@@ -1,4 +1,4 @@
-"""What the models of `predict` reach on chemical systems that they did not see, beside controls."""
+"""What `screen` rests on and what it finds: the small network, P(stable), and the search itself."""
 
 from __future__ import annotations
 
@@ -7,47 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from matgan.chemistry.composition import whole_counts
 from matgan.data.compounds import load_oqmd
 from matgan.properties import candidates, distilled, models, training
 from matgan.properties.stability import evaluate_stability, hull_energies
 from matgan.study.jobs.runner import Job, Piece, Rows
-
-
-def evaluation(name: str, folder: Path) -> Rows:
-    """The rows of `evaluate_model`, with boosted trees on the same inputs beside.
-
-    The trees learn the same training part (its logarithms where the networks do), for an absolute
-    error, and stop where the calibration part gets no better.
-    """
-    data, of = training.labelled(name), models.PROPERTIES[name]
-    table = training.evaluate_model(models.pretrained(name), data)
-    target = np.log1p(data.target) if of.log else data.target
-    learned, held, test = (data.there & (data.part == part) for part in ("train", "val", "test"))
-    trees = HistGradientBoostingRegressor(
-        loss="absolute_error", max_iter=1500, learning_rate=0.1, max_leaf_nodes=63,
-        max_features=0.3, early_stopping=True, n_iter_no_change=20, random_state=0,
-    )  # fmt: skip
-    trees.fit(
-        models.inputs(data.amounts[learned]), target[learned],
-        X_val=models.inputs(data.amounts[held]), y_val=target[held],
-    )  # fmt: skip
-    predicted = trees.predict(models.inputs(data.amounts[test]))
-    predicted = np.maximum(np.expm1(predicted) if of.log else predicted, of.least)
-    table["mae_boosted"] = np.nan
-    table.loc[table["test rows"] == "all", "mae_boosted"] = np.abs(
-        predicted - data.target[test]
-    ).mean()
-    return table.to_dict("records")
-
-
-def _pieces() -> dict[str, Piece]:
-    return {name: partial(evaluation, name) for name in models.PROPERTIES}
-
-
-# --- stable or not ----------------------------------------------------------------------------
 
 ENUMERATED = 300_000  # as in the command's default
 ASKED = 100_000  # enumerated compositions that are tested on
@@ -136,12 +101,6 @@ def _search(stop: int) -> Callable[[], dict[str, Piece]]:
 
 
 JOBS = [
-    Job(
-        "predict",
-        "the models of `predict` on chemical systems held out, beside look-up and boosted trees",
-        0.3,
-        _pieces,
-    ),
     Job(
         "distilled",
         "the small network of `screen` taught by answers, beside one that learned the labels",

@@ -9,7 +9,7 @@ from matgan.data.training_set import TrainingData
 from matgan.generated.models import DATA_SETS, MODELS, OURS, find_models
 from matgan.generated.validation import Sizes
 from matgan.generated.yields import CRITICAL, FORMATION, REGRESSORS
-from matgan.study.jobs import generators
+from matgan.study.jobs.paper import generators
 from matgan.study.jobs.runner import known_jobs
 
 

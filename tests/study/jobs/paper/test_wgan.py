@@ -9,7 +9,7 @@ from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.data.sources import SourceUnavailable
 from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
-from matgan.study.jobs import wgan
+from matgan.study.jobs.paper import wgan
 from matgan.study.jobs.runner import known_jobs, state
 from matgan.study.run import LONG
 from matgan.wgan.config import LEARNING

@@ -26,7 +26,7 @@ from matgan.powder.networks import FCN, VAE, Regressor, vae_loss
 from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.maps import knn_purity
 from matgan.representation.tables import load_embedding, random_embedding
-from matgan.study.jobs.patterns import TRAININGS, Setting, fitted, material
+from matgan.study.jobs.powder.patterns import TRAININGS, Setting, fitted, material
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 TARGETS = {"e_form": "formation energy (eV/atom)", "gap": "band gap (eV)"}

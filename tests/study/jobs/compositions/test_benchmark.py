@@ -15,7 +15,7 @@ from matgan.data.sources import SourceUnavailable
 from matgan.learning.evaluation import convergence
 from matgan.representation import benchmark, published
 from matgan.representation.benchmark import ENERGY, RANDOM, T_OURS
-from matgan.study.jobs import benchmark as jobs
+from matgan.study.jobs.compositions import benchmark as jobs
 from matgan.wgan.config import LEARNING
 
 JOBS = {job.name: job for job in jobs.JOBS}

@@ -9,8 +9,8 @@ from matgan.data.sources import SourceUnavailable
 from matgan.representation.benchmark import Task
 from matgan.representation.published import HU_2020
 from matgan.representation.published import table4 as as_printed
-from matgan.study.jobs import authors
-from matgan.study.jobs.authors import APART, PAPER_GAP, PAPER_TC, PLAIN
+from matgan.study.jobs.paper import authors
+from matgan.study.jobs.paper.authors import APART, PAPER_GAP, PAPER_TC, PLAIN
 
 FIVE = ["wgan-mp", *(f"wgan-mp-seed{k}" for k in range(1, 5))]
 
