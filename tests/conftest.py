@@ -49,6 +49,12 @@ def oqmd_raw():
 
 
 @pytest.fixture(scope="session")
+def wheel():
+    """The crabnet wheel, in which most of the tables are."""
+    return _or_skip(sources.fetch, "crabnet")
+
+
+@pytest.fixture(scope="session")
 def oqmd():
     """Curated OQMD compounds, random split of seed 0."""
     return _or_skip(compounds.load_oqmd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
-from matgan.chemistry.elements import ELEMENTS
+from matgan import files
+from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.chemistry.inputs import Compositions
 from matgan.learning import compute
+from matgan.learning.checkpoint import check_finite, check_fit, from_arrays, to_arrays
 from matgan.learning.fit import Fit, Precision, outputs, train
 from matgan.representation.encoder.network import CompositionNetwork, Tokens, known_targets_loss
 from matgan.representation.tables import load_embedding
@@ -30,6 +34,9 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
     elements : {None, name, (85, f) DataFrame}
         None: each element has a learned vector. Else an element table, or its name (see
         `matgan.list_embeddings`): the network starts from a learned linear map of its rows.
+    start : path or None
+        A file that `save` wrote: the training starts from its layers, only the last one is new.
+        Width, layers and heads must be its own; its elements come with it.
     epochs, batch_size, learning_rate, weight_decay, average, precision : see
         `matgan.learning.fit.Fit`
     on_error : {"raise", "nan", "drop"}
@@ -59,6 +66,7 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         heads: int = 4,
         dropout: float = 0.1,
         elements: str | pd.DataFrame | None = None,
+        start: str | Path | None = None,
         epochs: int = 100,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
@@ -77,6 +85,7 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         self.heads = heads
         self.dropout = dropout
         self.elements = elements
+        self.start = start
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -102,7 +111,9 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         ------
         ValueError
             Another number of targets than of compositions, an infinite target, a target that is
-            never known, or a width that the heads do not divide.
+            never known, a width that the heads do not divide, or other sizes than `start` has.
+        FileNotFoundError, matgan.files.WeightsError
+            `start` is missing, damaged, or holds something else.
         CompositionError
             With on_error="raise": the first row that is no composition of the 85 elements.
         """
@@ -134,9 +145,9 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         self.middle_, spread = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
         self.spread_ = np.where(spread > 0, spread, 1.0)
         torch.manual_seed(self.random_state)
-        self.network_ = CompositionNetwork(
-            targets.shape[1], self.width, self.layers, self.heads, self.dropout, self._vectors()
-        )
+        self.network_ = self._network(targets.shape[1], self._vectors())
+        if self.start is not None:
+            self._begin_from(load_encoder(self.start))
         self.losses_ = train(
             self.network_,
             Tokens(amounts, (targets - self.middle_) / self.spread_),
@@ -172,6 +183,36 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         """Names of the columns of `transform`."""
         return np.array([f"encoder{i}" for i in range(self.width)], dtype=object)
 
+    def save(self, path: str | Path) -> None:
+        """Write the trained encoder to a safetensors file, which `load_encoder` reads."""
+        check_is_fitted(self)
+        facts = {name: getattr(self, name) for name in _SIZES}
+        of_table = isinstance(self.network_.embed, nn.Sequential)
+        facts["table"] = self.network_.embed[0].embedding_dim if of_table else 0
+        facts["n_targets"] = self.n_targets_
+        tensors = to_arrays({"network": self.network_})
+        tensors |= {"middle": self.middle_, "spread": self.spread_}
+        files.save(path, tensors, {"encoder": json.dumps(facts)})
+
+    def _network(self, targets: int, table: np.ndarray | None) -> CompositionNetwork:
+        return CompositionNetwork(targets, self.width, self.layers, self.heads, self.dropout, table)
+
+    def _begin_from(self, other: CompositionEncoder) -> None:
+        """Take over the layers of another encoder, the head aside."""
+        for name in _SIZES:
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}, but {self.start} has {getattr(other, name)}"
+                )
+        if self.elements is not None:
+            raise ValueError("elements and start exclude each other")
+        head = self.network_.head
+        self.network_ = other.network_
+        self.network_.head = head
+        for module in self.network_.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = self.dropout
+
     def _outputs(self, X) -> tuple[Compositions, np.ndarray, dict[str, np.ndarray]]:
         check_is_fitted(self)
         given = Compositions(X, self.on_error, self.suspicious)
@@ -190,6 +231,43 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         T = of_elements(table)
         spread = T.std(axis=0)
         return (T - T.mean(axis=0)) / np.where(spread > 0, spread, 1)
+
+
+_SIZES = ("width", "layers", "heads")  # of the network, which a file states
+
+
+def load_encoder(path: str | Path) -> CompositionEncoder:
+    """An encoder that `CompositionEncoder.save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+    matgan.files.WeightsError
+        The file is damaged or holds something else.
+    """
+    tensors, facts = files.load(path)
+    try:
+        stated = {name: int(n) for name, n in json.loads(facts["encoder"]).items()}
+        width, layers, heads, table = (stated[name] for name in (*_SIZES, "table"))
+        middle, spread = tensors.pop("middle"), tensors.pop("spread")
+        (targets,) = middle.shape
+        if not 1 <= layers <= len(tensors) or heads < 1 or width % heads:
+            raise ValueError(f"{layers} layers, {heads} heads, {width} wide")
+        if spread.shape != middle.shape:
+            raise ValueError(f"spread {spread.shape}, middle {middle.shape}")
+        encoder = CompositionEncoder(width, layers, heads)
+        start = np.zeros((N_ELEMENTS, table)) if table else None
+        with torch.device("meta"):  # a small file that asks for a huge network is refused
+            check_fit({"network": encoder._network(targets, start)}, tensors, path)
+        encoder.n_targets_ = stated["n_targets"]
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise files.WeightsError(f"{path} holds no encoder: {error!r}") from None
+    check_finite(tensors | {"middle": middle, "spread": spread}, path)
+    encoder.middle_, encoder.spread_ = middle, spread
+    encoder.network_ = encoder._network(targets, start)
+    from_arrays({"network": encoder.network_}, tensors, path)
+    encoder.network_.eval()
+    return encoder
 
 
 def _at(given: Compositions, rows: np.ndarray, values: np.ndarray) -> np.ndarray:

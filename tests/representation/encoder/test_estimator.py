@@ -1,11 +1,14 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 
+from matgan import files
 from matgan.chemistry.parsing import CompositionError
-from matgan.representation.encoder.estimator import CompositionEncoder, of_elements
+from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder, of_elements
 from matgan.representation.tables import load_embedding
 
 SMALL = {"width": 16, "layers": 1, "heads": 2, "epochs": 2, "batch_size": 32, "device": "cpu"}
@@ -95,6 +98,47 @@ def test_what_makes_no_sense_is_named(changes, y, message):
 def test_a_bad_formula_is_named():
     with pytest.raises(CompositionError, match="Xx"):
         CompositionEncoder(**SMALL).fit(["NaCl", "Xx2"], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("elements", [None, "mat2vec"])
+def test_a_file_keeps_it_and_another_training_starts_from_it(gaps, tmp_path, elements):
+    few, path = gaps[:200], tmp_path / "encoder.safetensors"
+    y = np.stack([few["target"], -few["target"]], axis=1)
+    first = CompositionEncoder(**SMALL, elements=elements).fit(few["formula"], y)
+    first.save(path)
+    again = load_encoder(path)
+    np.testing.assert_array_equal(again.predict(few["formula"]), first.predict(few["formula"]))
+    np.testing.assert_array_equal(again.transform(few["formula"]), first.transform(few["formula"]))
+
+    still = SMALL | {"epochs": 1, "learning_rate": 1e-9, "average": 0.0, "weight_decay": 0.0}
+    begun = CompositionEncoder(**still, start=path).fit(few["formula"], few["target"])
+    np.testing.assert_allclose(
+        begun.transform(few["formula"]), first.transform(few["formula"]), atol=1e-4
+    )
+    assert begun.predict(few["formula"]).shape == (200,)  # with a head of its own
+    with pytest.raises(ValueError, match=r"width = 32, but .*encoder\.safetensors has 16"):
+        CompositionEncoder(**SMALL | {"width": 32}, start=path).fit(few["formula"], few["target"])
+    with pytest.raises(ValueError, match="elements and start exclude each other"):
+        CompositionEncoder(**SMALL, elements="magpie", start=path).fit(few["formula"], y)
+
+
+def test_a_file_that_holds_no_encoder_is_named(gaps, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    CompositionEncoder(**SMALL).fit(gaps["formula"][:50], gaps["target"][:50]).save(path)
+    tensors, facts = files.load(path)
+    stated = json.loads(facts["encoder"])
+    lacking = {k: v for k, v in tensors.items() if k != "network.head.bias"}
+    for arrays, changes, message in (
+        (lacking, {}, "lacks network.head.bias"),
+        (tensors, {"layers": 10**9}, "holds no encoder: .*1000000000 layers"),
+        (tensors, {"width": 32}, "network.* has the shape"),
+        (tensors, {"heads": 0}, "holds no encoder: .* 0 heads"),
+        (tensors | {"spread": np.array([np.nan])}, {}, "NaN or infinite numbers in spread"),
+        ({"x": np.zeros(1)}, {}, "holds no encoder: KeyError"),
+    ):
+        files.save(path, arrays, {"encoder": json.dumps(stated | changes)})
+        with pytest.raises(files.WeightsError, match=message):
+            load_encoder(path)
 
 
 def test_one_composition_or_none_is_predicted(gaps):

