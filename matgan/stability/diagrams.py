@@ -132,6 +132,7 @@ def agreement(true: np.ndarray, predicted: np.ndarray) -> Agreement:
     Negative is stable. Of several systems, give the distances end to end.
     """
     one, other = true < 0, predicted < 0
-    counted = ((one & other).sum(), (one & ~other).sum(), (~one & other).sum())
     mae = float(np.abs(predicted - true).mean()) if len(true) else float("nan")
-    return Agreement(*map(int, counted), mae)
+    return Agreement(
+        int((one & other).sum()), int((one & ~other).sum()), int((~one & other).sum()), mae
+    )
