@@ -41,7 +41,7 @@ def load_task_fold(task: str, fold: int = 0) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame: formula (as published), target (see `composition_tasks` for the unit), split ("train",
+    DataFrame: formula (as published), target (its unit: see `composition_tasks`), split ("train",
     "val" or "test")
 
     Raises

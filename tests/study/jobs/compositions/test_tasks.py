@@ -1,0 +1,37 @@
+"""The jobs of the 31 tasks: every route on a small task, with a small source."""
+
+import numpy as np
+import pytest
+
+from matgan.data.tasks import composition_tasks
+from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.representation.encoder.sources import OQMD
+from matgan.study.jobs.compositions import tasks
+from matgan.study.jobs.compositions.tasks import JOBS, SOURCES
+
+
+def test_the_pieces_are_every_fold_of_every_task_but_oqmds():
+    (pieces,) = (job.pieces() for job in JOBS if job.name == "small-data-tasks")
+    listed = composition_tasks().drop(index=list(OQMD))
+    assert len(pieces) == listed["folds"].sum() == 79
+    assert {piece.args[0] for piece in pieces.values()} == set(listed.index)
+
+
+def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, monkeypatch):
+    small = {"width": 16, "layers": 1, "heads": 2, "device": "cpu"}
+    monkeypatch.setattr(tasks, "ENCODER", small)
+    monkeypatch.setattr(tasks, "schedule", lambda n: {"epochs": 2, "batch_size": 64})
+    monkeypatch.setattr(tasks.SourceOf, "file", tmp_path / "source.safetensors")
+    source = CompositionEncoder(**small, epochs=1)
+    source.fit(["NaCl", "GaN", "MgO", "Fe2O3"], [[1.0, 2.0], [2.0, 0.0], [3.0, 1.0], [0.0, 1.0]])
+    source.save(SOURCES["without-small"].file)
+    monkeypatch.setattr(tasks, "by_trees", lambda compounds, features, seed: features[:, -1] * 0.0)
+
+    rows = tasks.task_piece("steels_yield", 0, 0, tmp_path / "piece")
+    routes = [row["route"] for row in rows]
+    assert len(set(routes)) == len(rows) == 6 + len(tasks.COMBINATIONS)
+    by_route = {row["route"]: row for row in rows}
+    assert by_route[tasks.TREES]["mae_test"] == pytest.approx(1420, abs=60)  # of zeros: MPa
+    assert all(np.isfinite(row["mae_val"]) and row["test compounds"] == 63 for row in rows)
+    monkeypatch.setattr(tasks, "by_encoder", None)  # nothing is computed again
+    assert tasks.task_piece("steels_yield", 0, 0, tmp_path / "piece") == rows
