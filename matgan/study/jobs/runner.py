@@ -37,7 +37,7 @@ MODULES = tuple(
     f"matgan.study.jobs.{part}.{name}"
     for part, names in {
         "paper": ("wgan", "table4", "elements", "generators"),
-        "compositions": ("benchmark", "predict", "stable", "tasks"),
+        "compositions": ("benchmark", "predict", "stable", "tasks", "leaderboards"),
         "powder": ("patterns", "properties"),
     }.items()
     for name in names
