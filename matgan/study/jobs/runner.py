@@ -39,6 +39,7 @@ MODULES = tuple(
         "paper": ("wgan", "table4", "elements", "generators"),
         "compositions": ("benchmark", "predict", "stable", "tasks", "leaderboards"),
         "powder": ("patterns", "properties"),
+        "microstructure": ("labels", "homogenisation", "localisation"),
     }.items()
     for name in names
 )

@@ -1,0 +1,51 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from matgan.learning.fit import Fit
+from matgan.microstructure.generation import Collection
+from matgan.study.jobs.microstructure import localisation as job
+from matgan.study.jobs.microstructure.labels import strain_labels
+
+
+@pytest.fixture(scope="module")
+def material():
+    collection = Collection(13, (0.2, 0.8))
+    return collection.volumes(range(40)), strain_labels(collection, range(40), 5)[1]
+
+
+def test_the_error_is_in_percent_of_the_mean_strain():
+    true = np.array([0.5, 1.5, 1.0], dtype=np.float16)
+    assert job.strain_error(np.array([0.5, 1.0, 1.3]), true) == pytest.approx(100 * 0.8 / 3)
+
+
+def test_controls_stand_in_the_order_of_what_they_see(material):
+    rows = {row["method"]: row for row in job.control_rows(*material, 0)}
+    assert list(rows) == [job.UNIFORM, job.PHASES, job.LINEAR]
+    errors = [row["mase"] for row in rows.values()]
+    assert errors[0] > errors[1] > errors[2]
+    test = job.split(40, 0)
+    assert errors[0] == pytest.approx(100 * np.abs(material[1][test] - 1.0).mean(), rel=1e-3)
+    shells = [rows[job.LINEAR][f"shell {d}"] for d in range(6)]
+    assert shells[0] > shells[1] > shells[2] > shells[4]
+
+
+@pytest.mark.parametrize(
+    ("method", "widths", "fit"),
+    [
+        (job.DENSE, {"channels": 6, "pairs": 1}, Fit(12, 8, 2e-2)),
+        (job.PATCH, {"channels": (8, 8), "hidden": 16}, Fit(12, 8, 3e-3)),
+    ],
+)
+def test_a_short_training_is_better_than_uniform_strain(material, method, widths, fit):
+    row = job.network_row(method, *material, fit, **widths)
+    assert (row["n_train"], row["n_test"]) == (32, 8)
+    assert row["mase"] < 0.9 * job.control_rows(*material, 0)[0]["mase"]
+    assert ("shell 5" in row) == (method == job.PATCH)
+
+
+def test_every_piece_can_be_sent_to_a_process():
+    pieces = job.JOBS[0].pieces()
+    assert len(pieces) == 2 * (5 + 6 + 6)
+    pickle.loads(pickle.dumps(pieces))
