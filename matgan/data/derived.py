@@ -45,7 +45,13 @@ class Repository:
         return f"https://github.com/{self.name}/archive/{self.commit}.zip"
 
 
+_GARNETDNN = Repository(
+    "materialsvirtuallab/garnetdnn",
+    "333bddcf4b2df1da11a8b63e92bc86480eccad5b",
+)
 REPOSITORIES = {
+    "ye2018_perovskites": _GARNETDNN,
+    "ye2018_binary_oxides": _GARNETDNN,
     "rruff_measured": Repository(
         "AGI-init/XRDs",
         "94ab78472f014a43489c928c692823d7b8d179d5",  # 9 MB of patterns
@@ -64,8 +70,8 @@ def rebuild(name: str, archive: Path | None = None) -> Path:
 
     Parameters
     ----------
-    name : "supercon_split", "rruff_measured" (seconds) or "mp_structures" (43 minutes on two busy
-        cores: spglib looks for the space groups of 51,538 structures, twice)
+    name : of `DERIVED`; seconds, but for "mp_structures" 43 minutes on two busy cores: spglib looks
+        for the space groups of 51,538 structures, twice
     archive : zip archive of the repository, where it is to hand
 
     Returns
@@ -88,10 +94,13 @@ def rebuild(name: str, archive: Path | None = None) -> Path:
         content.write(supercon_split(fetch("jarvis_supercon")))
     else:
         archive = archive or (own := _downloaded(REPOSITORIES[name]))
-        make = rruff_measured if name == "rruff_measured" else mp_structures
         try:
             with zipfile.ZipFile(archive) as opened:
-                np.savez_compressed(content, allow_pickle=False, **make(opened))
+                if name.startswith("ye2018"):
+                    content.write(ye2018_table(opened, name))
+                else:
+                    make = rruff_measured if name == "rruff_measured" else mp_structures
+                    np.savez_compressed(content, allow_pickle=False, **make(opened))
         except (zipfile.BadZipFile, KeyError, IndexError, ValueError) as error:
             _remove(own)  # damaged, perhaps: the next call fetches it again
             raise SourceCorrupt(f"{archive} is not what {name} is made from: {error!r}") from error
@@ -128,6 +137,22 @@ def supercon_split(benchmark: Path) -> bytes:
     parts = _zipped_json(benchmark)
     rows = sorted((int(row), part) for part, members in parts.items() for row in members)
     return "".join(["row,part\n", *(f"{row},{part}\n" for row, part in rows)]).encode()
+
+
+def ye2018_table(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Energies of Ye et al. 2018: pymatgen's entries as a table, in their order."""
+    member, key = {
+        "ye2018_perovskites": ("perovskite/perov_calc_entries.json", "entry_id"),
+        "ye2018_binary_oxides": ("binary_oxides_entries_dict.json", "cation"),
+    }[name]
+    (path,) = _members(archive, f"data/({re.escape(member)})").values()
+    read = json.loads(archive.read(path))
+    named = read.items() if key == "cation" else ((entry[key], entry) for entry in read)
+    lines = [f"{key},composition,energy_ev,correction_ev"]
+    for label, entry in named:
+        formula = "".join(f"{symbol}{n:g}" for symbol, n in entry["composition"].items())
+        lines.append(f"{label},{formula},{entry['energy']:.6f},{entry['correction']}")
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 # Each pattern is a pickled dict, all 908 with the same layout; nothing of it is run: the bytes

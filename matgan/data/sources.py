@@ -171,6 +171,21 @@ SOURCES = {
                 ),
             )
         ),
+        *(
+            Source(
+                f"ye2018_{name}",
+                f"ye2018_{name}.csv",
+                sha256,
+                "",  # `matgan.data.derived`
+                "BSD-3",
+                "Ye et al., Nat. Commun. 9, 3800 (2018), as in "
+                "github.com/materialsvirtuallab/garnetdnn, commit 333bddcf",
+            )
+            for name, sha256 in {
+                "perovskites": "cf93dda924f201183f97a2beb6a41e7721ddae2e846c8358c67037d6548e90b3",
+                "binary_oxides": "a3b402c2b19125d4fd2cb9f49965c417cdeda118a605baba7b92d5c53c13fc96",
+            }.items()
+        ),
     )
 }
 

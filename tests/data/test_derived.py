@@ -60,6 +60,41 @@ def test_the_real_split_is_made_again(cache):
     assert derived.rebuild("supercon_split") == fetch("supercon_split")
 
 
+# --- energies of Ye et al. ------------------------------------------------------------------------
+
+
+def entry(composition, energy, **more):
+    return {"energy": energy, "composition": composition, "correction": 0.0, **more}
+
+
+@pytest.fixture
+def energies(tmp_path):
+    listed = [
+        entry({"Sm": 2.0, "O": 3.0}, -33.12345678, entry_id=7),
+        entry({"O": 0.5}, -1, entry_id=3),
+    ]
+    members = {
+        "data/perovskite/perov_calc_entries.json": json.dumps(listed),
+        "data/binary_oxides_entries_dict.json": json.dumps(
+            {"K+": entry({"K": 2.0, "O": 1.0}, -10.2)}
+        ),
+    }
+    return archive(tmp_path / "g.zip", members)
+
+
+def test_entries_become_a_table_in_their_order(energies, cache, monkeypatch):
+    head = b"composition,energy_ev,correction_ev\r\n"
+    with zipfile.ZipFile(energies) as opened:
+        made = derived.ye2018_table(opened, "ye2018_perovskites")
+        assert made == b"entry_id," + head + b"7,Sm2O3,-33.123457,0.0\r\n3,O0.5,-1.000000,0.0\r\n"
+        oxides = derived.ye2018_table(opened, "ye2018_binary_oxides")
+    assert oxides == b"cation," + head + b"K+,K2O1,-10.200000,0.0\r\n"
+    with pytest.raises(SourceCorrupt, match="ye2018_binary_oxides came out with other numbers"):
+        derived.rebuild("ye2018_binary_oxides", energies)
+    promise(monkeypatch, "ye2018_binary_oxides", sha256=hashlib.sha256(oxides).hexdigest())
+    assert derived.rebuild("ye2018_binary_oxides", energies).read_bytes() == oxides
+
+
 # --- measured minerals --------------------------------------------------------------------------
 
 
@@ -204,7 +239,9 @@ def test_space_groups_are_those_of_pymatgen_within_each_tolerance():
 
 
 def test_names_and_the_command(cache, tmp_path, capsys, monkeypatch):
-    with pytest.raises(ValueError, match="are supercon_split, rruff_measured, mp_structures"):
+    with pytest.raises(
+        ValueError, match=r"are supercon_split, ye2018_perovskites, .*rruff_measured, mp_structures"
+    ):
         derived.rebuild("oqmd")
     path = zipped_json(tmp_path / "b.json.zip", {"train": {"0": 1.5}})
     monkeypatch.setattr(derived, "fetch", lambda name: path)

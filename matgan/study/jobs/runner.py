@@ -40,6 +40,7 @@ MODULES = tuple(
         "compositions": ("benchmark", "predict", "stable", "tasks", "leaderboards"),
         "powder": ("patterns", "properties"),
         "microstructure": ("labels", "homogenisation", "localisation"),
+        "crystals": ("descriptors",),
     }.items()
     for name in names
 )
