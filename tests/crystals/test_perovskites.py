@@ -19,14 +19,21 @@ def found(crystals):
     return {name: pv.find_family(crystals, name) for name in pv.FAMILIES}
 
 
-def test_larger_cations_are_on_a():
-    radii = {"Ca": 1.0, "Ti": 0.605, "Y": 0.9, "Al": 0.535}
-    assert pv.assign_by_size({"Ti": 1, "Ca": 1}, radii) == {"A": {"Ca": 1.0}, "B": {"Ti": 1}}
-    sites = pv.assign_by_size({"Ca": 0.25, "Y": 0.75, "Al": 1}, radii)
-    assert sites == {"A": {"Ca": 0.25, "Y": 0.75}, "B": {"Al": 1.0}}
+def test_sites_are_those_that_are_named_for_a_cation():
+    charges = {"Ca": 2, "Ti": 4, "Y": 3, "Al": 3, "Au": 3, "Nd": 3, "Pm": 3}
+    assert pv.assign_sites({"Ti": 1, "Ca": 1}, charges) == {"A": {"Ca": 1.0}, "B": {"Ti": 1}}
+    # gold is larger than aluminium, and named for B only
+    assert pv.assign_sites({"Au": 1, "Al": 1}, charges) == {"A": {"Al": 1.0}, "B": {"Au": 1}}
+    assert pv.assign_sites({"Pm": 1, "Al": 1}, charges) is None
+
+
+def test_where_both_ways_are_allowed_the_larger_cations_are_on_a():
+    charges = {"Mg": 2, "Y": 3, "Al": 3, "Nd": 3, "Sc": 3}
+    sites = pv.assign_sites({"Nd": 0.25, "Y": 0.75, "Al": 1}, charges)
+    assert sites == {"A": {"Nd": 0.25, "Y": 0.75}, "B": {"Al": 1.0}}
     # the mean of a shared site counts, not its largest cation
-    sites = pv.assign_by_size({"Ca": 0.5, "Al": 0.5, "Y": 1}, radii)
-    assert sites == {"A": {"Y": 1.0}, "B": {"Ca": 0.5, "Al": 0.5}}
+    sites = pv.assign_sites({"Nd": 0.5, "Al": 0.5, "Y": 1}, charges)
+    assert sites == {"A": {"Y": 1.0}, "B": {"Nd": 0.5, "Al": 0.5}}
 
 
 @pytest.mark.parametrize(
@@ -35,15 +42,15 @@ def test_larger_cations_are_on_a():
 )
 def test_what_is_no_perovskite_is_refused(cations):
     with pytest.raises(ValueError, match="one cation a site, or one and a pair"):
-        pv.assign_by_size(cations, dict.fromkeys(cations, 1.0))
+        pv.assign_sites(cations, dict.fromkeys(cations, 3))
 
 
 def test_an_energy_by_hand(published):
     """Sm2Y6Ga8O24 from the numbers in the two files: the lowest of five, above the oxides."""
     oxides = 2 * -332.235363 / 16 + 6 * -364.529840 / 16 + 8 * -60.356990 / 4
     row = published.set_index("formula").loc["SmY3(GaO3)4"]
-    assert row["energy"] == pytest.approx((-298.711007 - oxides) / 40, abs=1e-6)
-    assert row["range"] == pytest.approx((298.711007 - 298.676990) / 40, abs=2e-3)
+    assert row["energy"] == pytest.approx((-298.722313 - oxides) / 40, abs=1e-6)
+    assert row["range"] == pytest.approx((298.722313 - 298.688729) / 40, abs=1e-6)
     assert (row["A"], row["B"], row["entries"]) == ("Sm0.25Y0.75", "Ga", 5)
 
 
@@ -54,16 +61,15 @@ def test_no_atom_is_lost_between_formula_and_sites(published, found):
             total = Composition({"O": of.oxygen})
             for site, n in of.sites.items():
                 total += Composition({e: n * x for e, x in Composition(row[site]).items()})
-            assert total.reduced_composition.almost_equals(
-                Composition(row["formula"]).reduced_composition
-            )
+            formula, _ = total.get_integer_formula_and_factor()
+            assert formula == Composition(row["formula"]).reduced_formula
 
 
 def test_how_many_compounds_there_are(published, found):
-    assert len(published) == 655
+    assert len(published) == 596
     assert published.attrs["dropped"] == {
         "no neutral charges among the binary oxides": 93,
-        "a cation without a radius": 24,
+        "a cation that the source names for no site": 83,
     }
     assert {name: len(table) for name, table in found.items()} == {"perovskite": 169, "garnet": 45}
 
@@ -99,7 +105,7 @@ def test_descriptors_of_a_shared_site_are_means():
 
 def test_elements_on_sites_add_up_to_one(published):
     shares, names = pv.elements_of_sites(published)
-    assert shares.shape == (655, len(names))
+    assert shares.shape == (596, len(names))
     on_a = np.array([name.startswith("A ") for name in names])
     assert np.allclose(shares[:, on_a].sum(1), 1) and np.allclose(shares[:, ~on_a].sum(1), 1)
     assert shares[0, names.index("A Sm")] == 0.25
