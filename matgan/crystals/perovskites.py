@@ -53,7 +53,7 @@ FAMILIES = {
     "perovskite": Family({"A": 1, "B": 1}, 3, 62, {"A": "c", "B": "ab"}),
     "garnet": Family({"C": 3, "A": 2, "D": 3}, 12, 230, {"C": "c", "A": "a", "D": "d"}),
 }
-UNITS = 4  # formula units in the primitive cell of both
+FORMULA_UNITS = 4  # formula units in the primitive cell of both
 Site = dict[str, float]  # symbol -> its share of the site
 
 
@@ -170,10 +170,10 @@ def find_family(structures: Structures, name: str, symprec: float = SYMPREC) -> 
     family, oxides = FAMILIES[name], oxides_among(structures)
     rows, dropped = [], Counter[str]()
     candidates = structures.table["space_group"].to_numpy() == family.space_group
-    candidates &= np.diff(structures.first) == UNITS * family.atoms
+    candidates &= np.diff(structures.first) == FORMULA_UNITS * family.atoms
     for i in map(int, np.flatnonzero(candidates)):
         cell, numbers, frac = structures[i]
-        if (numbers == OXYGEN).sum() != UNITS * family.oxygen:
+        if (numbers == OXYGEN).sum() != FORMULA_UNITS * family.oxygen:
             continue
         found = _elements_on_sites(family, cell, numbers, frac, symprec)
         if found is None:

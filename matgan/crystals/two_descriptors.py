@@ -25,7 +25,7 @@ from matgan.learning.evaluation import evaluate
 from matgan.learning.regressor import FullyConnectedRegressor
 
 HIDDEN = {2: (12,), 3: (24,)}  # sites -> widths of the paper's network
-EPOCHS = 300
+NETWORK_EPOCHS = 300
 NETWORK, TREES = "network on two descriptors", "extra trees on two descriptors"
 LINEAR, ONE_HOT, MEAN = "linear in two descriptors", "one-hot of sites, ridge", "mean"
 UNMIXED, MIXED = "perovskites, Ye et al., unmixed", "perovskites, Ye et al., with mixed sites"
@@ -59,7 +59,7 @@ def load_family(dataset: str, structures: Structures) -> pd.DataFrame:
     return table if dataset == MIXED else table[~shared].reset_index(drop=True)
 
 
-def models(sites: int, seed: int = 0, epochs: int = EPOCHS) -> dict[str, RegressorMixin]:
+def models(sites: int, seed: int = 0, epochs: int = NETWORK_EPOCHS) -> dict[str, RegressorMixin]:
     """Unfitted models by name: the paper's small network and its controls.
 
     Parameters
@@ -115,7 +115,7 @@ def errors_of(
     kind: str,
     repeats: int = 10,
     seed: int = 0,
-    epochs: int = EPOCHS,
+    epochs: int = NETWORK_EPOCHS,
     names: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Scores of the models on the splits of one kind, in eV/atom.

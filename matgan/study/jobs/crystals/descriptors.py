@@ -18,7 +18,7 @@ def descriptors_piece(dataset: str, folder: Path) -> Rows:
     """Errors of all models on both kinds of split; of the network after twice the epochs, too."""
     table = two.load_family(dataset, load_structures())
     parts = [two.errors_of(table, dataset, kind, REPEATS, SEED) for kind in two.SPLITS]
-    given = REPEATS, SEED, 2 * two.EPOCHS, (two.NETWORK,)
+    given = REPEATS, SEED, 2 * two.NETWORK_EPOCHS, (two.NETWORK,)
     parts += [two.errors_of(table, dataset, kind, *given) for kind in two.SPLITS]
     return pd.concat(parts).assign(seed=SEED, compounds=len(table)).to_dict("records")
 

@@ -14,7 +14,7 @@ def test_the_pieces_cover_each_data_set():
 
 def test_the_kept_table_has_every_model_on_every_split():
     kept = pd.read_csv(LONG / "two-descriptors.csv")
-    once = kept[kept["epochs"].isna() | (kept["epochs"] == two.EPOCHS)]
+    once = kept[kept["epochs"].isna() | (kept["epochs"] == two.NETWORK_EPOCHS)]
     counts = once.groupby(["dataset", "split", "features"])["repeat"].nunique()
     assert len(counts) == len(two.DATASETS) * len(two.SPLITS) * len(two.models(2))
     assert (counts == REPEATS).all()
