@@ -152,13 +152,17 @@ class CompositionNetwork(nn.Module):
 
     def forward(self, elements: Tensor, shares: Tensor, groups: Tensor, place: Tensor):
         """{"value", "log_scale": (B, m); "vector": (B, width)} of a batch of `Tokens`."""
-        log_share = shares.log()
-        x = self.embed(elements) + self.of_share(_gaussians(shares))
-        for layer in self.layers:
-            x = layer(x, log_share, groups)
-        vector = self.read(self._pool(self.norm(x), log_share, groups))[place]
+        x = self.tokens(self.embed(elements), shares, groups)
+        vector = self.read(self._pool(x, shares.log(), groups))[place]
         value, log_scale = self.head(vector).chunk(2, dim=1)
         return {"value": value, "log_scale": log_scale.clamp(-6, 6), "vector": vector}
+
+    def tokens(self, of_element: Tensor, shares: Tensor, groups: Tensor) -> Tensor:
+        """(t, width) vectors of the tokens, from those of their elements (t, width)."""
+        x, log_share = of_element + self.of_share(_gaussians(shares)), shares.log()
+        for layer in self.layers:
+            x = layer(x, log_share, groups)
+        return self.norm(x)
 
     def _pool(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
         """(B, width): a weighted mean of the tokens, with weights of its own for each head."""
