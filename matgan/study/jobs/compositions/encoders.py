@@ -1,0 +1,180 @@
+"""The jobs of the composition encoder on OQMD: what each choice is worth, then to convergence.
+
+The parts are the published ones, of which Roost, CrabNet and ElemNet have errors. The choices are
+compared on the validation part; the test part is predicted beside it and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from matgan.data.tasks import load_task_fold
+from matgan.learning.fit import Fit
+from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.representation.encoder.pretraining import Pretext, pretrained_encoder
+from matgan.representation.encoder.routes import Compounds, read_compounds
+from matgan.representation.encoder.sources import OQMD, joint_labels
+from matgan.representation.tables import load_embedding, permuted_embedding
+from matgan.study.jobs.runner import Job, Piece, Rows
+
+TASK = OQMD[0]
+T = "wgan-mp"  # the element table that starts an encoder, in the order of the elements and permuted
+HELD = "validation and test compounds"
+SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 300, 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an encoder learns OQMD's formation energies; the defaults are the reference."""
+
+    width: int = 128
+    layers: int = 3
+    dropout: float = 0.1
+    learning_rate: float = 2e-3
+    elements: str = "learned"  # or the name of a table; "permuted T": with its rows mixed up
+    begins: str = "anew"  # or from a pretext, see `Guesser`
+    targets: str = "energy"  # "all four": energy per atom, volume and gap are learned, too
+    epochs: int = SEARCHED_EPOCHS
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Of the network."""
+        heads = self.width // 32
+        return {"width": self.width, "layers": self.layers, "heads": heads, "dropout": self.dropout}
+
+
+REFERENCE = Choice()
+CHOICES = {
+    "reference": REFERENCE,
+    "learning rate 1e-3": replace(REFERENCE, learning_rate=1e-3),
+    "learning rate 4e-3": replace(REFERENCE, learning_rate=4e-3),
+    "no dropout": replace(REFERENCE, dropout=0.0),
+    "dropout 0.2": replace(REFERENCE, dropout=0.2),
+    "192 wide": replace(REFERENCE, width=192),
+    "five layers": replace(REFERENCE, layers=5),
+    "mat2vec": replace(REFERENCE, elements="mat2vec"),
+    "T": replace(REFERENCE, elements=T),
+    "permuted T": replace(REFERENCE, elements="permuted T"),
+    "masked elements first": replace(REFERENCE, begins="masked"),
+    "replaced elements first": replace(REFERENCE, begins="replaced"),
+    "four properties": replace(REFERENCE, targets="all four"),
+    "twice the epochs": replace(REFERENCE, epochs=2 * SEARCHED_EPOCHS),
+}
+
+
+@lru_cache(maxsize=1)
+def _compounds() -> Compounds:
+    return read_compounds(load_task_fold(TASK))
+
+
+def _elements(choice: Choice, seed: int) -> pd.DataFrame | None:
+    if choice.elements == "learned":
+        return None
+    if choice.elements == "permuted T":
+        return permuted_embedding(load_embedding(T), seed)
+    return load_embedding(choice.elements)
+
+
+def encoder_piece(name: str, choice: Choice, seed: int, folder: Path) -> Rows:
+    """Train one encoder; its errors on the three parts, and the losses on the way."""
+    compounds = _compounds()
+    rows = compounds.rows["train"]
+    amounts, y = compounds.amounts[rows], compounds.target[rows, None]
+    if choice.targets == "all four":
+        labels = joint_labels(OQMD, [HELD], _table)
+        amounts, y = labels.amounts, labels.targets
+    start = folder / "start.safetensors" if choice.begins != "anew" else None
+    if start is not None and not start.is_file():
+        _begin(choice, amounts, seed, folder, start)
+    encoder = CompositionEncoder(
+        **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
+        batch_size=512, learning_rate=choice.learning_rate, average=0.9995, precision="bfloat16",
+        device="cpu", random_state=seed, checkpoint=folder / "encoder.checkpoint",
+    )  # fmt: skip
+    encoder.fit(amounts, y)
+    encoder.save(folder / "encoder.safetensors")
+    predicted = encoder.predict(compounds.amounts)[:, 0]
+    errors = {f"mae_{part}": compounds.error(predicted, part) for part in compounds.rows}
+    np.save(folder / "predicted.npy", predicted[compounds.rows["test"]].astype(np.float32))
+    return [
+        {"choice": name, "seed": seed, "epochs": choice.epochs, "training compounds": len(amounts)}
+        | {"parameters": sum(weights.numel() for weights in encoder.network_.parameters())}
+        | errors
+        | {"loss": encoder.losses_[-1]}
+    ]
+
+
+def _begin(choice: Choice, amounts: np.ndarray, seed: int, folder: Path, path: Path) -> None:
+    """Learn from the compositions alone, as long as from the energies afterwards."""
+    fit = Fit(
+        epochs=choice.epochs, batch_size=512, learning_rate=choice.learning_rate, seed=seed,
+        weight_decay=1e-2, average=0.9995, precision="bfloat16",
+    )  # fmt: skip
+    pretext: Pretext = "masked" if choice.begins == "masked" else "replaced"
+    checkpoint = folder / "start.checkpoint"
+    encoder, _ = pretrained_encoder(amounts, pretext, choice.sizes, fit, checkpoint)
+    encoder.save(path)
+
+
+def _table(task: str) -> pd.DataFrame:
+    """The compounds of a task, all parts; or those on which the encoder is judged."""
+    if task != HELD:
+        return load_task_fold(task)
+    fold = load_task_fold(TASK)
+    return fold[fold["split"] != "train"]
+
+
+def mean_of_seeds(folder: Path) -> Rows:
+    """The error of the mean prediction of all seeds, once they are there."""
+    compounds = _compounds()
+    paths = [folder.parent / _seed(seed) / "predicted.npy" for seed in range(SEEDS)]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise FileNotFoundError(f"run the seeds first: {missing[0]} is not there")
+    predicted = np.zeros(len(compounds.target))
+    predicted[compounds.rows["test"]] = np.mean([np.load(path) for path in paths], axis=0)
+    error = compounds.error(predicted, "test")
+    return [{"choice": f"mean of {SEEDS}", "epochs": FINAL_EPOCHS, "mae_test": error}]
+
+
+def _seed(seed: int) -> str:
+    return f"seed-{seed}"
+
+
+def _search() -> dict[str, Piece]:
+    return {
+        name.replace(" ", "-"): partial(encoder_piece, name, choice, 0)
+        for name, choice in CHOICES.items()
+    }
+
+
+def _final() -> dict[str, Piece]:
+    choice = replace(REFERENCE, epochs=FINAL_EPOCHS)
+    pieces: dict[str, Callable[[Path], Rows]] = {
+        _seed(seed): partial(encoder_piece, "reference", choice, seed) for seed in range(SEEDS)
+    }
+    return pieces | {"mean": mean_of_seeds}
+
+
+JOBS = [
+    Job(
+        "encoder-search",
+        f"OQMD's published parts, {SEARCHED_EPOCHS} passes: what each choice of the encoder is "
+        "worth",
+        4.0,
+        _search,
+    ),
+    Job(
+        "encoder-oqmd",
+        f"the encoder on OQMD's published parts for {FINAL_EPOCHS} passes, {SEEDS} seeds and their "
+        "mean",
+        12.0,
+        _final,
+    ),
+]

@@ -1,0 +1,69 @@
+"""The encoder's jobs on a few hundred compounds: every choice runs, none sees a test compound."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from matgan.data.splits import compositions
+from matgan.representation.encoder.routes import read_compounds
+from matgan.representation.encoder.sources import OQMD, joint_labels
+from matgan.study.jobs.compositions import encoders
+from matgan.study.jobs.compositions.encoders import CHOICES, HELD, JOBS, REFERENCE
+
+
+@pytest.fixture(scope="module")
+def kept(wheel):
+    """Every 500th compound of each of the four tables."""
+    return {task: encoders.load_task_fold(task)[::500].reset_index(drop=True) for task in OQMD}
+
+
+@pytest.fixture
+def few(kept, monkeypatch):
+    """The compounds, where the job finds no others."""
+    monkeypatch.setattr(encoders, "load_task_fold", kept.__getitem__)
+    compounds = read_compounds(kept[OQMD[0]])
+    monkeypatch.setattr(encoders, "_compounds", lambda: compounds)
+    return compounds
+
+
+def test_every_choice_changes_one_thing():
+    for name, choice in CHOICES.items():
+        changed = [
+            field for field in vars(choice) if getattr(choice, field) != getattr(REFERENCE, field)
+        ]
+        assert len(changed) == (name != "reference"), name
+    search, final = (job.pieces() for job in JOBS)
+    assert len(search) == len(CHOICES) and list(final) == ["seed-0", "seed-1", "seed-2", "mean"]
+
+
+def test_no_property_of_a_held_compound_is_learned(few):
+    labels = joint_labels(OQMD, [HELD], encoders._table)
+    held = few.amounts[np.concatenate([few.rows["val"], few.rows["test"]])]
+    codes = compositions(np.concatenate([labels.amounts, held]))
+    assert not set(codes[: len(labels.amounts)]) & set(codes[len(labels.amounts) :])
+    assert labels.targets.shape[1] == 4 and np.isfinite(labels.targets[:, 0]).sum() >= 470
+
+
+@pytest.mark.parametrize(
+    "name", ["reference", "permuted T", "masked elements first", "four properties"]
+)
+def test_a_choice_leaves_errors_of_all_parts(few, tmp_path, name):
+    choice = replace(CHOICES[name], width=32, layers=1, epochs=1)
+    (row,) = encoders.encoder_piece(name, choice, 0, tmp_path / "seed-0")
+    assert all(0 < row[f"mae_{part}"] < 5 for part in ("train", "val", "test"))
+    assert row["choice"] == name and row["parameters"] > 1000
+    predicted = np.load(tmp_path / "seed-0" / "predicted.npy")
+    target = few.target[few.rows["test"]]
+    assert np.abs(predicted - target).mean() == pytest.approx(row["mae_test"], rel=1e-3)
+
+
+def test_the_mean_of_the_seeds_by_hand(few, tmp_path):
+    with pytest.raises(FileNotFoundError, match="run the seeds first"):
+        encoders.mean_of_seeds(tmp_path / "mean")
+    target = few.target[few.rows["test"]]
+    for seed, away in enumerate((-1.0, 0.0, 4.0)):
+        (tmp_path / f"seed-{seed}").mkdir()
+        np.save(tmp_path / f"seed-{seed}" / "predicted.npy", target + away)
+    (row,) = encoders.mean_of_seeds(tmp_path / "mean")
+    assert row["mae_test"] == pytest.approx(1.0)
