@@ -75,8 +75,8 @@ def network_row(
     checkpoint: Path | None = None,
     progress: Callable[[int, int, float], None] | None = None,
     **widths,
-) -> dict:
-    """Train a network and test it.
+) -> tuple[dict, DenseStrainNetwork | NeighbourhoodNetwork]:
+    """Train a network and test it: its row and the network.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def network_row(
         source = Fields(phases[learn], fields[learn], moving=True)
         train(dense, source, field_loss, fit, checkpoint, progress, where)
         found = outputs(dense, Fields(phases[test], fields[test]), batch_size=32)["field"]
-        return row | {"mase": strain_error(found, fields[test])}
+        return row | {"mase": strain_error(found, fields[test])}, dense
     near = NeighbourhoodNetwork(**widths)
     cut = Neighbourhoods(phases[learn], fields[learn])
     train(near, cut, regression_loss, fit, checkpoint, progress, where)
@@ -107,7 +107,7 @@ def network_row(
         parts = [near(part.to(where))["value"][:, 0].cpu() for part in patches.split(1000)]
     row["mase"] = strain_error(torch.cat(parts).numpy(), true.numpy())
     seen = shell_influence(near, patches[:2000].to(where))
-    return row | {f"shell {d}": value for d, value in enumerate(seen)}
+    return row | {f"shell {d}": value for d, value in enumerate(seen)}, near
 
 
 def control_piece(contrast: int, seed: int, folder: Path) -> Rows:
@@ -124,7 +124,7 @@ def network_piece(method: str, contrast: int, epochs: int, seed: int, folder: Pa
     if method == PATCH:
         fit = Fit(epochs, 16, 1e-3, average=0.99, seed=seed)
     file = folder / "checkpoint.safetensors"
-    row = network_row(method, kept["phases"], kept["strain"], fit, file)
+    row, _ = network_row(method, kept["phases"], kept["strain"], fit, file)
     return [{"contrast": contrast, **row}]
 
 

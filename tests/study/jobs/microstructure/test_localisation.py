@@ -39,7 +39,7 @@ def test_controls_stand_in_the_order_of_what_they_see(material):
     ],
 )
 def test_a_short_training_is_better_than_uniform_strain(material, method, widths, fit):
-    row = job.network_row(method, *material, fit, **widths)
+    row, _ = job.network_row(method, *material, fit, **widths)
     assert (row["n_train"], row["n_test"]) == (32, 8)
     assert row["mase"] < 0.9 * job.control_rows(*material, 0)[0]["mase"]
     assert ("shell 5" in row) == (method == job.PATCH)

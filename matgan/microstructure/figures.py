@@ -1,0 +1,113 @@
+"""Figures of microstructures, their stiffness and their strains."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from matgan.microstructure.mechanics import Isotropic
+from matgan.microstructure.statistics import voigt_reuss
+
+_PHASES = "Greys"  # the second, stiff phase is dark
+
+
+def volume_slices(volumes: dict[str, np.ndarray]) -> Figure:
+    """The first plane of each volume, in the plane of the first two axes; the load goes up."""
+    figure, axes = plt.subplots(1, len(volumes), figsize=(2.3 * len(volumes), 2.6), squeeze=False)
+    for one, (name, phases) in zip(axes.flat, volumes.items(), strict=True):
+        one.imshow(phases[:, :, 0], cmap=_PHASES, vmin=-0.2, vmax=1.2, origin="lower")
+        one.set(title=name, xticks=[], yticks=[])
+    return figure
+
+
+def stiffness_by_fraction(
+    fraction: np.ndarray, c11: np.ndarray, kinds: np.ndarray, materials: tuple[Isotropic, Isotropic]
+) -> Figure:
+    """C11 over the volume fraction, a colour for each kind, with the bounds of Voigt and Reuss."""
+    figure, axes = plt.subplots()
+    grid = np.linspace(0, 1, 101)
+    upper, lower = voigt_reuss(grid, materials)
+    axes.plot(grid, upper, "k--", lw=1, label="Voigt (rule of mixtures)")
+    axes.plot(grid, lower, "k:", lw=1, label="Reuss")
+    for kind in dict.fromkeys(kinds):
+        axes.plot(fraction[kinds == kind], c11[kinds == kind], "o", ms=4, alpha=0.7, label=kind)
+    axes.set(
+        xlabel="volume fraction of the stiff phase", ylabel="C11 / Young's modulus, soft phase"
+    )
+    axes.legend(frameon=False)
+    return figure
+
+
+def method_errors(
+    table: pd.DataFrame, score: str, label: str, published: dict[str, float]
+) -> Figure:
+    """An error for each method: a dot a repeat, its mean as a line; the review's as diamonds.
+
+    Parameters
+    ----------
+    table : columns method and the score
+    score, label : the column, and what the axis says
+    published : method -> the review's number
+    """
+    names = list(dict.fromkeys(table["method"]))
+    figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
+    for place, name in enumerate(names):
+        found = table.loc[table["method"] == name, score]
+        axes.plot(found, np.full(len(found), place), "o", ms=5, alpha=0.6, color="C0")
+        axes.plot(found.mean(), place, "|", ms=18, color="C0")
+        if name in published:
+            axes.plot(published[name], place, "D", ms=6, color="C1")
+    axes.plot([], [], "o", color="C0", label="here, a repeat each")
+    axes.plot([], [], "D", color="C1", label="the review")
+    axes.set(xscale="log", xlabel=label, yticks=range(len(names)), yticklabels=names)
+    axes.invert_yaxis()
+    axes.legend(frameon=False)
+    return figure
+
+
+def strain_slices(phases: np.ndarray, fields: dict[str, np.ndarray]) -> Figure:
+    """The phases of one volume and its strains along the load, true and predicted; the load up.
+
+    Parameters
+    ----------
+    phases : (n, n, n) bool
+    fields : name -> (n, n, n); the first sets the colours
+    """
+    figure, axes = plt.subplots(1, len(fields) + 1, figsize=(2.6 * (len(fields) + 1), 2.9))
+    axes[0].imshow(phases[:, :, 0], cmap=_PHASES, vmin=-0.2, vmax=1.2, origin="lower")
+    axes[0].set_title("phases")
+    low, high = np.percentile(next(iter(fields.values())), [1, 99])
+    for one, (name, field) in zip(axes[1:], fields.items(), strict=True):
+        image = one.imshow(field[:, :, 0], vmin=low, vmax=high, origin="lower", cmap="viridis")
+        one.set_title(name)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="strain / mean strain")
+    for one in axes:
+        one.set(xticks=[], yticks=[])
+    return figure
+
+
+def kernel_slices(kernels: np.ndarray, title: str, columns: int = 6) -> Figure:
+    """The middle planes of small kernels, red where the stiff phase adds, blue where it takes."""
+    rows = -(-len(kernels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.3 * columns, 1.4 * rows), squeeze=False)
+    for one in axes.flat:
+        one.axis("off")
+    for one, kernel in zip(axes.flat, kernels, strict=False):
+        largest = np.abs(kernel).max()
+        middle = kernel[:, :, kernel.shape[2] // 2]
+        one.imshow(middle, cmap="RdBu_r", vmin=-largest, vmax=largest, origin="lower")
+    figure.suptitle(title)
+    return figure
+
+
+def shell_lines(shells: dict[str, np.ndarray]) -> Figure:
+    """Influence of a voxel by its shell, each line divided by its first value."""
+    figure, axes = plt.subplots(figsize=(6, 3.6))
+    for name, values in shells.items():
+        axes.plot(values / values[0], "o-", label=name)
+    axes.set(xlabel="shell (voxels from the middle)", ylabel="influence / that of the voxel itself")
+    axes.set_yscale("log")
+    axes.legend(frameon=False)
+    return figure

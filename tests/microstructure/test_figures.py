@@ -1,0 +1,57 @@
+"""Figures show the numbers that they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from matgan.microstructure import figures
+from matgan.microstructure.mechanics import two_phases
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+VOLUME = np.random.default_rng(0).random((5, 6, 7)) < 0.5
+
+
+def test_slices_are_the_first_planes():
+    figure = figures.volume_slices({"one": VOLUME, "two": ~VOLUME})
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), ~VOLUME[:, :, 0])
+    field = np.random.default_rng(1).random(VOLUME.shape)
+    figure = figures.strain_slices(VOLUME, {"true": field, "found": 2 * field})
+    np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), 2 * field[:, :, 0])
+    limits = [figure.axes[i].images[0].get_clim() for i in (1, 2)]
+    assert limits[0] == limits[1]
+
+
+def test_stiffness_lies_between_its_bounds():
+    pair, kinds = two_phases(50), np.array(["noise", "ring", "noise"])
+    figure = figures.stiffness_by_fraction(np.array([0.3, 0.5, 0.7]), np.ones(3), kinds, pair)
+    lines = figure.axes[0].lines
+    assert lines[0].get_ydata()[[0, -1]] == pytest.approx([m.uniaxial for m in pair])
+    assert [line.get_label() for line in lines[2:]] == ["noise", "ring"]
+    assert lines[2].get_xdata().tolist() == [0.3, 0.7]
+
+
+def test_errors_and_the_reviews_stand_in_one_row():
+    table = pd.DataFrame({"method": ["a", "b", "a"], "percent": [3.0, 5.0, 4.0]})
+    figure = figures.method_errors(table, "percent", "error (%)", {"b": 6.8})
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+    points = {(x, y) for line in axes.lines for x, y in zip(*line.get_data(), strict=True)}
+    assert {(3.0, 0), (4.0, 0), (3.5, 0), (5.0, 1), (6.8, 1)} <= points
+
+
+def test_kernels_and_shells():
+    kernels = np.random.default_rng(0).normal(size=(7, 3, 3, 3))
+    figure = figures.kernel_slices(kernels, "kernels")
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert len(shown) == 7
+    np.testing.assert_array_equal(shown[3], kernels[3, :, :, 1])
+    figure = figures.shell_lines({"MKS": np.array([4.0, 2.0, 1.0])})
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [1, 0.5, 0.25]
