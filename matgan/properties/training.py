@@ -122,7 +122,14 @@ class _Rows:
         return [self.x.numpy(), self.y.numpy()]
 
 
-def trained(name: str, folder: Path, recipe: Recipe, seed: int = 0, progress=None):
+def trained(
+    name: str,
+    folder: Path,
+    recipe: Recipe,
+    seed: int = 0,
+    progress=None,
+    data: Labelled | None = None,
+) -> PropertyModel:
     """A model of a property, its networks trained, its interval and probability calibrated.
 
     Parameters
@@ -132,12 +139,9 @@ def trained(name: str, folder: Path, recipe: Recipe, seed: int = 0, progress=Non
     recipe : see there
     seed : of the first network; the others have the seeds after it
     progress : called with what is trained, step, number of steps and the latest loss
-
-    Returns
-    -------
-    PropertyModel
+    data : what it learns from and is calibrated on; None: all that `labelled` gives
     """
-    of, data = PROPERTIES[name], labelled(name)
+    of, data = PROPERTIES[name], data or labelled(name)
     train_rows = data.part == "train"
     learned = np.log1p(data.target) if of.log else data.target
     values = learned[train_rows & data.there]

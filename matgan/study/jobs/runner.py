@@ -37,7 +37,15 @@ MODULES = tuple(
     f"matgan.study.jobs.{part}.{name}"
     for part, names in {
         "paper": ("wgan", "table4", "elements", "generators"),
-        "compositions": ("benchmark", "predict", "stable", "encoders", "tasks", "leaderboards"),
+        "compositions": (
+            "benchmark",
+            "predict",
+            "stable",
+            "systems",
+            "encoders",
+            "tasks",
+            "leaderboards",
+        ),
         "powder": ("patterns", "properties"),
         "microstructure": ("labels", "homogenisation", "localisation"),
         "crystals": ("descriptors",),
