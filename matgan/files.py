@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import gzip
 import hashlib
@@ -11,8 +12,10 @@ import os
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -284,6 +287,27 @@ def load_arrays(path: str | Path, names: Iterable[str] | None) -> dict[str, np.n
         raise
     except Exception as error:  # of zipfile, zlib, struct, ast, tokenize: damage has many names
         raise ArraysError(f"{path} is no sound .npz file: {error}") from error
+
+
+def table_sha256(path: str | Path) -> str:
+    """SHA-256 of the text of a .csv.gz, without columns *_recomputed: the study computes these.
+
+    Raises
+    ------
+    ArraysError
+        No sound file of this kind.
+    """
+    total = hashlib.sha256()
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            head = next(rows)
+            kept = [i for i, name in enumerate(head) if not name.endswith("_recomputed")]
+            for row in chain([head], rows):
+                total.update((",".join(row[i] for i in kept) + "\n").encode())
+    except (OSError, EOFError, ValueError, IndexError, StopIteration, zlib.error, csv.Error) as e:
+        raise ArraysError(f"{path} is no packed table: {e!r}") from None
+    return total.hexdigest()
 
 
 def _is_plain(array: np.ndarray) -> bool:

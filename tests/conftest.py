@@ -79,6 +79,12 @@ def mp_gap():
 
 
 @pytest.fixture(scope="session")
+def mp_stability():
+    """Materials Project compounds with published predictions of their energies."""
+    return _or_skip(compounds.load_mp_stability)
+
+
+@pytest.fixture(scope="session")
 def supercon():
     """SuperCon, the default subset."""
     return _or_skip(compounds.load_supercon)

@@ -21,6 +21,7 @@ from matgan.data.splits import compositions, random_parts
 from matgan.data.training_set import TrainingData
 
 __all__ = [
+    "PUBLISHED_MODELS",
     "SUPERCON_SUBSETS",
     "SourceCorrupt",
     "SourceUnavailable",
@@ -28,6 +29,7 @@ __all__ = [
     "load_matbench_gap_folds",
     "load_mp_compositions",
     "load_mp_gap",
+    "load_mp_stability",
     "load_oqmd",
     "load_supercon",
     "one_element_apart",
@@ -158,6 +160,12 @@ def _without_each_element(counts: np.ndarray):
     return ((key.tobytes(), element) for key, element in zip(keys, elements.tolist(), strict=True))
 
 
+# of formation energies, and of distances to the hull learned directly: `load_mp_stability`
+PUBLISHED_MODELS = {
+    "Ef": ("ElFrac", "Meredig", "Magpie", "AutoMat", "ElemNet", "Roost", "CGCNN"),
+    "Ed": ("AutoMat", "ElemNet", "Roost"),
+}
+
 # --- Materials Project --------------------------------------------------------------------------
 
 
@@ -248,6 +256,26 @@ def training_data(name: str, seed: int = 0) -> TrainingData:
     table = load_oqmd(seed=seed) if name == "oqmd" else load_mp_compositions(seed)
     counts, test = whole_counts(amounts_matrix(table["formula"])), table["split"] == "test"
     return TrainingData(counts[~test], counts[test])
+
+
+def load_mp_stability() -> pd.DataFrame:
+    """Compounds of the Materials Project with published predictions of their energies.
+
+    Bartel et al., npj Comput. Mater. 6, 97 (2020): every prediction is of a compound that the
+    model had not learned from.
+
+    Returns
+    -------
+    DataFrame, 85,014 rows, in eV/atom: formula, split ("train", "val" or "test"), target (the
+    formation energy), distance (to the hull of the others), and the predicted formation energies
+    of seven models, Ef_ElFrac to Ef_CGCNN (which saw structures), and distances of three that
+    learned them directly, Ed_AutoMat, Ed_ElemNet and Ed_Roost.
+    """
+    models = [f"{kind}_{name}" for kind, names in PUBLISHED_MODELS.items() for name in names]
+    numbers = dict.fromkeys(["Ef", "Ed_published", *models], "float")
+    table = read_csv("mp_stability", None, {"formula": "str", "part": "str"} | numbers)
+    names = {"part": "split", "Ef": "target", "Ed_published": "distance"}
+    return table.rename(columns=names)
 
 
 # --- SuperCon -----------------------------------------------------------------------------------

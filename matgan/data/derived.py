@@ -9,6 +9,7 @@ then lies in the cache, where `fetch` finds it.
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
 import re
@@ -18,17 +19,21 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pooch
 from tqdm import tqdm
 
 from matgan import files
+from matgan.data.compounds import PUBLISHED_MODELS
 from matgan.data.sources import (
     SOURCES,
+    WHEEL_DATA,
     SourceCorrupt,
     SourceUnavailable,
     cache_dir,
     fetch,
     is_sound,
+    read_csv,
 )
 
 
@@ -55,6 +60,10 @@ REPOSITORIES = {
     "rruff_measured": Repository(
         "AGI-init/XRDs",
         "94ab78472f014a43489c928c692823d7b8d179d5",  # 9 MB of patterns
+    ),
+    "mp_stability": Repository(
+        "CJBartel/TestStabilityML",
+        "4559c918da8edecea12f86774910b17cae3c7a09",  # 30 MB of it are read
     ),
     "mp_structures": Repository(
         "fxcoudert/topology_databases",
@@ -98,6 +107,8 @@ def rebuild(name: str, archive: Path | None = None) -> Path:
             with zipfile.ZipFile(archive) as opened:
                 if name.startswith("ye2018"):
                     content.write(ye2018_table(opened, name))
+                elif name == "mp_stability":
+                    content.write(gzip.compress(mp_stability(opened), mtime=0))
                 else:
                     make = rruff_measured if name == "rruff_measured" else mp_structures
                     np.savez_compressed(content, allow_pickle=False, **make(opened))
@@ -215,6 +226,39 @@ def mp_structures(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
         "e_form": np.array([float(energies[part][key]) for key, part in labels], np.float32),
         "gap": np.array([float(gaps[part][key]) for key, part in labels], np.float32),
     }
+
+
+def mp_stability(archive: zipfile.ZipFile) -> bytes:
+    """Energies and published predictions of an archive of CJBartel/TestStabilityML, as a table.
+
+    Rows, parts and true values are those of the crabnet wheel (CritExam): formation energies to
+    1e-6 eV/atom, the predictions of the models to 1e-4.
+    """
+    rows, columns = wheel_parts("CritExam__Ef"), {}
+    distances = wheel_parts("CritExam__Ed").set_index("formula")["target"]
+    for kind, models in PUBLISHED_MODELS.items():
+        for model in models:
+            path = f"mlstabilitytest/ml_data/{kind}/allMP/{model}/ml_input.json"
+            (member,) = (n for n in archive.namelist() if n.partition("/")[2] == path)
+            columns[f"{kind}_{model}"] = json.loads(archive.read(member))
+    head = ["formula", "part", "Ef", "Ed_published", *columns]
+    lines = [",".join(head)]
+    for row in rows.itertuples():
+        cells = [row.formula, row.part, f"{row.target:.6f}", f"{distances[row.formula]:.6f}"]
+        predicted = (values[row.formula] for values in columns.values())
+        lines.append(",".join([*cells, *(f"{value:.4f}" for value in predicted)]))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def wheel_parts(name: str) -> pd.DataFrame:
+    """The three parts of a benchmark of the wheel, in order: formula, target, part."""
+    columns = {"formula": "str", "target": "str"}  # pandas would read the last digit otherwise
+    parts = []
+    for part in _PARTS:
+        member = f"{WHEEL_DATA}benchmark_data/{name}/{part}.csv"
+        parts.append(read_csv("crabnet", member, columns).assign(part=part))
+    table = pd.concat(parts)
+    return table.assign(target=table["target"].map(float))
 
 
 def read_published_cif(text: str) -> tuple[list[float], list[int], np.ndarray]:

