@@ -287,13 +287,7 @@ def is_sound(path: Path, source: Source) -> bool:
 
 
 def arrays_sha256(path: str | Path) -> str:
-    """SHA-256 of the arrays of an .npz file: names, types, shapes, values; not how it is packed.
-
-    Raises
-    ------
-    ArraysError
-        No sound .npz file.
-    """
+    """SHA-256 of the arrays of an .npz file: names, types, shapes, values; not how it is packed."""
     total = hashlib.sha256()
     for name, array in sorted(files.load_arrays(path, None).items()):
         total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
