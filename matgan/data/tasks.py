@@ -16,7 +16,7 @@ import pandas as pd
 
 from matgan.data.sources import wheel_table
 
-PARTS = ("train", "val", "test")
+FOLD_PARTS = ("train", "val", "test")
 PEERS = ("Roost", "CrabNet", "CrabNet, one-hot", "ElemNet", "random forest, Magpie")
 
 
@@ -59,7 +59,7 @@ def load_task_fold(task: str, fold: int = 0) -> pd.DataFrame:
         raise ValueError(f"{task} has {there}, not {fold!r}")
     members = {
         part: f"benchmark_data/{task}/{part}" if folds == 1 else f"matbench_cv/{task}/{part}{fold}"
-        for part in PARTS
+        for part in FOLD_PARTS
     }
     tables = [wheel_table(member).assign(split=part) for part, member in members.items()]
     return pd.concat(tables, ignore_index=True)

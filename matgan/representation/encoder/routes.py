@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from matgan.chemistry.elements import N_ELEMENTS
-from matgan.data.tasks import PARTS
+from matgan.data.tasks import FOLD_PARTS
 from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
 from matgan.representation.encoder.sources import read_amounts
 from matgan.representation.encoder.trees import GatedTrees
@@ -54,7 +54,7 @@ def read_compounds(fold: pd.DataFrame) -> Compounds:
     """Compounds of a fold as `matgan.data.tasks.load_task_fold` gives it."""
     amounts, there = read_amounts(fold["formula"].tolist())
     split, target = fold["split"].to_numpy(str), fold["target"].to_numpy(float)
-    rows = {part: np.flatnonzero(split[there] == part) for part in PARTS}
+    rows = {part: np.flatnonzero(split[there] == part) for part in FOLD_PARTS}
     return Compounds(amounts, target[there], rows, target[~there & (split == "test")])
 
 

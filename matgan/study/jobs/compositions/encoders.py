@@ -26,12 +26,12 @@ from matgan.study.jobs.runner import Job, Piece, Rows
 
 TASK = OQMD[0]
 T = "wgan-mp"  # the element table that starts an encoder, in the order of the elements and permuted
-HELD = "validation and test compounds"
+HELD_COMPOUNDS = "validation and test compounds"
 SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 300, 3
 
 
 @dataclass(frozen=True)
-class Choice:
+class EncoderChoice:
     """How an encoder learns OQMD's formation energies; the defaults are the reference."""
 
     width: int = 128
@@ -50,7 +50,7 @@ class Choice:
         return {"width": self.width, "layers": self.layers, "heads": heads, "dropout": self.dropout}
 
 
-REFERENCE = Choice()
+REFERENCE = EncoderChoice()
 CHOICES = {
     "reference": REFERENCE,
     "learning rate 1e-3": replace(REFERENCE, learning_rate=1e-3),
@@ -74,7 +74,7 @@ def _compounds() -> Compounds:
     return read_compounds(load_task_fold(TASK))
 
 
-def _elements(choice: Choice, seed: int) -> pd.DataFrame | None:
+def _elements(choice: EncoderChoice, seed: int) -> pd.DataFrame | None:
     if choice.elements == "learned":
         return None
     if choice.elements == "permuted T":
@@ -82,13 +82,13 @@ def _elements(choice: Choice, seed: int) -> pd.DataFrame | None:
     return load_embedding(choice.elements)
 
 
-def encoder_piece(name: str, choice: Choice, seed: int, folder: Path) -> Rows:
+def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> Rows:
     """Train one encoder; its errors on the three parts, and the losses on the way."""
     compounds = _compounds()
     rows = compounds.rows["train"]
     amounts, y = compounds.amounts[rows], compounds.target[rows, None]
     if choice.targets == "all four":
-        labels = joint_labels(OQMD, [HELD], _table)
+        labels = joint_labels(OQMD, [HELD_COMPOUNDS], _table)
         amounts, y = labels.amounts, labels.targets
     start = folder / "start.safetensors" if choice.begins != "anew" else None
     if start is not None and not start.is_file():
@@ -111,7 +111,7 @@ def encoder_piece(name: str, choice: Choice, seed: int, folder: Path) -> Rows:
     ]
 
 
-def _begin(choice: Choice, amounts: np.ndarray, seed: int, folder: Path, path: Path) -> None:
+def _begin(choice: EncoderChoice, amounts: np.ndarray, seed: int, folder: Path, path: Path) -> None:
     """Learn from the compositions alone, as long as from the energies afterwards."""
     fit = Fit(
         epochs=choice.epochs, batch_size=512, learning_rate=choice.learning_rate, seed=seed,
@@ -125,7 +125,7 @@ def _begin(choice: Choice, amounts: np.ndarray, seed: int, folder: Path, path: P
 
 def _table(task: str) -> pd.DataFrame:
     """The compounds of a task, all parts; or those on which the encoder is judged."""
-    if task != HELD:
+    if task != HELD_COMPOUNDS:
         return load_task_fold(task)
     fold = load_task_fold(TASK)
     return fold[fold["split"] != "train"]

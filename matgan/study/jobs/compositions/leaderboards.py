@@ -23,14 +23,20 @@ from matgan.representation.encoder.estimator import CompositionEncoder, load_enc
 from matgan.representation.encoder.routes import plain_features, source_features
 from matgan.representation.encoder.sources import read_amounts
 from matgan.representation.encoder.trees import CrossFittedTrees, GatedTrees
-from matgan.study.jobs.compositions.tasks import ENCODER, SOURCES, schedule
+from matgan.study.jobs.compositions.tasks import (
+    ENCODER,
+    ENCODER_SOURCES,
+    TREES,
+    TREES_SOURCE,
+    TUNED,
+    schedule,
+)
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 MATBENCH = {"matbench_expt_gap": "expt_gap", "matbench_mp_gap": "mp_gap"}
 MATBENCH_SEED = 18012019
 TC, TC_SYSTEMS = "supercon_chem_Tc", "supercon_chem_Tc, systems held out"
-TREES, TREES_SOURCE = "trees", "trees with a source's predictions"
-TUNED, MEAN = "encoder fine-tuned", "mean of trees and encoder"
+MEAN = "mean of trees and encoder"
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def board_piece(name: str, fold: int, folder: Path) -> Rows:
     place = np.cumsum(there) - 1  # of a row among the amounts
     learned = learned[there[learned]]
     rows, y = place[learned], board.target[learned]
-    source = SOURCES["without-others" if name == "matbench_mp_gap" else "without-small"]
+    source = ENCODER_SOURCES["without-others" if name == "matbench_mp_gap" else "without-small"]
     encoder = load_encoder(source.file)
     plain = plain_features(amounts)
 

@@ -47,7 +47,7 @@ class SourceOf:
         return PRETRAINED / f"encoder-without-{self.without}.safetensors"
 
 
-SOURCES = {
+ENCODER_SOURCES = {
     "without-small": SourceOf((*OQMD, *sources.MATERIALS_PROJECT), "small", 60),
     "without-others": SourceOf(OQMD, "others", 60),
 }
@@ -55,7 +55,7 @@ SOURCES = {
 
 def source_piece(name: str, folder: Path) -> Rows:
     """Train an encoder on large tables; its errors on a hundredth of the compositions, held out."""
-    of = SOURCES[name]
+    of = ENCODER_SOURCES[name]
     names = sources.small_tasks() if of.without == "small" else sources.other_tasks()
     labels = joint_labels(of.tasks, names)
     held = np.random.default_rng(0).random(len(labels.amounts)) < 0.01
@@ -78,6 +78,17 @@ def source_piece(name: str, folder: Path) -> Rows:
 # --- the tasks ------------------------------------------------------------------------------------
 
 
+TREES, TREES_SOURCE = "trees", "trees with a source's predictions"
+TREES_MIXED = "trees with those of the permuted source"
+SCRATCH, TUNED = "encoder from scratch", "encoder fine-tuned"
+TUNED_MIXED = "encoder fine-tuned from the permuted source"
+COMBINATIONS = {
+    "combined": (TREES, TREES_SOURCE, SCRATCH, TUNED),
+    "combined without a source": (TREES, SCRATCH),
+    "combined with the permuted source": (TREES, TREES_MIXED, SCRATCH, TUNED_MIXED),
+}
+
+
 def schedule(n: int) -> dict[str, Any]:
     """Epochs and batches of an encoder for n training compounds."""
     if n < 2000:
@@ -91,7 +102,7 @@ def task_piece(task: str, fold: int, seed: int, folder: Path) -> Rows:
     """Errors of every route on one fold of a task, and of their combinations."""
     compounds = read_compounds(load_task_fold(task, fold))
     n = len(compounds.rows["train"])
-    source = SOURCES["without-small" if n < sources.SMALL else "without-others"]
+    source = ENCODER_SOURCES["without-small" if n < sources.SMALL else "without-others"]
     learned = load_encoder(source.file)
     folder.mkdir(parents=True, exist_ok=True)
     mixed_file = folder / "permuted.safetensors"
@@ -137,17 +148,6 @@ def _kept(path: Path, compute) -> np.ndarray:
     return np.load(path)
 
 
-TREES, TREES_SOURCE = "trees", "trees with a source's predictions"
-TREES_MIXED = "trees with those of the permuted source"
-SCRATCH, TUNED = "encoder from scratch", "encoder fine-tuned"
-TUNED_MIXED = "encoder fine-tuned from the permuted source"
-COMBINATIONS = {
-    "combined": (TREES, TREES_SOURCE, SCRATCH, TUNED),
-    "combined without a source": (TREES, SCRATCH),
-    "combined with the permuted source": (TREES, TREES_MIXED, SCRATCH, TUNED_MIXED),
-}
-
-
 def _task_pieces() -> dict[str, Piece]:
     listed = composition_tasks()
     return {
@@ -167,7 +167,7 @@ JOBS = [
         "encoder-sources",
         "encoders of what is known of OQMD and the Materials Project, without the tasks' compounds",
         2.5,
-        lambda: {name: partial(source_piece, name) for name in SOURCES},
+        lambda: {name: partial(source_piece, name) for name in ENCODER_SOURCES},
     ),
     Job(
         "small-data-tasks",

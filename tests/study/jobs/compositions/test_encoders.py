@@ -9,7 +9,7 @@ from matgan.data.splits import compositions
 from matgan.representation.encoder.routes import read_compounds
 from matgan.representation.encoder.sources import OQMD, joint_labels
 from matgan.study.jobs.compositions import encoders
-from matgan.study.jobs.compositions.encoders import CHOICES, HELD, JOBS, REFERENCE
+from matgan.study.jobs.compositions.encoders import CHOICES, HELD_COMPOUNDS, JOBS, REFERENCE
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_every_choice_changes_one_thing():
 
 
 def test_no_property_of_a_held_compound_is_learned(few):
-    labels = joint_labels(OQMD, [HELD], encoders._table)
+    labels = joint_labels(OQMD, [HELD_COMPOUNDS], encoders._table)
     held = few.amounts[np.concatenate([few.rows["val"], few.rows["test"]])]
     codes = compositions(np.concatenate([labels.amounts, held]))
     assert not set(codes[: len(labels.amounts)]) & set(codes[len(labels.amounts) :])

@@ -7,7 +7,7 @@ from matgan.data.tasks import composition_tasks
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.sources import OQMD
 from matgan.study.jobs.compositions import tasks
-from matgan.study.jobs.compositions.tasks import JOBS, SOURCES
+from matgan.study.jobs.compositions.tasks import ENCODER_SOURCES, JOBS
 
 
 def test_the_pieces_are_every_fold_of_every_task_but_oqmds():
@@ -24,7 +24,7 @@ def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, monkeypatch
     monkeypatch.setattr(tasks.SourceOf, "file", tmp_path / "source.safetensors")
     source = CompositionEncoder(**small, epochs=1)
     source.fit(["NaCl", "GaN", "MgO", "Fe2O3"], [[1.0, 2.0], [2.0, 0.0], [3.0, 1.0], [0.0, 1.0]])
-    source.save(SOURCES["without-small"].file)
+    source.save(ENCODER_SOURCES["without-small"].file)
     monkeypatch.setattr(tasks, "by_trees", lambda compounds, features, seed: features[:, -1] * 0.0)
 
     rows = tasks.task_piece("steels_yield", 0, 0, tmp_path / "piece")
