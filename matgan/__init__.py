@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers; _HOMES says the same to Pyth
     from matgan.chemistry.parsing import CompositionError
     from matgan.chemistry.validity import charge_neutral, electronegativity_balanced
     from matgan.crystals.structures import load_structures
+    from matgan.crystals.substitution import predict_structures
     from matgan.data.compounds import load_mp_compositions, load_mp_gap, load_oqmd, load_supercon
     from matgan.learning.regressor import FullyConnectedRegressor
     from matgan.powder.classifier import classify
@@ -57,6 +58,7 @@ __all__ = [
     "load_structures",
     "load_supercon",
     "predict",
+    "predict_structures",
     "read_pattern",
     "simulate_pattern",
 ]
@@ -68,6 +70,7 @@ _HOMES = {
     "chemistry.parsing": ("CompositionError",),
     "chemistry.validity": ("charge_neutral", "electronegativity_balanced"),
     "crystals.structures": ("load_structures",),
+    "crystals.substitution": ("predict_structures",),
     "data.compounds": ("load_mp_compositions", "load_mp_gap", "load_oqmd", "load_supercon"),
     "learning.regressor": ("FullyConnectedRegressor",),
     "powder.classifier": ("classify",),

@@ -28,6 +28,7 @@ WEIGHTS = {
     "representation.tables": "wgan-*",
     "powder.classifier": "xrd-*",
     "properties.models": "predict-*",
+    "crystals.substitution": "structures-*",
 }
 
 # What computes numbers: another version may give others

@@ -48,7 +48,7 @@ MODULES = tuple(
         ),
         "powder": ("patterns", "properties"),
         "microstructure": ("labels", "homogenisation", "localisation"),
-        "crystals": ("descriptors",),
+        "crystals": ("descriptors", "structures"),
     }.items()
     for name in names
 )
