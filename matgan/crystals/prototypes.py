@@ -193,7 +193,7 @@ def learn_distances(
     torch.manual_seed(seed)
     distances = ElementDistances()
     scale = torch.zeros(4, requires_grad=True)  # log, by number of elements
-    given = [{"params": [distances.vectors, scale]}, {"params": [distances.factors]}]
+    given: list[dict] = [{"params": [distances.vectors, scale]}, {"params": [distances.factors]}]
     optimizer = torch.optim.Adam(given)
     share = np.array([len(group.rows) for group in chosen], dtype=float)
     for step in range(steps):
