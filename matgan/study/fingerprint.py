@@ -29,6 +29,7 @@ WEIGHTS = {
     "powder.classifier": "xrd-*",
     "properties.models": "predict-*",
     "crystals.substitution": "structures-*",
+    "study.jobs.compositions.tasks": "encoder-*",
 }
 
 # What computes numbers: another version may give others

@@ -11,8 +11,6 @@ from matgan.chemistry.elements import N_ELEMENTS
 from matgan.wgan.config import Config
 from matgan.wgan.slots import N_COUNTS, SlotGenerator, gumbel_one_hot
 
-COUNTS = torch.arange(1.0, N_COUNTS + 1)
-
 _CODE_MAPS = (
     (5, (2, 2), 64, (11, 8)),
     (3, (2, 1), 32, (22, 8)),
@@ -80,7 +78,8 @@ def _initialise(module: nn.Module, how: str) -> None:
 
 def to_amounts(matrix: Tensor) -> Tensor:
     """(B, 85, 8) count matrix, soft or one-hot, to (B, 85) amounts: the sum of k X[e, k]."""
-    return matrix @ COUNTS.to(matrix)
+    # made on the device: a copy from the host cannot be part of a CUDA graph
+    return matrix @ torch.arange(1, N_COUNTS + 1, dtype=matrix.dtype, device=matrix.device)
 
 
 class DeconvolutionGenerator(nn.Module):
@@ -231,7 +230,7 @@ class ConvolutionalCritic(nn.Module):
 
     def of_counts(self, counts: Tensor) -> Tensor:
         """What `forward` takes, of (B, 85) integer amounts: one-hot matrices."""
-        return (counts[..., None] == COUNTS.to(counts)).float()
+        return (counts[..., None] == torch.arange(1, N_COUNTS + 1, device=counts.device)).float()
 
     def forward(self, matrix: Tensor) -> Tensor:
         """(B, 85, 8) count matrices to (B,) scores, high for what looks real."""

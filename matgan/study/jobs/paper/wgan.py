@@ -68,8 +68,9 @@ JOBS = [
     ),
     Job(
         "wgan-objects-paper",
-        "the published code for 20,000 updates, as printed for 5,000, the authors' OQMD file",
-        5.5,
+        "the published code for 20,000 updates, three seeds, as printed for 5,000, the authors' "
+        "OQMD file",
+        11.0,
         _pieces("objects", "paper"),
     ),
 ]
