@@ -13,9 +13,9 @@ from matgan.crystals.structures import load_structures
 from matgan.crystals.substitution import WEIGHTS_FILE, element_volumes, save_weights
 from matgan.study.jobs.runner import Job, Piece, Rows
 
-SEEDS = 5  # trainings of the distances
-STEPS = 600
-PARTS = ("val", "test")
+STRUCTURE_SEEDS = 5  # trainings of the distances
+DISTANCE_STEPS = 600
+TESTED_PARTS = ("val", "test")
 Scorer = Callable[[pt.Group, np.ndarray], np.ndarray]
 
 
@@ -45,7 +45,7 @@ def _material() -> tuple[dict, dict]:
     groups = pt.group_templates(structures, structures.rows("train"))
     asked = {
         part: list(pt.new_compositions_of(structures, structures.rows(part), groups))
-        for part in PARTS
+        for part in TESTED_PARTS
     }
     return groups, asked
 
@@ -55,10 +55,12 @@ def learned_piece(seed: int, folder: Path) -> Rows:
     import torch
 
     groups, asked = _material()
-    table = pt.learn_distances(groups, STEPS, seed)
+    table = pt.learn_distances(groups, DISTANCE_STEPS, seed)
     structures = load_structures()
     volumes = element_volumes(structures.take(structures.rows("train")))
-    save_weights(folder / WEIGHTS_FILE, table, volumes, {"seed": str(seed), "steps": str(STEPS)})
+    save_weights(
+        folder / WEIGHTS_FILE, table, volumes, {"seed": str(seed), "steps": str(DISTANCE_STEPS)}
+    )
     given = torch.tensor(table)
     methods: dict[str, Scorer] = {
         "ours": lambda group, elements: group.scores(elements, given),
@@ -80,7 +82,7 @@ def controls_piece(folder: Path) -> Rows:
 
 
 def _pieces() -> dict[str, Piece]:
-    learned = {f"seed{seed}": partial(learned_piece, seed) for seed in range(SEEDS)}
+    learned = {f"seed{seed}": partial(learned_piece, seed) for seed in range(STRUCTURE_SEEDS)}
     return {"controls": controls_piece, **learned}
 
 
