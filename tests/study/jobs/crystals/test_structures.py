@@ -3,11 +3,14 @@
 import numpy as np
 
 from matgan.crystals.prototypes import Group, Question
-from matgan.study.jobs.crystals.structures import JOBS, SEEDS, shares
+from matgan.study.jobs.crystals.structures import JOBS, STRUCTURE_SEEDS, shares
 
 
 def test_there_are_controls_and_a_piece_for_each_seed():
-    assert list(JOBS[0].pieces()) == ["controls", *(f"seed{seed}" for seed in range(SEEDS))]
+    assert list(JOBS[0].pieces()) == [
+        "controls",
+        *(f"seed{seed}" for seed in range(STRUCTURE_SEEDS)),
+    ]
 
 
 def test_shares_count_unknown_prototypes_among_all():
