@@ -14,7 +14,7 @@ import torch
 
 from matgan import files
 from matgan.chemistry.composition import reduced_counts
-from matgan.chemistry.elements import ELEMENTS
+from matgan.chemistry.elements import ATOMIC_NUMBER, ELEMENTS
 from matgan.crystals.prototypes import N_Z, Amounts, Group, group_templates
 from matgan.crystals.structures import StructureError, Structures, load_structures
 from matgan.files import PRETRAINED, WeightsError
@@ -191,16 +191,10 @@ def _known() -> tuple[Structures, dict[Amounts, Group]]:
     return structures, group_templates(structures, rows)
 
 
-@cache
-def _numbers() -> np.ndarray:
-    from pymatgen.core import Element
-
-    return np.array([Element(symbol).Z for symbol in ELEMENTS])
-
-
 def _asked(composition: object) -> tuple[Amounts, np.ndarray]:
     """Reduced amounts in rising order, and the atomic numbers that have them."""
     counts = reduced_counts([composition])[0].astype(int)
-    numbers, counts = _numbers()[counts > 0], counts[counts > 0]
+    present = np.flatnonzero(counts)
+    numbers, counts = np.array([ATOMIC_NUMBER[ELEMENTS[e]] for e in present]), counts[present]
     order = np.lexsort((numbers, counts))
     return tuple(counts[order].tolist()), numbers[order]

@@ -271,7 +271,8 @@ def run_cell(
         if not is_finished and folder.is_dir():
             with files.atomic_file(path) as file:
                 file.write(json.dumps(before + time.monotonic() - started).encode())
-            trained_on.write_text(device())
+            with files.atomic_file(trained_on) as file:
+                file.write(device().encode())
     seconds = json.loads(path.read_text()) if path.is_file() else float("nan")
     took = {"iterations": config.iterations, "seconds": seconds}
     if trained_on.is_file():

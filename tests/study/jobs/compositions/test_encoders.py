@@ -10,6 +10,7 @@ from matgan.representation.encoder.routes import read_compounds
 from matgan.representation.encoder.sources import OQMD, joint_labels
 from matgan.study.jobs.compositions import encoders
 from matgan.study.jobs.compositions.encoders import CHOICES, HELD_COMPOUNDS, JOBS, REFERENCE
+from matgan.study.run import RunError
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,9 @@ def test_every_choice_changes_one_thing():
             field for field in vars(choice) if getattr(choice, field) != getattr(REFERENCE, field)
         ]
         assert len(changed) == (name != "reference"), name
-    search, final = (job.pieces() for job in JOBS)
-    assert len(search) == len(CHOICES) and list(final) == ["seed-0", "seed-1", "seed-2", "mean"]
+    search, final, mean = (job.pieces() for job in JOBS)
+    assert len(search) == len(CHOICES) and list(final) == ["seed-0", "seed-1", "seed-2"]
+    assert list(mean) == ["mean"]
 
 
 def test_no_property_of_a_held_compound_is_learned(few):
@@ -59,11 +61,12 @@ def test_a_choice_leaves_errors_of_all_parts(few, tmp_path, name):
 
 
 def test_the_mean_of_the_seeds_by_hand(few, tmp_path):
-    with pytest.raises(FileNotFoundError, match="run the seeds first"):
-        encoders.mean_of_seeds(tmp_path / "mean")
+    own = tmp_path / "encoder-oqmd-mean" / "mean"
+    with pytest.raises(RunError, match=r"seed-0.*jobs run encoder-oqmd"):
+        encoders.mean_of_seeds(own)
     target = few.target[few.rows["test"]]
     for seed, away in enumerate((-1.0, 0.0, 4.0)):
-        (tmp_path / f"seed-{seed}").mkdir()
-        np.save(tmp_path / f"seed-{seed}" / "predicted.npy", target + away)
-    (row,) = encoders.mean_of_seeds(tmp_path / "mean")
+        (tmp_path / "encoder-oqmd" / f"seed-{seed}").mkdir(parents=True)
+        np.save(tmp_path / "encoder-oqmd" / f"seed-{seed}" / "predicted.npy", target + away)
+    (row,) = encoders.mean_of_seeds(own)
     assert row["mae_test"] == pytest.approx(1.0)
