@@ -163,7 +163,7 @@ def feature_sets(seed: int) -> dict[str, Callable[[], TransformerMixin]]:
         return pooled(permuted_embedding(_trained("wgan-oqmd"), seed), pool)
 
     return {
-        T_PAPER: lambda: pooled(_trained("wgan-oqmd-paper"), "sum"),
+        T_PAPER: lambda: pooled(_trained("wgan-oqmd-code"), "sum"),
         T_OURS: lambda: pooled(_trained("wgan-oqmd"), "sum"),
         RANDOM_T: lambda: random_T("sum"),
         PERMUTED_T: lambda: permuted_T("sum"),

@@ -64,7 +64,7 @@ def test_trained_tables_are_pooled_by_equation_5(monkeypatch):
     permuted = makers["permuted T"]().fit_transform(FORMULAS)
     assert (permuted != expected).any()
     np.testing.assert_allclose(np.sort(permuted, axis=1)[:, -2:], np.sort(expected, axis=1)[:, -2:])
-    with pytest.raises(benchmark.NotHere, match="wgan-oqmd-paper"):
+    with pytest.raises(benchmark.NotHere, match="wgan-oqmd-code"):
         makers["WGAN T (paper)"]()
 
 
