@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
 from typing import Literal, get_args
 
 import numpy as np
@@ -112,12 +113,12 @@ def follow(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> 
     average, network : of one kind; what is no floating-point number is copied
     decay : share of the average that stays
     """
-    new = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(new[name], 1 - decay)
-        else:
-            value.copy_(new[name])
+    old, new = (list(part.state_dict().values()) for part in (average, network))
+    real = [value.is_floating_point() for value in old]
+    torch._foreach_lerp_(list(compress(old, real)), list(compress(new, real)), 1 - decay)
+    for value, newest, is_real in zip(old, new, real, strict=True):
+        if not is_real:
+            value.copy_(newest)
 
 
 def on_all_cores(job: Callable, arguments: Iterable[tuple], device: str) -> Iterator:

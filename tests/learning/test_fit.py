@@ -171,10 +171,15 @@ def test_each_step_has_its_rate_and_its_own_dropout(peaks, monkeypatch):
     monkeypatch.setattr(torch, "manual_seed", lambda seed: seeds.append(int(seed)))
     for seed in (0, 1):
         fit = dataclasses.replace(FIT, seed=seed)
-        optimizer = dt._optimizer(network, fit)
-        for step in range(steps):
-            dt._step(network, source, LOSS, fit, optimizer, "cpu", step, per_epoch)
+        update = dt._update
+
+        def spied(network, loss, fit, optimizer, *given, update=update):
             rates.append(optimizer.param_groups[0]["lr"])
+            return update(network, loss, fit, optimizer, *given)
+
+        monkeypatch.setattr(dt, "_update", spied)
+        dt.train(network, source, LOSS, fit)
+        monkeypatch.setattr(dt, "_update", update)
     assert len(set(seeds)) == len(seeds) == 2 * steps
     cycle = [compute.learning_rate("one-cycle", step, steps) for step in range(steps)]
     assert rates == pytest.approx([FIT.learning_rate * share for share in 2 * cycle])

@@ -148,14 +148,17 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         self.network_ = self._network(targets.shape[1], self._vectors())
         if self.start is not None:
             self._begin_from(load_encoder(self.start))
+        device = compute.device(self.device)
+        on_graph = device == "cuda"  # worth the padding there: a launch for each step
         self.losses_ = train(
             self.network_,
-            Tokens(amounts, (targets - self.middle_) / self.spread_),
+            Tokens(amounts, (targets - self.middle_) / self.spread_, padded=on_graph),
             known_targets_loss,
             fit,
             self.checkpoint,
             self.progress,
-            compute.device(self.device),
+            device,
+            same_shapes=on_graph,
         )
         return self
 

@@ -28,9 +28,11 @@ class Tokens:
     ----------
     amounts : (n, 85), each with one element or more
     targets : (n, m) float32; NaN where one is not known
+    padded : whether all get as many tokens as the widest, of fraction 0 behind: so batches have one
+        shape, which a graph on a device asks for
     """
 
-    def __init__(self, amounts: np.ndarray, targets: np.ndarray):
+    def __init__(self, amounts: np.ndarray, targets: np.ndarray, padded: bool = False):
         shares = fractions(np.asarray(amounts, dtype=float)).astype(np.float32)
         self.sizes = (shares > 0).sum(axis=1)  # number of elements
         widest = int(self.sizes.max(initial=1))
@@ -38,13 +40,20 @@ class Tokens:
         self.elements = np.argsort(shares <= 0, axis=1, kind="stable")[:, :widest]
         self.shares = np.take_along_axis(shares, self.elements, axis=1)
         self.targets = np.asarray(targets, dtype=np.float32)
+        self.padded = padded
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def batch(self, rows, seed):
         """Elements and fractions (t,) of all tokens, compositions of fewer elements first; the
-        groups (g, 2): number of elements, number of compositions; for each row its place (B,)."""
+        groups (g, 2): number of elements, number of compositions; for each row its place (B,).
+
+        Padded: elements and fractions (B, k), nothing else.
+        """
+        targets = torch.from_numpy(self.targets[rows])
+        if self.padded:
+            return (torch.from_numpy(self.elements[rows]), torch.from_numpy(self.shares[rows])), targets
         order = rows[np.argsort(self.sizes[rows], kind="stable")]
         sizes = self.sizes[order]
         there = np.arange(self.elements.shape[1]) < sizes[:, None]
@@ -52,7 +61,7 @@ class Tokens:
         place = np.empty(len(rows), dtype=np.int64)
         place[np.argsort(self.sizes[rows], kind="stable")] = np.arange(len(rows))
         tokens = self.elements[order][there], self.shares[order][there], groups, place
-        return tuple(map(torch.from_numpy, tokens)), torch.from_numpy(self.targets[rows])
+        return tuple(map(torch.from_numpy, tokens)), targets
 
     def content(self):
         """See `matgan.learning.fit.Examples`."""
@@ -91,7 +100,7 @@ class ElementAttention(nn.Module):
             q, k, v = (  # (B, heads, k, width / heads)
                 part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts
             )
-            bias = self.power.to(q.dtype)[:, None, None] * share.mT[:, None]  # (B, heads, 1, k)
+            bias = _times(self.power, share).mT[:, :, None].to(q.dtype)  # (B, heads, 1, k)
             if q.is_cuda:  # the fused kernels there refuse these strides
                 weights = (q @ k.mT / q.shape[3] ** 0.5 + bias).softmax(dim=3)
                 seen = weights.to(v.dtype) @ v
@@ -154,10 +163,20 @@ class CompositionNetwork(nn.Module):
         self.read = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout))
         self.head = nn.Linear(width, 2 * targets)
 
-    def forward(self, elements: Tensor, shares: Tensor, groups: Tensor, place: Tensor):
+    def forward(
+        self,
+        elements: Tensor,
+        shares: Tensor,
+        groups: Tensor | None = None,
+        place: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """{"value", "log_scale": (B, m); "vector": (B, width)} of a batch of `Tokens`."""
+        if groups is None:  # padded: one group, in the order of the rows
+            groups = torch.tensor([[elements.shape[1], len(elements)]])
+            elements, shares = elements.flatten(), shares.flatten()
         x = self.tokens(self.embed(elements), shares, groups)
-        vector = self.read(self._pool(x, shares.log(), groups))[place]
+        vector = self.read(self._pool(x, shares.log(), groups))
+        vector = vector if place is None else vector[place]
         value, log_scale = self.head(vector).chunk(2, dim=1)
         return {"value": value, "log_scale": log_scale.clamp(-6, 6), "vector": vector}
 
@@ -170,7 +189,7 @@ class CompositionNetwork(nn.Module):
 
     def _pool(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
         """(B, width): a weighted mean of the tokens, with weights of its own for each head."""
-        logits = self.weigh(x) + self.power * log_share[:, None]  # (t, heads)
+        logits = self.weigh(x) + _times(self.power, log_share[:, None])  # (t, heads)
         given = torch.cat([x, logits.to(x.dtype)], dim=1)
 
         def mean(group: Tensor) -> Tensor:
@@ -179,6 +198,12 @@ class CompositionNetwork(nn.Module):
             return (weights * tokens.unflatten(2, (weights.shape[2], -1))).sum(1).flatten(1)
 
         return by_group(given, groups, mean)
+
+
+def _times(power: Tensor, log_share: Tensor) -> Tensor:
+    """(…, heads) of (…, 1): logarithms of powers of fractions; -inf where there is no element."""
+    nothing = log_share.isneginf()
+    return (power * log_share.masked_fill(nothing, 0)).masked_fill(nothing, -torch.inf)
 
 
 def _gaussians(shares: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.chemistry.composition import amounts_matrix
+from matgan.data.sources import read_csv, wheel_table
 from matgan.data.splits import compositions
 from matgan.data.tasks import composition_tasks, load_task_fold
 
@@ -19,6 +20,8 @@ OQMD = (
     "OQMD_Bandgap",
 )
 MATERIALS_PROJECT = ("mp_e_form", "mp_gap", "mp_e_hull")
+MATBENCH_GAPS = ("matbench/expt_gap", "matbench/mp_gap")  # all rows, of which some stand in no task
+SUPERCONDUCTORS = "supercon"
 SMALL = 20_000  # compounds: a task with fewer is small
 
 
@@ -53,7 +56,7 @@ def read_amounts(formulas: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def joint_labels(
     tasks: Sequence[str],
     without: Sequence[str] = (),
-    load: Callable[[str], pd.DataFrame] = load_task_fold,
+    load: Callable[[str], pd.DataFrame] | None = None,
 ) -> Labels:
     """All compounds of some tasks as one table, without every composition of some others.
 
@@ -63,9 +66,10 @@ def joint_labels(
     Parameters
     ----------
     tasks : names of `matgan.data.tasks.composition_tasks`, each a property
-    without : names of tasks
-    load : gives the compounds of a task: formula, target
+    without : names that `load` takes
+    load : gives the compounds behind a name: formula, target; None: `load_compounds`
     """
+    load = load or load_compounds
     tables = [load(task) for task in (*tasks, *without)]
     read = [read_amounts(table["formula"].tolist()) for table in tables]
     sizes = [len(amounts) for amounts, _ in read]
@@ -89,12 +93,24 @@ def joint_labels(
     )
 
 
+def load_compounds(name: str) -> pd.DataFrame:
+    """Formula and target of every compound of a task, a Matbench table or the superconductors."""
+    if name in MATBENCH_GAPS:
+        return wheel_table(name)
+    if name == SUPERCONDUCTORS:
+        table = read_csv(SUPERCONDUCTORS, None, {"name": "str", "Tc": "float"})
+        return table.rename(columns={"name": "formula", "Tc": "target"})
+    return load_task_fold(name)
+
+
 def small_tasks() -> list[str]:
-    """Tasks with fewer than `SMALL` compounds."""
+    """Tasks with fewer than `SMALL` compounds, and the leaderboards of measured values."""
     names = composition_tasks().index
-    return [name for name in names if len(load_task_fold(name)) < SMALL]
+    small = [name for name in names if len(load_task_fold(name)) < SMALL]
+    return [*small, MATBENCH_GAPS[0], SUPERCONDUCTORS]
 
 
 def other_tasks() -> list[str]:
-    """All tasks but the four of OQMD."""
-    return [name for name in composition_tasks().index if name not in OQMD]
+    """All tasks but the four of OQMD, and the leaderboards."""
+    others = [name for name in composition_tasks().index if name not in OQMD]
+    return [*others, *MATBENCH_GAPS, SUPERCONDUCTORS]

@@ -54,6 +54,21 @@ def test_a_row_does_not_depend_on_those_beside_it(network, tokens):
     assert len({tuple(row) for row in together["value"].numpy().round(5)}) == len(FORMULAS) - 1
 
 
+def test_padding_changes_neither_answers_nor_gradients(network, tokens):
+    rows, targets = np.array([2, 0, 4, 8, 1]), np.arange(2.0 * len(FORMULAS)).reshape(-1, 2)
+    amounts = amounts_matrix(FORMULAS)
+    found = []
+    for padded in (False, True):
+        inputs, wanted = Tokens(amounts, targets, padded).batch(rows, [0])
+        network.zero_grad()
+        output = network(*inputs)
+        known_targets_loss(output, wanted, inputs).backward()
+        found.append([*output.values(), wanted, *(p.grad.clone() for p in network.parameters())])
+    assert [len(inputs), inputs[0].shape] == [2, (5, 4)]  # the widest has four elements
+    for plain, padded in zip(*found, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-4, atol=1e-6)
+
+
 def test_only_fractions_count_and_no_order_does(network, tokens):
     found = values(network, tokens, [FORMULAS.index("Fe2O3"), FORMULAS.index("Fe4O6")])["vector"]
     torch.testing.assert_close(found[0], found[1])

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.tasks import load_task_fold
+from matgan.learning.compute import device
 from matgan.learning.fit import Fit
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.pretraining import Pretext, pretrained_encoder
@@ -39,6 +40,7 @@ class EncoderChoice:
     layers: int = 3
     dropout: float = 0.1
     learning_rate: float = 2e-3
+    batch_size: int = 512
     elements: str = "learned"  # or the name of a table; "permuted T": with its rows mixed up
     begins: str = "anew"  # or from a pretext, see `Guesser`
     targets: str = "energy"  # "all four": energy per atom, volume and gap are learned, too
@@ -94,10 +96,12 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
     start = folder / "start.safetensors" if choice.begins != "anew" else None
     if start is not None and not start.is_file():
         _begin(choice, amounts, seed, folder, start)
+    where = device()
     encoder = CompositionEncoder(
         **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
-        batch_size=512, learning_rate=choice.learning_rate, average=0.9995, precision="bfloat16",
-        device="cpu", random_state=seed, checkpoint=folder / "encoder.checkpoint",
+        batch_size=choice.batch_size, learning_rate=choice.learning_rate, average=0.9995,
+        precision="bfloat16" if where == "cpu" else "float32",  # whatever is faster there
+        device=where, random_state=seed, checkpoint=folder / "encoder.checkpoint",
     )  # fmt: skip
     encoder.fit(amounts, y)
     encoder.save(folder / "encoder.safetensors")

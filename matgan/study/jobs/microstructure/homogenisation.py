@@ -154,7 +154,7 @@ def network_row(
     network = StiffnessNetwork(channels)
     source = Volumes(data.phases[~data.test], targets[~data.test], moving=True)
     where = device()
-    train(network, source, weighted_loss, fit, checkpoint, progress, where)
+    train(network, source, weighted_loss, fit, checkpoint, progress, where, same_shapes=True)
     test = Volumes(data.phases[data.test], targets[data.test])
     place = outputs(network, test, batch_size=64)["value"][:, 0]
     predicted = baselines.from_bounds(place, fraction[data.test], pair)

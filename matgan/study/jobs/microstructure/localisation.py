@@ -94,12 +94,12 @@ def network_row(
     if method == DENSE:
         dense = DenseStrainNetwork(**widths)
         source = Fields(phases[learn], fields[learn], moving=True)
-        train(dense, source, field_loss, fit, checkpoint, progress, where)
+        train(dense, source, field_loss, fit, checkpoint, progress, where, same_shapes=True)
         found = outputs(dense, Fields(phases[test], fields[test]), batch_size=32)["field"]
         return row | {"mase": strain_error(found, fields[test])}, dense
     near = NeighbourhoodNetwork(**widths)
     cut = Neighbourhoods(phases[learn], fields[learn])
-    train(near, cut, regression_loss, fit, checkpoint, progress, where)
+    train(near, cut, regression_loss, fit, checkpoint, progress, where, same_shapes=True)
     (patches,), true = Neighbourhoods(phases[test], fields[test], TEST_VOXELS).batch(
         np.arange(int(test.sum())), [0]
     )
