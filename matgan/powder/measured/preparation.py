@@ -1,0 +1,109 @@
+"""Reflection lists made from structures, once for each: `lists` holds and keeps them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matgan.crystals.structures import Structures
+from matgan.powder.augmentation import families, point_group
+from matgan.powder.background import INSTRUMENT
+from matgan.powder.classifier import class_labels
+from matgan.powder.measured.lists import (
+    FAINTEST,
+    MOST,
+    OPERATIONS,
+    ReflectionLists,
+    lorentz_factor,
+)
+from matgan.powder.patterns import CU_KA1, spacing_range
+from matgan.powder.reflections import reciprocal_basis, reflections
+
+_MARGIN = 0.06  # of 1/d on both sides: what strain moves into the range
+
+
+def experimental(ids: np.ndarray) -> np.ndarray:
+    """(n,) bool array: Materials Project ids of ranges that were filled from ICSD.
+
+    Below 200,000 and from 500,000 to 699,999 lie mostly entries that started from a measured
+    structure; the later ranges are mostly substitutions (battery materials, Heusler compounds). A
+    rule of thumb: the data name no origin.
+    """
+    numbers = np.array([int(str(name).rpartition("-")[2]) for name in ids])
+    return (numbers < 200_000) | ((numbers >= 500_000) & (numbers < 700_000))
+
+
+def reflection_lists(structures: Structures, progress=None) -> ReflectionLists:
+    """Reflection lists of structures that have a space group.
+
+    Parameters
+    ----------
+    structures : n structures
+    progress : called with the number that is done
+
+    Returns
+    -------
+    ReflectionLists of n rows, at most 256 families each, for 2θ from 5 to 90° of copper's Kα1 and
+    6% beyond
+
+    Raises
+    ------
+    StructureError
+        See `matgan.powder.reflections.reflections`.
+    ValueError
+        A space group that is none.
+    """
+    classes = class_labels(structures.table["space_group"].to_numpy())
+    hkl = np.zeros((len(structures), MOST, 3), dtype=np.int8)
+    strength = np.zeros((len(structures), MOST), dtype=np.float32)
+    basis = np.zeros((len(structures), 3, 3), dtype=np.float32)
+    laue = np.zeros(len(structures), dtype=np.int16)
+    known: dict[bytes, tuple[int, np.ndarray]] = {}
+    for i, (cell, numbers, frac) in enumerate(structures):
+        rotations = point_group(cell, numbers, frac)
+        indices, strengths, basis[i] = _families(cell, numbers, frac, rotations)
+        hkl[i, : len(indices)], strength[i, : len(indices)] = indices, strengths
+        half = _without_pairs(rotations)
+        laue[i] = known.setdefault(half.tobytes(), (len(known), half))[0]
+        if progress:
+            progress(i + 1)
+    return ReflectionLists(
+        structures.table["id"].to_numpy(str),
+        hkl,
+        strength,
+        basis,
+        laue,
+        np.stack([half for _, half in known.values()]),
+        classes.astype(np.int16),
+        experimental(structures.table["id"]),
+        class_labels(np.arange(1, 231)).astype(np.int16),
+    )
+
+
+def _families(cell, numbers, frac, rotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices and strengths of the strongest families, in order of h, k, l; reciprocal axes."""
+    least, most = spacing_range(INSTRUMENT)
+    found = reflections(cell, numbers, frac, least * (1 - _MARGIN), most * (1 + _MARGIN))
+    axes = reciprocal_basis(cell)
+    metric = np.einsum("rij,jk,rlk->il", rotations, axes @ axes.T, rotations) / len(rotations)
+    basis = np.linalg.cholesky(metric)
+    family = families(found.hkl, rotations)
+    total = np.bincount(family, found.strength)
+    _, first = np.unique(family, return_index=True)
+    hkl = found.hkl[first]
+    sine = np.linalg.norm(hkl @ basis, axis=1) * CU_KA1 / 2
+    areas = total * lorentz_factor(np.clip(sine, 1e-3, 0.999))
+    strongest = np.argsort(-areas, kind="stable")[:MOST]
+    kept = np.sort(strongest[areas[strongest] > FAINTEST * areas.max()])
+    fits = (np.abs(hkl[kept]) <= np.iinfo(np.int8).max).all(1)  # else an axis above 130 Å
+    return hkl[kept][fits], total[kept][fits], basis
+
+
+def _without_pairs(rotations: np.ndarray) -> np.ndarray:
+    """(24, 3, 3) int8: rotations of the Laue class, of r and -r one, in a fixed order, repeated."""
+    both = np.concatenate([rotations, -rotations])
+    first = both.reshape(len(both), 9)
+    sign = np.array([row[np.flatnonzero(row)[0]] for row in first])
+    half = np.unique(both[sign > 0], axis=0)
+    if OPERATIONS % len(half):  # no point group: distorted so that spglib lost some operations
+        half = np.eye(3, dtype=int)[None]
+    return np.tile(half, (OPERATIONS // len(half), 1, 1)).astype(np.int8)
