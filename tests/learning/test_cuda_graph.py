@@ -2,13 +2,15 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 import torch
 
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data.training_set import TrainingData
-from matgan.learning import cuda_graph
+from matgan.learning import cuda_graph, fit
 from matgan.learning.cuda_graph import Graphed
+from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE
 from matgan.wgan.training import train_wgan
 
@@ -90,3 +92,36 @@ def test_a_cuda_graph_trains_as_the_eager_loop_does(oqmd, tmp_path, setting, mon
     eager = train_wgan(config, data, tmp_path / "eager", "cuda")
     for one, other in zip(graphed.history, eager.history, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
+
+
+def test_a_step_by_graph_reads_the_newest_batch(events, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "default_generators", (torch.Generator(),))
+    seen = []
+
+    def update(values, targets):
+        seen.append((values.data_ptr(), values.tolist(), targets.item()))
+        return targets.clone()
+
+    step = fit._by_graph(update)
+    for number in range(cuda_graph.EAGER_CALLS + 1):
+        step(torch.full((2,), float(number)), torch.tensor(10 * number))
+    assert [numbers for _, *numbers in seen] == [[[k, k], 10 * k] for k in range(len(seen))]
+    assert len({place for place, *_ in seen}) == 1  # where a captured graph will read
+    step(torch.tensor([7.0, 8.0]), torch.tensor(9))
+    assert len(seen) == cuda_graph.EAGER_CALLS + 1 and events[-1] == "replay"
+    with pytest.raises(RuntimeError):
+        step(torch.zeros(3), torch.tensor(9))  # another shape
+
+
+@pytest.mark.cuda
+def test_an_encoder_learns_by_graph_as_without(monkeypatch):
+    formulas = [
+        f"{a}{n}{b}" for a in ("Na", "K", "Mg", "Fe") for b in ("Cl", "O", "S") for n in (2, 3)
+    ]
+    found = []
+    for calls in (cuda_graph.EAGER_CALLS, 10**9):  # never captured
+        monkeypatch.setattr(cuda_graph, "EAGER_CALLS", calls)
+        encoder = CompositionEncoder(width=32, epochs=20, batch_size=8, device="cuda")
+        found.append(encoder.fit(formulas, range(len(formulas))).predict(formulas))
+    np.testing.assert_allclose(*found, rtol=0.02, atol=0.02)

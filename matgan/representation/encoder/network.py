@@ -53,7 +53,10 @@ class Tokens:
         """
         targets = torch.from_numpy(self.targets[rows])
         if self.padded:
-            return (torch.from_numpy(self.elements[rows]), torch.from_numpy(self.shares[rows])), targets
+            return (
+                torch.from_numpy(self.elements[rows]),
+                torch.from_numpy(self.shares[rows]),
+            ), targets
         order = rows[np.argsort(self.sizes[rows], kind="stable")]
         sizes = self.sizes[order]
         there = np.arange(self.elements.shape[1]) < sizes[:, None]

@@ -29,7 +29,7 @@ TASK = OQMD[0]
 T = "wgan-mp"  # the element table that starts an encoder, in the order of the elements and permuted
 HELD_COMPOUNDS = "validation and test compounds"
 FINAL = "encoder-oqmd"
-SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 300, 3
+SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 200, 3
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _search() -> dict[str, Piece]:
 
 
 def _final() -> dict[str, Piece]:
-    choice = replace(REFERENCE, epochs=FINAL_EPOCHS)
+    choice = replace(REFERENCE, epochs=FINAL_EPOCHS, batch_size=1024, learning_rate=3e-3)
     return {_seed(seed): partial(encoder_piece, "reference", choice, seed) for seed in range(SEEDS)}
 
 

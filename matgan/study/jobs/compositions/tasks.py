@@ -48,8 +48,8 @@ class SourceOf:
 
 
 ENCODER_SOURCES = {
-    "without-small": SourceOf((*OQMD, *sources.MATERIALS_PROJECT), "small", 60),
-    "without-others": SourceOf(OQMD, "others", 60),
+    "without-small": SourceOf((*OQMD, *sources.MATERIALS_PROJECT), "small", 80),
+    "without-others": SourceOf(OQMD, "others", 80),
 }
 
 
@@ -66,7 +66,7 @@ def source_piece(name: str, folder: Path) -> Rows:
     if not path.is_file():
         encoder = CompositionEncoder(
             **ENCODER | {"precision": "float32", "device": "auto"}, epochs=of.epochs,
-            batch_size=2048, learning_rate=3e-3, average=0.9995,
+            batch_size=1024, learning_rate=3e-3, average=0.9995,
             checkpoint=folder / "encoder.checkpoint",
         )  # fmt: skip
         encoder.fit(labels.amounts[~held], labels.targets[~held]).save(path)
