@@ -16,8 +16,8 @@ class Graphed:
     Captured is eager autograd, second derivatives of a gradient penalty included; torch.compile
     has been reported to drop those (PyTorch issue 181581).
 
-    On an H100 the composition encoder (0.4 million weights, batches of 512) makes 517 steps a second
-    with it and 68 in the eager loop; the loss after 300 steps is the same within 0.001. The tests
+    On an H100 the composition encoder (0.4 million weights, batches of 512) makes 517 steps a
+    second with it and 68 without; the loss after 300 steps is the same within 0.001. The tests
     marked `cuda` compare the two ways, and `benchmarks/bench_training.py` times them.
 
     Parameters

@@ -209,9 +209,9 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
                 )
         if self.elements is not None:
             raise ValueError("elements and start exclude each other")
-        head = self.network_.head
+        head, scale = self.network_.head, self.network_.scale
         self.network_ = other.network_
-        self.network_.head = head
+        self.network_.head, self.network_.scale = head, scale
         for module in self.network_.modules():
             if isinstance(module, nn.Dropout):
                 module.p = self.dropout

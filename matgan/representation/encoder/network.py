@@ -164,7 +164,7 @@ class CompositionNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.weigh, self.power = nn.Linear(width, heads), nn.Parameter(torch.ones(heads))
         self.read = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout))
-        self.head = nn.Linear(width, 2 * targets)
+        self.head, self.scale = nn.Linear(width, targets), nn.Linear(width, targets)
 
     def forward(
         self,
@@ -180,8 +180,9 @@ class CompositionNetwork(nn.Module):
         x = self.tokens(self.embed(elements), shares, groups)
         vector = self.read(self._pool(x, shares.log(), groups))
         vector = vector if place is None else vector[place]
-        value, log_scale = self.head(vector).chunk(2, dim=1)
-        return {"value": value, "log_scale": log_scale.clamp(-6, 6), "vector": vector}
+        # the scales learn from the vector and do not shape it: else the medians suffer
+        log_scale = self.scale(vector.detach()).clamp(-6, 6)
+        return {"value": self.head(vector), "log_scale": log_scale, "vector": vector}
 
     def tokens(self, of_element: Tensor, shares: Tensor, groups: Tensor) -> Tensor:
         """(t, width) vectors of the tokens, from those of their elements (t, width)."""

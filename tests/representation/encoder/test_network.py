@@ -69,6 +69,15 @@ def test_padding_changes_neither_answers_nor_gradients(network, tokens):
         torch.testing.assert_close(padded, plain, rtol=1e-4, atol=1e-6)
 
 
+def test_the_scales_shape_no_vector(network, tokens):
+    inputs, _ = tokens.batch(np.arange(3), [0])
+    for name, moved in (("log_scale", {"scale.weight", "scale.bias"}), ("value", {"head.bias"})):
+        network.zero_grad()
+        network(*inputs)[name].sum().backward()
+        learning = {key for key, p in network.named_parameters() if p.grad is not None}
+        assert learning >= moved and ("embed.weight" in learning) == (name == "value")
+
+
 def test_only_fractions_count_and_no_order_does(network, tokens):
     found = values(network, tokens, [FORMULAS.index("Fe2O3"), FORMULAS.index("Fe4O6")])["vector"]
     torch.testing.assert_close(found[0], found[1])
