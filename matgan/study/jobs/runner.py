@@ -45,6 +45,7 @@ MODULES = tuple(
             "encoders",
             "tasks",
             "leaderboards",
+            "elemnet",
         ),
         "powder": ("patterns", "properties"),
         "microstructure": ("labels", "homogenisation", "localisation"),
