@@ -77,7 +77,7 @@ def depth_piece(layers: int, times: int, seed: int, folder: Path) -> Rows:
     task, split, X = _energies()
     network = depth_network(layers, times * DEPTH_EPOCHS, seed)
     (fitted,) = fit_splits(X, task.y, [split], network)
-    row = {"layers": layers, "dropout": layers == PRINTED_LAYERS, "seed": seed}
+    row: dict[str, object] = {"layers": layers, "dropout": layers == PRINTED_LAYERS, "seed": seed}
     row |= {"epochs": times * DEPTH_EPOCHS, "parameters": sum(w.size for w in fitted.coefs_)}
     for part, rows in (("val", split.validation), ("test", split.test)):
         found = scores(task.y[rows], fitted.predict(X[rows]))

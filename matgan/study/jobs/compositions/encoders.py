@@ -38,9 +38,10 @@ class EncoderChoice:
 
     width: int = 128
     layers: int = 3
-    dropout: float = 0.1
-    learning_rate: float = 2e-3
+    dropout: float = 0.0
+    learning_rate: float = 5e-3
     batch_size: int = 512
+    weight_decay: float = 1e-2
     elements: str = "learned"  # or the name of a table; "permuted T": with its rows mixed up
     begins: str = "anew"  # or from a pretext, see `Guesser`
     targets: str = "energy"  # "all four": energy per atom, volume and gap are learned, too
@@ -56,10 +57,12 @@ class EncoderChoice:
 REFERENCE = EncoderChoice()
 CHOICES = {
     "reference": REFERENCE,
-    "learning rate 1e-3": replace(REFERENCE, learning_rate=1e-3),
-    "learning rate 4e-3": replace(REFERENCE, learning_rate=4e-3),
-    "no dropout": replace(REFERENCE, dropout=0.0),
-    "dropout 0.2": replace(REFERENCE, dropout=0.2),
+    "learning rate 2e-3": replace(REFERENCE, learning_rate=2e-3),
+    "learning rate 1e-2": replace(REFERENCE, learning_rate=1e-2),
+    "dropout 0.05": replace(REFERENCE, dropout=0.05),
+    "dropout 0.1": replace(REFERENCE, dropout=0.1),
+    "weight decay 0.1": replace(REFERENCE, weight_decay=0.1),
+    "batches of 1,024": replace(REFERENCE, batch_size=1024),
     "192 wide": replace(REFERENCE, width=192),
     "five layers": replace(REFERENCE, layers=5),
     "mat2vec": replace(REFERENCE, elements="mat2vec"),
@@ -100,6 +103,7 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
     encoder = CompositionEncoder(
         **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
         batch_size=choice.batch_size, learning_rate=choice.learning_rate, average=0.9995,
+        weight_decay=choice.weight_decay,
         precision="bfloat16" if where == "cpu" else "float32",  # whatever is faster there
         device=where, random_state=seed, checkpoint=folder / "encoder.checkpoint",
     )  # fmt: skip
@@ -156,13 +160,13 @@ def _seed(seed: int) -> str:
 
 def _search() -> dict[str, Piece]:
     return {
-        name.replace(" ", "-"): partial(encoder_piece, name, choice, 0)
+        name.replace(" ", "-").replace(",", ""): partial(encoder_piece, name, choice, 0)
         for name, choice in CHOICES.items()
     }
 
 
 def _final() -> dict[str, Piece]:
-    choice = replace(REFERENCE, epochs=FINAL_EPOCHS, batch_size=1024, learning_rate=3e-3)
+    choice = replace(REFERENCE, epochs=FINAL_EPOCHS, batch_size=1024)
     return {_seed(seed): partial(encoder_piece, "reference", choice, seed) for seed in range(SEEDS)}
 
 

@@ -65,8 +65,8 @@ def source_piece(name: str, folder: Path) -> Rows:
     path = folder / of.file.name
     if not path.is_file():
         encoder = CompositionEncoder(
-            **ENCODER | {"precision": "float32", "device": "auto"}, epochs=of.epochs,
-            batch_size=1024, learning_rate=3e-3, average=0.9995,
+            **ENCODER | {"precision": "float32", "device": "auto", "dropout": 0.0},
+            epochs=of.epochs, batch_size=1024, learning_rate=5e-3, average=0.9995,
             checkpoint=folder / "encoder.checkpoint",
         )  # fmt: skip
         encoder.fit(labels.amounts[~held], labels.targets[~held]).save(path)
