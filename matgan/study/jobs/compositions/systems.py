@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from matgan.chemistry.composition import formulas
 from matgan.data.splits import chemical_systems, grouped_parts, published_split
@@ -17,7 +18,7 @@ from matgan.properties.training import Labelled
 from matgan.representation.features import OneHot
 from matgan.representation.neighbours import NearestCompositions
 from matgan.representation.published import ELEMNET_FAST
-from matgan.stability.heldout import held_out, systems_to_hold_out
+from matgan.stability.heldout import diagram_scores, held_out, systems_to_hold_out
 from matgan.stability.reference import oqmd_hull
 from matgan.study.jobs.runner import Job, Piece, Rows
 
@@ -92,6 +93,28 @@ def systems_piece(method: str, seen: bool, seed: int, times: int, folder: Path) 
         row | {"times": times, "formula": formula, "predicted": round(float(energy), 4)}
         for formula, energy in zip(formulas(amounts), energies, strict=True)
     ]
+
+
+def scores_by_training(table: pd.DataFrame) -> pd.DataFrame:
+    """What the phase diagrams of each training are worth, from the job's table.
+
+    Returns
+    -------
+    DataFrame: method, systems, seed, times and the columns of
+    `matgan.stability.heldout.diagram_scores`, a row for each system and one for all
+    """
+    known = energies_without(False)
+    held = known.part == "test"
+    amounts, true = known.amounts[held], known.target[held]
+    row_of = {text: row for row, text in enumerate(formulas(amounts))}
+    chosen = systems_to_hold_out(known.amounts, SEED)
+    parts, names = [], ["method", "systems", "seed", "times"]
+    for keys, part in table.groupby(names, sort=False):
+        predicted = np.full(len(true), np.nan)
+        predicted[part["formula"].map(row_of).to_numpy(dtype=int)] = part["predicted"]
+        scored = diagram_scores(chosen, amounts, true, predicted)
+        parts.append(scored.assign(**dict(zip(names, keys, strict=True))))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _pieces() -> dict[str, Piece]:

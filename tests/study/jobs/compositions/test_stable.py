@@ -3,10 +3,26 @@
 import numpy as np
 import pytest
 
-from matgan.chemistry.composition import whole_counts
+from matgan.chemistry.composition import amounts_matrix, fractions, whole_counts
+from matgan.properties import stability
 from matgan.properties.candidates import Search
+from matgan.properties.models import pretrained
+from matgan.properties.training import Labelled
+from matgan.representation.neighbours import NearestCompositions
+from matgan.stability.hull import Hull
 from matgan.study.jobs.compositions import stable
-from matgan.study.jobs.compositions.stable import JOBS
+from matgan.study.jobs.compositions.stable import (
+    ALL,
+    ANY,
+    ENERGY,
+    ENTRIES,
+    JOBS,
+    LEARNED,
+    LOOK_UP,
+    OURS,
+    nearest_energies,
+    stability_rows,
+)
 
 
 def test_the_pieces_of_the_search_hold_every_block_once():
@@ -35,3 +51,41 @@ def test_a_row_of_errors_by_hand(monkeypatch):
     row = stable._row(Small(), counts, -counts.max(axis=1) + 0.3)
     assert row["compositions"] == 7 and row["kept"] == 1
     assert [row[k] for k in ("away", "mae", "mae_teacher")] == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_the_look_up_is_that_of_the_study(oqmd):
+    """`NearestCompositions`, whose search is another, where the fifth nearest is one alone."""
+    rows = oqmd.sample(4100, random_state=0)
+    amounts, energies = amounts_matrix(rows["formula"]), rows["target"].to_numpy()
+    known, asked = amounts[:4000], amounts[4000:]
+    away = np.sort(np.abs(fractions(asked)[:, None] - fractions(known)[None]).sum(axis=2), axis=1)
+    alone = away[:, 5] - away[:, 4] > 1e-4
+    theirs = NearestCompositions().fit(known, energies[:4000]).predict(asked[alone])
+    own = nearest_energies(known, energies[:4000], asked[alone])
+    assert alone.sum() > 20
+    np.testing.assert_allclose(own, theirs, atol=1e-4)
+
+
+def test_every_method_is_judged_on_the_same_compounds(oqmd, monkeypatch):
+    rows = oqmd.sample(1500, random_state=0)
+    amounts, energies = amounts_matrix(rows["formula"]), rows["target"].to_numpy()
+    part = np.array(["train"] * 1200 + ["val"] * 100 + ["test"] * 200)
+    data = Labelled(amounts, energies, np.ones(1500, dtype=bool), part)
+    whole = Hull(amounts, energies)
+    monkeypatch.setattr(stability, "oqmd_hull", lambda: whole)
+    model = pretrained("formation_energy")
+    table = {(row["method"], row["hull"]): row for row in stability_rows(data, model)}
+    assert list(table) == [
+        (OURS, ALL), (OURS, LEARNED), (LOOK_UP, ALL), (ENERGY, ""), (ENTRIES, LEARNED), (ANY, "")
+    ]  # fmt: skip
+    true = whole.own_distances()[part == "test"]
+    for row in table.values():
+        assert row["compounds"] == 200 and row["stable"] == pytest.approx((true < 0).mean())
+    ours, guess = table[OURS, ALL], table[ANY, ""]
+    predicted = stability.stability(amounts[part == "test"]).distance
+    assert ours["mae"] == pytest.approx(np.abs(predicted - true).mean(), abs=1e-6)
+    assert ours["f1_ranked"] >= table[ENERGY, ""]["f1_ranked"] > guess["f1_ranked"]
+    assert guess["enrichment_100"] == pytest.approx(1)
+    assert {r["compounds"] for r in stability_rows(data, pretrained("formation_energy"), 50)} == {
+        50
+    }

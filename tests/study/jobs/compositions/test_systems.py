@@ -4,11 +4,12 @@ import dataclasses
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from matgan.chemistry.composition import amounts_matrix
+from matgan.chemistry.composition import amounts_matrix, formulas
 from matgan.properties import stability, training
-from matgan.stability.heldout import held_out
+from matgan.stability.heldout import POOLED, held_out
 from matgan.stability.hull import Hull
 from matgan.study.jobs.compositions import systems
 from matgan.study.jobs.compositions.systems import (
@@ -16,6 +17,7 @@ from matgan.study.jobs.compositions.systems import (
     JOBS,
     METHODS,
     energies_without,
+    scores_by_training,
     systems_piece,
 )
 
@@ -81,3 +83,21 @@ def test_the_pieces_are_the_plan():
     for key, piece in pieces.items():
         assert isinstance(piece, partial) and piece.func is systems_piece
         assert ("seen" in key) == piece.args[1]
+
+
+def test_diagrams_are_scored_by_training(small, tmp_path):
+    """Perfect energies make perfect diagrams; rows come by method, whatever their order."""
+    rows = energies_without(False)
+    held = held_out(rows.amounts, HELD)
+    row = {"method": "perfect", "systems": HELD_OUT, "seed": 0, "times": 1}
+    perfect = [
+        row | {"formula": text, "predicted": energy}
+        for text, energy in zip(formulas(rows.amounts[held]), rows.target[held], strict=True)
+    ]
+    table = [*reversed(perfect), *systems_piece("look-up", False, 0, 1, tmp_path)]
+    scored = scores_by_training(pd.DataFrame(table))
+    assert scored["system"].tolist() == ["Ti-O", "Na-Cl", POOLED] * 2
+    first, other = scored[:3], scored[3:]
+    assert (first["f1"] == 1).all() and first["mae_distance"].max() < 1e-9
+    assert set(other["method"]) == {METHODS["look-up"]} and (other["mae_energy"] > 0.01).all()
+    assert first["compounds"].tolist() == other["compounds"].tolist()
