@@ -34,7 +34,6 @@ distance  AutoMat  nan         0.0844  0.644  0.154            ml_results.json
 distance  ElemNet  nan         0.0755  0.694  0.212            ml_results.json
 distance  Roost    nan         0.0694  0.725  0.184            ml_results.json
 """
-BEST_F1, BEST_MAE = 0.722, 0.0645  # of the models of compositions: Roost, recomputed
 
 
 def printed_scores() -> pd.DataFrame:

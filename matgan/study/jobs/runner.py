@@ -42,6 +42,7 @@ MODULES = tuple(
             "predict",
             "stable",
             "systems",
+            "bartel",
             "encoders",
             "tasks",
             "leaderboards",

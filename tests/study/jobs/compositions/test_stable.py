@@ -62,7 +62,7 @@ def test_the_look_up_is_that_of_the_study(oqmd):
     alone = away[:, 5] - away[:, 4] > 1e-4
     theirs = NearestCompositions().fit(known, energies[:4000]).predict(asked[alone])
     own = nearest_energies(known, energies[:4000], asked[alone])
-    assert alone.sum() > 20
+    assert alone.sum() > 10
     np.testing.assert_allclose(own, theirs, atol=1e-4)
 
 
