@@ -48,7 +48,7 @@ MEMBERS = ("T", "trees", "encoder")
 ENTRIES, ANY = "stable ones known in the system", "at random"
 ENERGY, DISTANCE = "energy", "distance"
 COLUMN = {ENERGY: "target", DISTANCE: "distance"}
-SEEDS = 5
+ORDERS = 5  # of the compounds, each with folds of its own
 EPOCHS = {"T": 60, "permuted-T": 60, "fractions": 60, "encoder": 100}
 ENCODER: dict[str, Any] = {
     "width": 128, "layers": 3, "heads": 4, "dropout": 0.1, "batch_size": 512,
@@ -119,10 +119,10 @@ def method_piece(method: str, learned: str, seed: int, times: int, folder: Path)
     table = load_mp_stability()
     found = out_of_fold(method, learned, seed, times, folder, table)
     row = {"method": METHODS[method], "learned": learned, "seed": seed, "times": times}
-    return [row | scores(table, learned, found)]
+    return [row | fold_scores(table, learned, found)]
 
 
-def scores(table: pd.DataFrame, learned: str, predicted: np.ndarray) -> dict[str, float]:
+def fold_scores(table: pd.DataFrame, learned: str, predicted: np.ndarray) -> dict[str, float]:
     """Of energies by their own hull, of distances as they are; with P(stable) of the latter.
 
     `f1_calibrated` and `calibration_error`: of a logistic curve over the distance, fitted on one
@@ -176,7 +176,7 @@ def mean_piece(seed: int, folder: Path) -> Rows:
             )
         members.append(out_of_fold(method, ENERGY, seed, 1, there, table))
     row = {"method": MEAN, "learned": ENERGY, "seed": seed, "times": 1}
-    return [row | scores(table, ENERGY, np.mean(members, axis=0))]
+    return [row | fold_scores(table, ENERGY, np.mean(members, axis=0))]
 
 
 def _key(method: str, learned: str, seed: int, times: int) -> str:
@@ -186,11 +186,11 @@ def _key(method: str, learned: str, seed: int, times: int) -> str:
 def _pieces() -> dict[str, Piece]:
     """Cheapest first; the encoder has three orders, the others five."""
     pieces: dict[str, Piece] = {
-        f"controls-{seed}": partial(controls_piece, seed) for seed in range(SEEDS)
+        f"controls-{seed}": partial(controls_piece, seed) for seed in range(ORDERS)
     }
     plans: list[tuple[str, str, int, int]] = []
     for method, learned in product(METHODS, COLUMN):
-        seeds = 1 if method == "look-up" else 3 if method == "encoder" else SEEDS
+        seeds = 1 if method == "look-up" else 3 if method == "encoder" else ORDERS
         plans += [(method, learned, seed, 1) for seed in range(seeds)]
     plans += [(method, ENERGY, 0, 2) for method in ("T", "encoder")]  # is it converged?
     return pieces | {_key(*plan): partial(method_piece, *plan) for plan in plans}

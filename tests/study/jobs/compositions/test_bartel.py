@@ -16,9 +16,9 @@ from matgan.study.jobs.compositions.bartel import (
     MEMBERS,
     METHODS,
     controls_piece,
+    fold_scores,
     mean_piece,
     method_piece,
-    scores,
 )
 from matgan.study.run import RunError
 
@@ -83,9 +83,9 @@ def test_a_test_compound_is_not_learned_from(sample, tmp_path):
 
 
 def test_perfect_predictions_score_fully(sample):
-    row = scores(sample, DISTANCE, sample["distance"].to_numpy())
+    row = fold_scores(sample, DISTANCE, sample["distance"].to_numpy())
     assert row["f1"] == 1 and row["mae"] == 0 and row["f1_calibrated"] > 0.98
-    row = scores(sample, ENERGY, sample["target"].to_numpy())
+    row = fold_scores(sample, ENERGY, sample["target"].to_numpy())
     assert row["mae_energy"] == 0 and row["recall"] == 1  # fewer compete: none is lost
 
 
