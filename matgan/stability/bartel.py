@@ -1,4 +1,4 @@
-"""The test of Bartel et al. (npj Comput. Mater. 6, 97, 2020): is a compound stable among its kind?
+"""The test of Bartel et al. (npj Comput. Mater. 6, 97, 2020): which compounds are stable.
 
 85,014 compounds of the Materials Project, each predicted by a model that learned from the other
 four fifths. The predicted energies make a hull of their own, and the distances to it are compared
