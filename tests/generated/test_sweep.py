@@ -167,3 +167,17 @@ def test_neighbours_are_counted_since_three_quarters():
     assert kept([75, 80, 100], T) < 0.2  # chance is 5 of 84
     T[2, :42] = rng.normal(size=(42, 8))
     assert 0.05 < kept([0, 75, 100], T) < 0.8
+
+
+def test_the_grid_of_the_published_code_and_the_peer_differ_by_what_they_name():
+    for _, config in sweep.cells("rates"):
+        assert config.critic_lr == config.generator_lr and config.iterations == 1000
+    grid = sweep.cells("rates")
+    assert len(grid) == 30 and len({tuple(labels.values()) for labels, _ in grid}) == 30
+    (labels, one), (_, published) = grid[22], next(iter(sweep.objects(1000)))
+    assert labels == {"learning rate": 1e-4, "batch size": 512}  # Adam's rate there
+    same = {"critic_lr", "generator_lr", "batch_size", "test_batches"}
+    fields = {field for field in vars(one) if getattr(one, field) != getattr(published, field)}
+    assert fields <= same
+    assert {config.seed for _, config in sweep.cells("peer")} == {0, 1, 2}
+    assert all(config.architecture == "convolution" for _, config in sweep.cells("peer"))

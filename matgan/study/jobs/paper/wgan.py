@@ -73,4 +73,22 @@ JOBS = [
         11.0,
         _pieces("objects", "paper"),
     ),
+    Job(
+        "wgan-rates-paper",
+        "the paper's grid with the published code, 1,000 updates each, the authors' OQMD file",
+        6.0,
+        _pieces("rates", "paper"),
+    ),
+    Job(
+        "wgan-peer-oqmd",
+        "MatGAN's architecture, three seeds, 20,000 updates each, OQMD",
+        20.0,
+        _pieces("peer", "oqmd"),
+    ),
+    Job(
+        "wgan-peer-mp",
+        f"MatGAN's architecture, three seeds, 20,000 updates each, {_ON_MP}",
+        20.0,
+        _pieces("peer", "mp"),
+    ),
 ]
