@@ -30,6 +30,14 @@ from matgan.learning.statistics import holm, jensen_shannon, mean_interval, welc
 AUC_SEEN = {"counts": False, "counts and stoichiometry": True}
 
 
+def no_wider(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The rows of counts that have no more elements than any of the known compositions.
+
+    A saturated sigmoid sets every element once: a matrix that reads as a formula of 85 elements.
+    """
+    return counts[(counts > 0).sum(1) <= (known > 0).sum(1).max()]
+
+
 def uniqueness(counts: Iterable) -> float:
     """Share of distinct compositions (Dan et al., npj Comput. Mater. 2020, 6, 84). Falls with n."""
     drawn = keys(counts)

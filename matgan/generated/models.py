@@ -15,6 +15,7 @@ from matgan.chemistry.composition import keys
 from matgan.data.training_set import TrainingData
 from matgan.files import PRETRAINED
 from matgan.generated.controls import CONTROLS
+from matgan.generated.measures import no_wider
 from matgan.wgan.generator import CompositionGenerator, load_generator
 
 DATA_SETS = {"oqmd": "OQMD", "mp": "Materials Project"}
@@ -22,10 +23,15 @@ DATA_SETS = {"oqmd": "OQMD", "mp": "Materials Project"}
 REAL = "real compositions"
 SWAPPED, PAIRWISE, SHUFFLED = "one element swapped", "pairwise", "stoichiometry shuffled"
 UNIFORM, INDEPENDENT = "uniform elements", "independent marginals"
-PRINTED = "WGAN, paper as printed"
+PRINTED, CODE = "WGAN, as printed", "WGAN, published code"
 MATGAN = "MatGAN, after Dan et al. 2020"
 OURS = "WGAN, ours"
-TRAINED = {PRINTED: "wgan-{}-paper", MATGAN: "wgan-{}-dan2020", OURS: "wgan-{}"}  # their files
+TRAINED = {  # their files
+    PRINTED: "wgan-{}-printed",
+    CODE: "wgan-{}-code",
+    MATGAN: "wgan-{}-dan2020",
+    OURS: "wgan-{}",
+}
 MODELS = (REAL, *CONTROLS, *TRAINED)
 
 
@@ -35,7 +41,7 @@ class Draw(NamedTuple):
     Attributes
     ----------
     counts : (n, 85)
-    decodable : share of the raw samples that became compositions
+    decodable : share of the raw samples that became compositions, see `measures.no_wider`
     weights : name of the network's file, "" where there is no network
     """
 
@@ -78,8 +84,10 @@ class Models:
             return Draw(CONTROLS[model](train, n, rng), 1.0, "")
         file, network = list(self.networks[model].items())[turn % len(self.networks[model])]
         limit = None if model == OURS else self.slow_draws
-        counts, became = network.draw(n, seed + turn, max_draws=limit)
-        return Draw(counts, became.kept / became.drawn, file)
+        drawn, became = network.draw(n, seed + turn, max_draws=limit)
+        counts = no_wider(drawn, train)
+        share = became.kept / became.drawn * len(counts) / max(1, len(drawn))
+        return Draw(counts, share, file)
 
     def turns(self, model: str, at_least: int) -> int:
         """How many samples to draw, so that every network of a model has its turn."""

@@ -34,7 +34,7 @@ from matgan.chemistry.elements import periodic_table
 from matgan.data.compounds import load_mp_gap
 from matgan.data.training_set import TrainingData, load_training_data
 from matgan.generated.controls import stoichiometry_shuffled
-from matgan.generated.measures import two_sample_auc, uniqueness, validity_rates
+from matgan.generated.measures import no_wider, two_sample_auc, uniqueness, validity_rates
 from matgan.learning.compute import device, progress_bar
 from matgan.representation.maps import knn_purity, neighbour_overlap
 from matgan.wgan.checkpoint import TrainedRun
@@ -48,7 +48,7 @@ BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
 # From the paper's setting to ours: each row keeps the changes of those above it.
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("paper as printed", {}),
+    ("as printed", {}),
     ("scaled initial weights", {"initialisation": "scaled", "keep": "last"}),
     ("hidden layers in the critic", {"head": LEARNING.head}),
     (
@@ -192,14 +192,6 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         "small-data error (eV)": errors[-1],
         "small-data error, least (eV)": min(errors),
     } | measure_sample(counts, data)
-
-
-def no_wider(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The rows of counts that have no more elements than any of the known compositions.
-
-    A saturated sigmoid sets every element once: a matrix that reads as a formula of 85 elements.
-    """
-    return counts[(counts > 0).sum(1) <= (known > 0).sum(1).max()]
 
 
 def neighbours_kept(run: TrainedRun, k: int = 5) -> float:

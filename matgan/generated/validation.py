@@ -83,7 +83,8 @@ def measure(
             auc_folds=sizes.auc_folds,
         )
         values = {**rated, **values}
-    values |= _of_the_pool(models, model, sizes, seed, turn)
+    if len(drawn.counts):  # of nothing, a larger pool holds no more
+        values |= _of_the_pool(models, model, sizes, seed, turn)
     if model == REAL:
         values = {k: v for k, v in values.items() if not k.startswith(_NOT_OF_REAL)}
     table = pd.DataFrame({"measure": list(values), "value": list(values.values())})

@@ -64,9 +64,8 @@ class Config:
     architecture: Literal["deconvolution", "slots", "convolution"] = "deconvolution"
     latent_dim: int = _number(128, low=1)  # paper: Table 3
     # channels of the deconvolutions, and where they are normalised: paper, Table 3; "code": half as
-    # many, a first map of 6 rows, no normalisation after the last; "halved": as the code, with
-    # Table 3's first map of 5 rows (the weights wgan-*-paper)
-    widths: Literal["printed", "code", "halved"] = "printed"
+    # many, a first map of 6 rows, no normalisation after the last
+    widths: Literal["printed", "code"] = "printed"
     # paper: Table 3; "gumbel": a count of 0 to 8 drawn for each element
     output: Literal["sigmoid", "gumbel"] = "sigmoid"
     hidden: tuple[int, ...] = (256, 256)  # hidden units of the slot generator

@@ -11,12 +11,6 @@ from matgan.chemistry.elements import N_ELEMENTS
 from matgan.wgan.config import Config
 from matgan.wgan.slots import N_COUNTS, SlotGenerator, gumbel_one_hot
 
-_CODE_MAPS = (
-    (5, (2, 2), 64, (11, 8)),
-    (3, (2, 1), 32, (22, 8)),
-    (3, (2, 1), 16, (43, 8)),
-    (3, (2, 1), 1, (N_ELEMENTS, N_COUNTS)),
-)
 # First map (height, width, channels), then kernel, stride, channels out and size out of each
 # transposed convolution. "printed": Table 3. "code": what the paper's authors published.
 # "convolution": seven of them, the number of Dan et al. 2020; their sizes are our choice.
@@ -28,8 +22,13 @@ _MAPS: dict[str, tuple[tuple, ...]] = {
         (3, (2, 1), 32, (43, 8)),
         (3, (2, 1), 1, (N_ELEMENTS, N_COUNTS)),
     ),
-    "code": ((6, 4, 128), *_CODE_MAPS),
-    "halved": ((5, 4, 128), *_CODE_MAPS),
+    "code": (
+        (6, 4, 128),
+        (5, (2, 2), 64, (11, 8)),
+        (3, (2, 1), 32, (22, 8)),
+        (3, (2, 1), 16, (43, 8)),
+        (3, (2, 1), 1, (N_ELEMENTS, N_COUNTS)),
+    ),
     "convolution": (
         (3, 1, 128),
         (3, (2, 2), 64, (6, 2)),

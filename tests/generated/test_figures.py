@@ -101,7 +101,7 @@ def test_the_map_shows_each_value_at_its_learning_rate_and_batch_size():
 def test_a_bar_that_was_not_measured_says_so_and_the_control_is_a_line():
     table = pd.DataFrame(
         {
-            "change": ["paper as printed", "slots"],
+            "change": ["as printed", "slots"],
             "decodable": [0.01, 1.0],
             **{name: [np.nan, 0.9] for name in ("unique", "neutral", "balanced", "AUC, counts")},
             **{f"{name}, shuffled": 0.6 for name in ("neutral", "balanced", "AUC, counts")},

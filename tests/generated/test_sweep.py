@@ -9,6 +9,7 @@ from matgan.chemistry.composition import amounts_matrix, whole_counts
 from matgan.chemistry.elements import ELEMENT_INDEX, periodic_table
 from matgan.data.training_set import TrainingData
 from matgan.generated import sweep
+from matgan.generated.measures import no_wider
 from matgan.wgan.checkpoint import TrainedRun
 from matgan.wgan.config import LEARNING, PAPER, ConfigError
 from matgan.wgan.networks import Critic
@@ -79,7 +80,7 @@ def test_a_formula_of_all_elements_is_no_composition(data):
     one_more = row.copy()
     one_more[0, widest] = 1
     mixed = np.concatenate([data.train[:5], everything, one_more, row])
-    left = sweep.no_wider(mixed, data.train)
+    left = no_wider(mixed, data.train)
     assert left.tolist() == [*data.train[:5].tolist(), row[0].tolist()]
 
     class AllElements(torch.nn.Module):

@@ -52,8 +52,8 @@ def test_a_configuration_survives_json(config):
     [
         ({"lipschitz": "spectral"}, "lipschitz must be one of clip, gradient-penalty, spectral-n"),
         ({"lipschitz": ["clip"]}, "lipschitz must be one of"),
-        ({"widths": "paper"}, "widths must be one of printed, code, halved, not 'paper'"),
-        ({"widths": 5}, "widths must be one of printed, code, halved, not 5"),
+        ({"widths": "paper"}, "widths must be one of printed, code, not 'paper'"),
+        ({"widths": 5}, "widths must be one of printed, code, not 5"),
         ({"likelihood": 0.1}, "likelihood needs architecture 'slots'"),
         ({"batch_size": 1}, "batch_size must be at least 2, not 1"),
         ({"batch_size": 8.0}, r"batch_size must be a whole number, not 8\.0"),

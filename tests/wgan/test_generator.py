@@ -22,7 +22,7 @@ from matgan.wgan.generator import (
     main,
 )
 from matgan.wgan.networks import build_critic, build_generator
-from matgan.wgan.samples import Outcomes
+from matgan.wgan.samples import Outcomes, decode
 from matgan.wgan.wishes import Property
 
 
@@ -343,11 +343,21 @@ def test_our_pretrained_generators_draw_compositions(name):
     assert len(set(sample)) > 900
 
 
-@pytest.mark.parametrize("name", ["wgan-oqmd-paper", "wgan-mp-paper"])
-def test_the_printed_setting_is_kept_as_it_collapsed(name):
-    _, outcomes = load_generator(name).draw(1000, seed=0, max_draws=1024)
-    assert outcomes.kept / outcomes.drawn < 0.5
-    assert outcomes.empty + outcomes.single > outcomes.kept
+def test_the_printed_setting_is_kept_as_it_collapsed():
+    """It sets all elements at once: 1,024 outputs, all with the same 85."""
+    matrices = next(load_generator("wgan-oqmd-printed").matrices(seed=0))
+    counts, _ = decode(matrices, "sum")
+    assert ((counts > 0).sum(1) == len(ELEMENTS)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("wgan-oqmd-code", 0.10), ("wgan-oqmd-code-seed1", 0.18)]
+)
+def test_of_the_published_code_few_outputs_are_compositions(name, kept):
+    """Shares of `results/long/wgan-objects-paper.csv`, read by "threshold"; the rest is nothing."""
+    counts, outcomes = load_generator(name).draw(1000, seed=0, max_draws=1024)
+    assert outcomes.kept / outcomes.drawn == pytest.approx(kept, abs=0.03)
+    assert (counts > 0).sum(1).max() < 10
 
 
 def test_what_the_training_never_saw_is_not_asked_for(mp_training):
@@ -426,7 +436,7 @@ def test_each_batch_has_noise_of_its_own():
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["wgan-mp", "wgan-mp-paper"])
+@pytest.mark.parametrize("name", ["wgan-mp", "wgan-oqmd-code"])
 def test_the_number_of_threads_changes_no_free_draw(name):
     found, before = [], torch.get_num_threads()
     for threads in (1, 3):
@@ -435,4 +445,4 @@ def test_the_number_of_threads_changes_no_free_draw(name):
             found.append(load_generator(name, rule="sum").draw(1000, 3, max_draws=1024)[0])
         finally:
             torch.set_num_threads(before)
-    assert np.array_equal(*found) and len(found[0]) > 100
+    assert np.array_equal(*found) and len(found[0]) > 50
