@@ -333,6 +333,39 @@ def loss_curves(
     return figure
 
 
+_WATCHED = {
+    "test_total_loss": "total critic loss on the test set",
+    "effective_rank": "effective rank of T",
+    "mean_amount_generated": "atoms in a generated matrix, mean",
+}
+
+
+def training_curves(
+    histories: Mapping[str, Sequence[pd.DataFrame]], loss: float | None = None
+) -> Figure:
+    """Loss, rank of T and size of what is drawn against the update, a colour for each setting.
+
+    Parameters
+    ----------
+    histories : setting -> the history of each of its trainings
+    loss : of a dashed line in the first panel
+    """
+    figure, panels = plt.subplots(1, len(_WATCHED), figsize=(14, 3.8))
+    for axes, (column, label) in zip(panels, _WATCHED.items(), strict=True):
+        for index, (setting, trainings) in enumerate(histories.items()):
+            for history in trainings:
+                named = setting if history is trainings[0] else None
+                updates = history["iteration"].clip(lower=0.5)  # 0 has no place on the axis
+                axes.plot(updates, history[column], color=f"C{index}", linewidth=1, label=named)
+        axes.set(xscale="log", xlabel="generator updates (0.5: before the first)", ylabel=label)
+        if column != "effective_rank":
+            axes.set_yscale("log")
+    if loss is not None:
+        panels[0].axhline(loss, color="k", linestyle="--", linewidth=1)
+    panels[0].legend(fontsize=8)
+    return figure
+
+
 def singular_values(snapshots: Mapping[str, dict[str, np.ndarray]]) -> Figure:
     """Singular values of T over their largest, a panel for each run, a curve for each moment.
 

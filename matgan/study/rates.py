@@ -10,7 +10,7 @@ import pandas as pd
 from matgan.generated.controls import CONTROLS
 from matgan.generated.measures import differences, over_seeds
 from matgan.generated.models import OURS, PAIRWISE, REAL, SHUFFLED, SWAPPED
-from matgan.study.claims import Claims, Number
+from matgan.study.claims import NEEDED, Claims, Number
 
 
 class Rates:
@@ -113,6 +113,7 @@ class Rates:
         here: Sequence[str] = (OURS,),
         control: Sequence[str] = (REAL, SWAPPED, PAIRWISE, SHUFFLED),
         form: str = ".1%",
+        needed: int = NEEDED,
         converged: bool | None = None,
         headline: str = "",
     ) -> str:
@@ -121,7 +122,7 @@ class Rates:
         Parameters
         ----------
         claims : where to add it
-        claim, paper, converged, headline : as in `Claims.add`
+        claim, paper, needed, converged, headline : as in `Claims.add`
         data, measure, higher : as in `ahead`
         here, control : models whose numbers are shown
         form : of these numbers
@@ -137,6 +138,7 @@ class Rates:
             rule=f"{'higher' if higher else 'lower'} than each control (Welch, Holm, p < 0.05)",
             holds=list(better.values()) or [None],
             repeats=repeats,
+            needed=needed,
             converged=converged,
             headline=headline,
         )

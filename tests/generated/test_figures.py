@@ -17,6 +17,7 @@ from matgan.generated.figures import (
     screened,
     search_map,
     singular_values,
+    training_curves,
 )
 from matgan.generated.measures import over_seeds
 from matgan.generated.models import OURS, REAL, SHUFFLED
@@ -191,3 +192,26 @@ def test_singular_values_are_over_the_largest():
         np.testing.assert_allclose(axes.lines[0].get_ydata(), [1, 0.5, 0.25])
         np.testing.assert_allclose(axes.lines[1].get_ydata(), [1, 0.1, 0.01])
         assert [line.get_label() for line in axes.lines] == ["0", "7"]
+
+
+def test_each_setting_has_a_colour_and_one_line_a_training():
+    history = pd.DataFrame(
+        {
+            "iteration": [0, 10],
+            "test_total_loss": [1e5, 1.0],
+            "effective_rank": [70.0, 2.0],
+            "mean_amount_generated": [40.0, 5.0],
+        }
+    )
+    figure = training_curves({"code": [history, history * 2], "ours": [history]})
+    for axes, last in zip(figure.axes, (1.0, 2.0, 5.0), strict=True):
+        assert [line.get_color() for line in axes.lines] == ["C0", "C0", "C1"]
+        assert [line.get_ydata()[-1] for line in axes.lines] == [last, 2 * last, last]
+        assert axes.lines[0].get_xdata()[0] == 0.5
+    (first, *_), dashed = (
+        f.axes[0].lines for f in (figure, training_curves({"a": [history]}, 0.3))
+    )
+    assert first.get_linestyle() == "-" and dashed[1].get_ydata()[0] == 0.3
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["code", "ours"]
+    plt.close("all")

@@ -203,7 +203,7 @@ def test_an_interrupt_leaves_nothing_half_written_and_running_again_goes_on(lab,
     assert list(run_dir.rglob("*.tmp")) == []
     states = list((run_dir / "checkpoints").rglob("*.safetensors"))
     assert states and all(load(path) for path in states)
-    finished = run_dir / "checkpoints" / "oqmd-paper"
+    finished = run_dir / "checkpoints" / "oqmd-as-printed"
     written = {path: path.stat().st_mtime_ns for path in finished.iterdir()}
 
     run_all(page)

@@ -65,7 +65,7 @@ def test_trained_tables_are_pooled_by_equation_5(monkeypatch):
     assert (permuted != expected).any()
     np.testing.assert_allclose(np.sort(permuted, axis=1)[:, -2:], np.sort(expected, axis=1)[:, -2:])
     with pytest.raises(benchmark.NotHere, match="wgan-oqmd-code"):
-        makers["WGAN T (paper)"]()
+        makers["WGAN T (published code)"]()
 
 
 GRID = {"input_scaling": (None, "standard"), "learning_rate": (1e-6, 1e-2)}

@@ -31,7 +31,8 @@ from matgan.data.sources import SourceUnavailable
 from matgan.data.splits import chemical_systems
 from matgan.generated import sweep
 from matgan.generated.controls import independent_marginals, stoichiometry_shuffled
-from matgan.generated.measures import uniqueness, validity_rates
+from matgan.generated.measures import no_wider, uniqueness, validity_rates
+from matgan.generated.models import CODE, MATGAN, OURS, PRINTED, TRAINED
 from matgan.powder.minerals import load_measured
 from matgan.representation import benchmark, maps
 from matgan.representation.features import random_embedding
@@ -70,12 +71,12 @@ def of_all():
 
 @pytest.mark.parametrize("data", ["oqmd", "mp"])
 def test_our_generators_rates(data, trained_on, of_all):
-    """The card of the generators: means of three trainings; README: 60.4% balanced.
+    """The card of the generators: means of five trainings.
 
-    Kept were 10,000 formulas of each, of an earlier sampler: here are others of the same networks,
-    so that means differ by chance, with a deviation of 0.003 at most.
+    Kept were 10,000 formulas of each with the training's seed: here are others of the same
+    networks, so that means differ by chance, with a deviation of 0.002 at most.
     """
-    names = [f"wgan-{data}", f"wgan-{data}-seed1", f"wgan-{data}-seed2"]
+    names = [f"wgan-{data}", *(f"wgan-{data}-seed{k}" for k in (1, 2, 3, 4))]
     found = []
     for name in names:
         new = load_generator(name).sample(30_000, seed=7)
@@ -86,30 +87,31 @@ def test_our_generators_rates(data, trained_on, of_all):
         told = sweep.measure_sample(new[:10_000].counts, trained_on[data])
         found.append(row | {measure: told[measure] for measure in ("AUC", "AUC, counts")})
     means = pd.DataFrame(found).mean()
-    expected = kept(f"long/wgan-seeds-{data}").mean()
+    expected = kept(f"long/wgan-converged-{data}").mean(numeric_only=True)
     for measure, within in {
-        "neutral": 0.012, "balanced": 0.012, "unique": 0.006, "AUC": 0.02, "AUC, counts": 0.02,
+        "neutral": 0.008, "balanced": 0.008, "unique": 0.006, "AUC": 0.02, "AUC, counts": 0.02,
         "effective rank": 1e-3,
     }.items():  # fmt: skip
         assert means[measure] == pytest.approx(expected[measure], abs=within), measure
     for measure in ("neutral", "balanced"):
-        long = np.mean([of_all[data, "WGAN, ours", seed][measure] for seed in range(3)])
-        assert means[measure] == pytest.approx(long, abs=0.012), measure
+        long = [
+            row[measure] for (of, model, _), row in of_all.items() if (of, model) == (data, OURS)
+        ]
+        assert means[measure] == pytest.approx(np.mean(long), abs=0.012), measure
 
 
-@pytest.mark.parametrize("data", ["oqmd", "mp"])
 @pytest.mark.parametrize(
-    ("model", "file"),
-    [("WGAN, paper as printed", "paper"), ("MatGAN, after Dan et al. 2020", "dan2020")],
+    ("data", "model"), [("oqmd", PRINTED), ("oqmd", CODE), ("oqmd", MATGAN), ("mp", MATGAN)]
 )
-def test_the_other_generators_rates(data, model, file, of_all):
-    """README: 66.0% and 85.8% of what they decode are balanced; most is not decoded."""
-    generator = load_generator(f"wgan-{data}-{file}", rule="sum")
+def test_the_other_generators_rates(data, model, trained_on, of_all):
+    """README: of what these decode so many are neutral and balanced; most is not decoded."""
+    generator = load_generator(TRAINED[model].format(data), rule="sum")
     row = of_all[data, model, 0]
     raw = round(row["compositions"] / row["decodable"]) if row["decodable"] else 2048
-    counts, outcomes = generator.draw(10_000, 0, max_draws=raw)
+    drawn, outcomes = generator.draw(10_000, 0, max_draws=raw)
+    counts = no_wider(drawn, trained_on[data].train)
     assert outcomes.drawn == raw
-    assert outcomes.kept / raw == pytest.approx(row["decodable"], **SAME)
+    assert len(counts) / raw == pytest.approx(row["decodable"], **SAME)
     if "balanced" in row:
         rates = validity_rates(counts)
         assert rates["neutral"] == pytest.approx(row["neutral"], abs=0.01)
@@ -176,9 +178,12 @@ def gaps(mp_gap):
     return benchmark.load_task(benchmark.GAP)
 
 
-@pytest.mark.parametrize("features", ["WGAN T (ours)", "WGAN T (paper)", "one-hot", "Magpie"])
+@pytest.mark.parametrize("features", ["one-hot", "Magpie"])
 def test_table_4_of_band_gaps(features, gaps):
-    """README: 0.724, 0.783, 0.584, 0.663 eV; here the first random split, with kept settings."""
+    """README: 0.584 and 0.663 eV; here the first random split, with kept settings.
+
+    Those of T come when the job table4 has run with the weights that ship.
+    """
     rows = kept("long/table4")
     mine = (rows["dataset"] == gaps.name) & (rows["features"] == features) & (rows["repeat"] == 0)
     row = rows[mine & (rows["split"] == benchmark.RANDOM)].sort_values("epochs").iloc[0]

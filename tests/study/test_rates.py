@@ -59,13 +59,21 @@ def test_ahead_of_one_control_and_behind_another(rates):
 
 
 @pytest.mark.parametrize(
-    ("data", "trainings", "expected"),
-    [("mp", 10, IN_PART), ("mp", 3, TOO_FEW), ("oqmd", 10, NOT_RUN)],
+    ("data", "trainings", "needed", "expected"),
+    [
+        ("mp", 10, 10, IN_PART),
+        ("mp", 5, 5, IN_PART),
+        ("mp", 5, 10, TOO_FEW),
+        ("oqmd", 10, 1, NOT_RUN),
+    ],
 )
-def test_the_verdict_follows(tmp_path, data, trainings, expected):
+def test_the_verdict_follows(tmp_path, data, trainings, needed, expected):
     claims = Claims(open_run(tmp_path, "05_generator_validation"))
     rates = Rates(table(trainings))
-    control, options = (REAL, SHUFFLED), {"higher": False, "paper": "yes", "form": ".2f"}
+    control, options = (
+        (REAL, SHUFFLED),
+        {"higher": False, "paper": "yes", "form": ".2f", "needed": needed},
+    )
     assert rates.against_controls(claims, "c", data, "AUC", control=control, **options) == expected
     if data == "mp":
         assert claims.rows[0]["here"].startswith(f"{OURS} 0.60 (")
