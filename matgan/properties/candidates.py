@@ -26,15 +26,18 @@ from matgan import files
 from matgan.chemistry.composition import LARGEST_COUNT, formulas
 from matgan.chemistry.explanation import written_ions
 from matgan.chemistry.notation import whole_ratios
+from matgan.chemistry.validity import electronegativity_balanced
 from matgan.properties.distilled import DistilledEnergy, load_distilled
 from matgan.properties.known import all_known
 from matgan.properties.models import PROPERTIES
 from matgan.properties.stability import hull_energies, stability
 from matgan.stability.enumeration import Block, Enumeration
+from matgan.stability.quality import known_within, thin_neighbourhood
 from matgan.stability.reference import oqmd_hull
 
 _PART = 50_000  # compositions whose 85 amounts are in memory at a time
 _SMALL = "small.safetensors"
+COMMON_STATES = "icsd24"  # what entries of the ICSD have
 STAGES = ("compositions", "neutral", "balanced", "new", "asked")
 
 
@@ -256,7 +259,10 @@ def done_blocks(folder: str | Path) -> pd.DataFrame:
 
 
 def best_candidates(
-    folder: str | Path, keep: int = 10_000, blocks: Iterable[int] | None = None
+    folder: str | Path,
+    keep: int = 10_000,
+    blocks: Iterable[int] | None = None,
+    rare_states: bool = False,
 ) -> pd.DataFrame:
     """The most probably stable compositions of the blocks that are done, best first.
 
@@ -267,16 +273,23 @@ def best_candidates(
     folder : of the search
     keep : rows
     blocks : those that are ranked; None: all that are done
+    rare_states : keep also what is balanced only by oxidation states that no entry of ICSD 2024
+        has, such as +1 of oxygen
 
     Returns
     -------
     DataFrame: number in the enumeration, formula, stable_probability, hull_distance with the ends
-    of its 90% interval, formation_energy (eV/atom), outside, competing_phases, oxidation_states,
-    nearest known composition and its distance
+    of its 90% interval, formation_energy (eV/atom), outside, thin and known_in_system (by
+    `thin_neighbourhood` and `known_within` of OQMD's compounds), competing_phases,
+    oxidation_states, nearest known composition and its distance
     """
-    best = pd.DataFrame()
+    best, enumeration = pd.DataFrame(), _begun(str(folder)).enumeration
+    states = "smact14" if rare_states else COMMON_STATES
     for index in done_blocks(folder).index if blocks is None else blocks:
         table = pd.read_csv(_paths(Path(folder), index)[1], keep_default_na=False)
+        if not rare_states:
+            counts = enumeration.compositions(table["number"]).counts()
+            table = table[electronegativity_balanced(counts, oxidation_states=states)]
         best = pd.concat([best, table], ignore_index=True)
         best = best.sort_values(
             ["stable_probability", "hull_distance", "number"], ascending=[False, True, True]
@@ -284,12 +297,14 @@ def best_candidates(
     if best.empty:
         return best
     best = best.reset_index(drop=True)
-    counts = _begun(str(folder)).enumeration.compositions(best["number"]).counts()
+    counts = enumeration.compositions(best["number"]).counts()
     hull, known = oqmd_hull(), all_known()
     which, away = known.nearest(counts, 1)
     return best.assign(
+        thin=thin_neighbourhood(counts, hull.amounts),
+        known_in_system=known_within(counts, hull.amounts),
         competing_phases=hull.written(hull.mixture(counts)),
-        oxidation_states=written_ions(counts.astype(int), "smact14"),
+        oxidation_states=written_ions(counts.astype(int), states),
         nearest=known.formulas(which[:, 0]),
         distance=away[:, 0],
     )
@@ -309,6 +324,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--share", type=float, default=Search().share, help="of the new ones, kept (0.01)")
     add("--small", type=Path, metavar="FILE", help="of train-distilled: chooses what to ask")
     add("--keep", type=int, default=10_000, help="rows of candidates.csv.gz (10,000)")
+    add("--rare-states", action="store_true", help="also what only rare oxidation states balance")
     add("--most-elements", type=int, default=Search().most_elements, help="from 1 to 4 (4)")
     add("--most-atoms", type=int, default=Search().most_atoms, help="in the reduced formula (10)")
     add("--per-block", type=int, default=Search().per_block, help="compositions (1,000,000)")
@@ -327,7 +343,7 @@ def main(words: Sequence[str] | None = None) -> None:
         for _ in screen_blocks(options.out, blocks, options.workers, options.scheduler):
             bar.update()
     done = done_blocks(options.out)
-    table = best_candidates(options.out, options.keep)
+    table = best_candidates(options.out, options.keep, rare_states=options.rare_states)
     with files.csv_file(options.out / "candidates.csv.gz") as file:
         table.to_csv(file, index=False, float_format="%.5g", mode="wb")
     print(_told(done, before, enumeration))
@@ -335,7 +351,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{len(table):,} candidates in {options.out / 'candidates.csv.gz'}")
 
 
-_SHOWN = ["formula", "stable_probability", "hull_distance", "hull_distance_high",
+_SHOWN = ["formula", "stable_probability", "hull_distance", "hull_distance_high", "thin",
           "competing_phases"]  # fmt: skip
 
 

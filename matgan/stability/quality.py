@@ -15,6 +15,11 @@ from numpy.typing import ArrayLike
 from matgan.chemistry.composition import amounts_matrix
 from matgan.chemistry.elements import N_ELEMENTS
 
+# Of `thin_neighbourhood`. On OQMD's chemical systems held out (33,584 compounds) the networks of
+# `predict` are wrong by 0.048 eV/atom on average; by 0.115 where no compound was known in the
+# system, by 0.116 where an element is in fewer than 8,800 known ones (a tenth); elsewhere by 0.03
+# to 0.06, whatever the number
+THIN_SYSTEM, THIN_ELEMENT = 1, 8800
 FIRST = (100, 5000)  # candidates that somebody would compute
 NEAR = 0.05  # eV/atom: compounds that lie so near the hull are often made
 
@@ -107,6 +112,24 @@ def known_within(compositions: Iterable, known: Iterable) -> np.ndarray:
     held = np.unpackbits(distinct, axis=1, count=N_ELEMENTS).reshape(-1, N_ELEMENTS)
     totals = [_inside(tuple(np.flatnonzero(row).tolist()), counted) for row in held]
     return np.array(totals, dtype=int)[place.ravel()] if totals else np.zeros(0, dtype=int)
+
+
+def thin_neighbourhood(compositions: Iterable, known: Iterable) -> np.ndarray:
+    """Which of n compositions have too few known compounds around them: (n,) bool.
+
+    Those of a system without a known compound, and those with an element that few compounds hold:
+    where the error on systems held out is more than twice that of all.
+
+    Parameters
+    ----------
+    compositions : in any form that `matgan.amounts_matrix` takes
+    known : compounds whose energies were there to learn from
+    """
+    asked, there = amounts_matrix(compositions), amounts_matrix(known)
+    compounds = (there > 0).sum(axis=1) > 1
+    holding = (there[compounds] > 0).sum(axis=0)
+    rarest = np.where(asked > 0, holding, np.iinfo(int).max).min(axis=1)
+    return (known_within(asked, there) < THIN_SYSTEM) | (rarest < THIN_ELEMENT)
 
 
 def _systems(compositions: Iterable) -> tuple[list[tuple[int, ...]], np.ndarray]:

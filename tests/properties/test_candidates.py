@@ -82,7 +82,8 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
             amounts = np.take_along_axis(new, elements, axis=1)
             order = np.argsort(load_distilled(small).energies(elements, amounts) - large.below)
         found.append(np.column_stack([probability, large.distance])[order[:keep]])
-    table, expected = best_candidates(folder, 10**6), np.concatenate(found)
+    table = best_candidates(folder, 10**6, rare_states=True)
+    expected = np.concatenate(found)
     expected = expected[np.lexsort([expected[:, 1], -expected[:, 0]])]
     np.testing.assert_allclose(
         table[["stable_probability", "hull_distance"]], expected, rtol=1e-3, atol=1e-4
@@ -90,7 +91,22 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
     np.testing.assert_array_equal(enumeration.numbers(table["formula"]), table["number"])
     assert not set(table["formula"]) & {"NaCl", "LiF", "LiF3", "Na3Cl", "FeO"}
     assert table["competing_phases"].str.len().min() > 0
-    pd.testing.assert_frame_equal(best_candidates(folder, 7), table[:7])
+    pd.testing.assert_frame_equal(best_candidates(folder, 7, rare_states=True), table[:7])
+    common = electronegativity_balanced(table["formula"], oxidation_states="icsd24")
+    usual = best_candidates(folder, 10**6)
+    assert usual["formula"].tolist() == table["formula"][common].tolist()
+    assert 0 < len(usual) < len(table) and usual["thin"].all()  # three compounds are known
+
+
+def test_no_candidate_rests_on_a_state_that_oxygen_never_has(few, tmp_path):
+    """OF2, O at +2, is balanced by SMACT's list of 2014 only."""
+    begin(tmp_path, SEARCH)
+    list(screen_blocks(tmp_path, range(4)))
+    rows = [best_candidates(tmp_path, 10**6, rare_states=rare) for rare in (True, False)]
+    every, usual = (set(table["formula"]) for table in rows)
+    oxygen_above = {text for text in every if set(text) <= set("OF23") and "F" in text}
+    assert usual < every and not usual & oxygen_above
+    assert not rows[1]["oxidation_states"].str.contains("O⁺|O²⁺").any()
 
 
 def test_what_is_known_is_known_as_a_ratio(few):

@@ -6,8 +6,9 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from matgan.chemistry.composition import amounts_matrix, formulas
 from matgan.chemistry.elements import ELEMENTS
+from matgan.stability import quality
 from matgan.stability.diagrams import within
-from matgan.stability.quality import known_within, stability_scores
+from matgan.stability.quality import known_within, stability_scores, thin_neighbourhood
 
 
 def test_scores_by_hand():
@@ -73,3 +74,12 @@ def test_known_compounds_are_counted_as_by_hand(oqmd_raw):
     ]
     assert known_within(asked, known).tolist() == expected and sum(expected) > 200
     assert known_within([], known).shape == (0,)
+
+
+def test_a_thin_neighbourhood_by_hand(monkeypatch):
+    """Two compounds of sodium are too few, three of oxygen are not; Fe-Cl has none."""
+    monkeypatch.setattr(quality, "THIN_ELEMENT", 3)
+    known = ["FeO", "Fe2O3", "FeTiO3", "TiCl4", "SiCl4", "SCl2", "NaO", "NaCl", "Fe", "Na"]
+    asked = ["Fe3O4", "FeCl2", "Na2O", "FeTiO4"]
+    assert thin_neighbourhood(asked, known).tolist() == [False, True, True, True]
+    assert thin_neighbourhood([], known).shape == (0,)

@@ -201,7 +201,7 @@ JOBS = [
         NAME,
         "stable or not on the Materials Project by Bartel's five folds: ours, learned from "
         "energies and from distances",
-        40.0,
+        30.0,
         _pieces,
     ),
     Job(
