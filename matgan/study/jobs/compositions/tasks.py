@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from matgan.data.tasks import composition_tasks, load_task_fold
+from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
 from matgan.files import PRETRAINED
 from matgan.representation.encoder import sources
 from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
@@ -145,6 +146,48 @@ def task_piece(task: str, fold: int, seed: int, folder: Path) -> Rows:
         | {"test compounds": len(compounds.rows["test"]) + len(compounds.lost_target)}
         for route, predicted in found.items()
     ]
+
+
+def errors_of_tasks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error of every route on every task: the mean over all test compounds, of all folds together.
+
+    As the peers' errors are counted.
+
+    Parameters
+    ----------
+    rows : of the job small-data-tasks
+
+    Returns
+    -------
+    DataFrame, index task, a column for each route; only tasks all of whose folds are there
+    """
+    folds = rows.groupby("task")["fold"].nunique()
+    whole = folds.index[folds == composition_tasks()["folds"].reindex(folds.index)]
+    rows = rows[rows["task"].isin(whole)]
+    weighed = rows.assign(total=rows["mae_test"] * rows["test compounds"])
+    sums = weighed.groupby(["task", "route"], sort=False)[["total", "test compounds"]].sum()
+    mean = (sums["total"] / sums["test compounds"]).rename("error").reset_index()
+    return mean.pivot_table("error", "task", "route")[list(rows["route"].unique())]
+
+
+def beside_peers(errors: pd.DataFrame) -> pd.DataFrame:
+    """How routes stand against what others reached on the same tasks.
+
+    Parameters
+    ----------
+    errors : as from `errors_of_tasks`
+
+    Returns
+    -------
+    DataFrame, index route: tasks; ratio, the geometric mean of its errors over CrabNet's; best, the
+    number of tasks where it is below every one of the peers
+    """
+    peers = composition_tasks().loc[errors.index, list(PEERS)]
+    ratios = np.log(errors.div(peers["CrabNet"], axis=0))
+    best = errors.lt(peers.min(axis=1), axis=0)
+    return pd.DataFrame(
+        {"tasks": errors.notna().sum(), "ratio": np.exp(ratios.mean()), "best": best.sum()}
+    )
 
 
 def _kept(path: Path, compute) -> np.ndarray:
