@@ -29,7 +29,7 @@ TASK = OQMD[0]
 T = "wgan-mp"  # the element table that starts an encoder, in the order of the elements and permuted
 HELD_COMPOUNDS = "validation and test compounds"
 FINAL = "encoder-oqmd"
-SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 200, 3
+SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 150, 3
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _search() -> dict[str, Piece]:
 
 
 def _final() -> dict[str, Piece]:
-    choice = replace(REFERENCE, epochs=FINAL_EPOCHS, batch_size=1024)
+    choice = replace(REFERENCE, epochs=FINAL_EPOCHS, weight_decay=0.1)
     return {_seed(seed): partial(encoder_piece, "reference", choice, seed) for seed in range(SEEDS)}
 
 
@@ -181,7 +181,7 @@ JOBS = [
     Job(
         FINAL,
         f"the encoder on OQMD's published parts for {FINAL_EPOCHS} passes, {SEEDS} seeds",
-        12.0,
+        6.0,
         _final,
     ),
     Job(
