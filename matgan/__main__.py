@@ -61,6 +61,11 @@ GROUPS = {
         "train-patterns": Command(
             "matgan.powder.augmentation", "the classifier of powder patterns", "train_command"
         ),
+        "prepare-patterns": Command(
+            "matgan.powder.measured.preparation",
+            "what a training for measured patterns reads, in one file",
+            "prepare_command",
+        ),
         "evaluate-patterns": Command(
             "matgan.powder.minerals", "what a classifier of patterns reaches", "evaluate_command"
         ),

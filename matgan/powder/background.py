@@ -87,6 +87,7 @@ def prepare(
     pattern: Pattern | str | Path | np.ndarray,
     intensity: np.ndarray | None = None,
     wavelength: float | str | None = None,
+    sharpened: bool = True,
 ) -> Prepared:
     """A pattern without background on the grid of the networks.
 
@@ -96,6 +97,7 @@ def prepare(
     Parameters
     ----------
     pattern, intensity, wavelength : as `matgan.powder.classifier.classify`
+    sharpened : whether lines broader than 0.4° are made narrower
 
     Raises
     ------
@@ -117,10 +119,12 @@ def prepare(
     if wavelength is None:
         notes = ["no wavelength given: Cu Kα1 assumed", *notes]
     length = wavelength_in_angstrom(CU_KA1 if wavelength is None else wavelength, angle[-1])
-    return _on_grid(angle, counts, length, notes)
+    return _on_grid(angle, counts, length, notes, sharpened)
 
 
-def _on_grid(angle: np.ndarray, counts: np.ndarray, length: float, notes: list[str]) -> Prepared:
+def _on_grid(
+    angle: np.ndarray, counts: np.ndarray, length: float, notes: list[str], sharpened: bool
+) -> Prepared:
     sine = np.sin(np.radians(angle / 2)) * CU_KA1 / length
     angle, counts = 2 * np.degrees(np.arcsin(sine[sine < 1])), counts[sine < 1]
     grid, step = INSTRUMENT.two_theta, INSTRUMENT.step
@@ -146,7 +150,7 @@ def _on_grid(angle: np.ndarray, counts: np.ndarray, length: float, notes: list[s
     means = np.interp(grid, angle, lines, left=0, right=0)
     means = np.maximum(np.where(points > 0, sums / np.maximum(points, 1), means), 0)
     width, agreement = line_width(angle, np.maximum(lines, 0)), neighbours_agree(means[points > 0])
-    if BROAD < width < 10 * BROAD:
+    if sharpened and BROAD < width < 10 * BROAD:
         means = sharpen(means, width)
         notes = [*notes, "lines sharpened"]
     return Prepared(

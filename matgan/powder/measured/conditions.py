@@ -24,7 +24,7 @@ class Variation:
     strain: float = 0.009  # its standard deviation
     shape: float = 0.006  # standard deviation of each strain that the symmetry allows
     most_strain: float = 0.03  # no strain is larger
-    width: tuple[float, float] = (0.05, 0.4)  # of the instrument, log-uniform
+    width: tuple[float, float] = (0.03, 0.35)  # of the instrument, log-uniform
     size: float = 1.2  # up to this width at θ = 0 by small crystallites, mostly little
     microstrain: float = 0.8  # up to this width at tan θ = 1
     anisotropy: float = 0.5  # up to this part of both more, by direction

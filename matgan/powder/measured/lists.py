@@ -18,7 +18,7 @@ FAINTEST = 1e-3  # area of the weakest family over that of the strongest
 OPERATIONS = 24  # of the largest Laue class, Friedel's pairs counted once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReflectionLists:
     """Families of equivalent reflections of n structures, padded to a rectangle.
 
@@ -71,13 +71,14 @@ _CODES = 255  # of a strength: its logarithm between the faintest and the strong
 _COPPER = 1.54056  # Å, Kα1: the areas that are coded are those of its patterns
 
 
-def write_lists(path: Path, lists: ReflectionLists) -> None:
+def write_lists(path: Path, lists: ReflectionLists, more: dict[str, np.ndarray] | None = None):
     """Write lists to an .npz file of some 300 bytes a structure; strengths to 1.4%.
 
     Parameters
     ----------
     path : of the file, which appears whole or not at all
     lists : what to write
+    more : further arrays for the same file
     """
     there = lists.strength > 0
     areas = np.where(there, lists.strength * _copper(lists), 0)
@@ -89,14 +90,14 @@ def write_lists(path: Path, lists: ReflectionLists) -> None:
         "counts": there.sum(1).astype(np.int16),
         # column by column: neighbours in a column are alike, and pack well
         "hkl": lists.hkl[there].T,
-        "codes": codes[there],
+        "strength_codes": codes[there],
         "scale": areas.max(1).astype(np.float32),
         "basis": lists.basis[:, *np.tril_indices(3)],
     }
     for name in ("laue", "operations", "classes", "experimental", "members"):
         arrays[name] = getattr(lists, name)
     with files.atomic_file(path) as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays, **(more or {}))  # type: ignore[arg-type]
 
 
 def read_lists(path: Path) -> ReflectionLists:
@@ -108,16 +109,26 @@ def read_lists(path: Path) -> ReflectionLists:
     ArraysError
         No such file, or a damaged one.
     """
-    names = ("ids", "counts", "hkl", "codes", "scale", "basis", "laue", "operations", "classes")
+    names = (
+        "ids",
+        "counts",
+        "hkl",
+        "strength_codes",
+        "scale",
+        "basis",
+        "laue",
+        "operations",
+        "classes",
+    )
     found = files.load_arrays(path, [*names, "experimental", "members"])
     counts = found["counts"].astype(int)
-    if counts.sum() != len(found["codes"]) or found["hkl"].shape != (3, counts.sum()):
+    if counts.sum() != len(found["strength_codes"]) or found["hkl"].shape != (3, counts.sum()):
         raise files.ArraysError(f"{path}: {counts.sum()} reflections are announced, others there")
     there = np.arange(max(counts.max(initial=0), 1)) < counts[:, None]
     hkl = np.zeros((*there.shape, 3), dtype=np.int8)
     hkl[there] = found["hkl"].T
     relative = np.zeros(there.shape, dtype=np.float32)
-    share = (found["codes"].astype(np.float32) - 1) / (_CODES - 1)
+    share = (found["strength_codes"].astype(np.float32) - 1) / (_CODES - 1)
     relative[there] = np.exp((1 - share) * np.log(FAINTEST))
     basis = np.zeros((len(counts), 3, 3), dtype=np.float32)
     basis[:, *np.tril_indices(3)] = found["basis"]

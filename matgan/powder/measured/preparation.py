@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import numpy as np
 
-from matgan.crystals.structures import Structures
+from matgan.crystals.structures import SPLITS, Structures, load_structures
 from matgan.powder.augmentation import families, point_group
-from matgan.powder.background import INSTRUMENT
-from matgan.powder.classifier import class_labels
+from matgan.powder.background import INSTRUMENT, prepare
+from matgan.powder.classifier import class_labels, doubts
+from matgan.powder.measured.holdout import alike, read_parts
 from matgan.powder.measured.lists import (
     FAINTEST,
     MOST,
@@ -15,7 +19,9 @@ from matgan.powder.measured.lists import (
     ReflectionLists,
     lorentz_factor,
 )
-from matgan.powder.patterns import CU_KA1, spacing_range
+from matgan.powder.measured.material import PARTS, Material, write_material
+from matgan.powder.minerals import Measured, load_measured
+from matgan.powder.patterns import CU_KA1, encode_pattern, spacing_range
 from matgan.powder.reflections import reciprocal_basis, reflections
 
 _MARGIN = 0.06  # of 1/d on both sides: what strain moves into the range
@@ -107,3 +113,53 @@ def _without_pairs(rotations: np.ndarray) -> np.ndarray:
     if OPERATIONS % len(half):  # no point group: distorted so that spglib lost some operations
         half = np.eye(3, dtype=int)[None]
     return np.tile(half, (OPERATIONS // len(half), 1, 1)).astype(np.int8)
+
+
+def prepared_material(structures: Structures, minerals: Measured, progress=None) -> Material:
+    """What a training for measured patterns needs, of structures and measured patterns.
+
+    Parameters
+    ----------
+    structures : all that are at hand; those without a space group are left out
+    minerals : all measured patterns
+    progress : called with the number of structures done
+    """
+    chosen = structures.take(structures.table["space_group"].to_numpy() > 0)
+    lists = reflection_lists(chosen, progress)
+    prepared = [prepare(minerals.two_theta, y, CU_KA1, sharpened=False) for y in minerals.intensity]
+    patterns = np.stack([p.intensity for p in prepared])
+    widths = np.array([p.width for p in prepared])
+    # what does not hang on the network or on sharpening
+    refused = [any("range" in d or "no refl" in d for d in doubts(p, 1.0)) for p in prepared]
+    return Material(
+        lists,
+        chosen.table["split"].map(SPLITS.index).to_numpy(np.int8),
+        alike(lists, patterns, minerals.space_group),
+        encode_pattern(patterns),
+        minerals.space_group.astype(np.int16),
+        np.array([PARTS.index(part) for part in read_parts()], dtype=np.int8),
+        widths.astype(np.float32),
+        np.array([p.background for p in prepared], dtype=np.float32),
+        np.array(refused),
+    )
+
+
+def prepare_command(words: list[str] | None = None) -> None:
+    """The command `prepare-patterns`: the file that a training for measured patterns reads."""
+    parser = argparse.ArgumentParser(
+        prog="python -m matgan prepare-patterns",
+        description="Reflection lists of all structures, and the measured patterns, in one file; "
+        "a machine that has it needs neither the data nor pymatgen to train.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the file, .npz")
+    out = parser.parse_args(words).out
+    structures, minerals = load_structures(), load_measured()
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(structures), mininterval=5) as bar:
+        material = prepared_material(structures, minerals, lambda done: bar.update(done - bar.n))
+    write_material(out, material)
+    print(
+        f"{out}: {len(material.lists)} structures, {material.barred.sum()} of them barred, "
+        f"{len(material.codes)} measured patterns, {out.stat().st_size / 1e6:.1f} MB"
+    )

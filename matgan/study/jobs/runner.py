@@ -48,7 +48,7 @@ MODULES = tuple(
             "leaderboards",
             "elemnet",
         ),
-        "powder": ("patterns", "properties"),
+        "powder": ("patterns", "properties", "measured"),
         "microstructure": ("labels", "homogenisation", "localisation"),
         "crystals": ("descriptors", "structures"),
     }.items()
@@ -85,9 +85,22 @@ class Job:
         return digest(decides(reached(f"import {self.pieces.__module__}")))
 
 
-def known_jobs() -> dict[str, Job]:
-    """Every job by its name."""
-    jobs = [job for module in MODULES for job in importlib.import_module(module).JOBS]
+def known_jobs(without: list[str] | None = None) -> dict[str, Job]:
+    """Every job by its name.
+
+    Parameters
+    ----------
+    without : modules that need a package which is not here are left out and named in this list;
+        None: they are an error
+    """
+    jobs: list[Job] = []
+    for module in MODULES:
+        try:
+            jobs += importlib.import_module(module).JOBS
+        except ModuleNotFoundError as error:
+            if without is None or (error.name or "").partition(".")[0] == "matgan":
+                raise
+            without.append(f"{module} (needs {error.name})")
     return {job.name: job for job in jobs}
 
 
@@ -295,7 +308,10 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--hours", type=float, default=float("inf"), help="start nothing after these")
     run.add_argument("--fresh", action="store_true", help="forget what is there and start anew")
     options = parser.parse_args(arguments)
-    jobs = known_jobs()
+    without: list[str] = []
+    jobs = known_jobs(without)
+    if without:
+        print(f"without the jobs of {', '.join(without)}", file=sys.stderr)
     if options.command == "list":
         _print_list(jobs)
         return 0
