@@ -58,7 +58,9 @@ class HierarchicalHead(nn.Module):
 def _within(scores: Tensor, parent: Tensor, n: int) -> Tensor:
     """Logarithms of the softmax among the classes that have the same parent."""
     top = scores.new_zeros((len(scores), n))
-    top = top.scatter_reduce(1, parent.expand_as(scores), scores, "amax", include_self=False)
+    top = top.scatter_reduce(
+        1, parent.expand_as(scores), scores.detach(), "amax", include_self=False
+    )
     shifted = scores - top[:, parent]
     total = torch.zeros_like(top).scatter_add(1, parent.expand_as(scores), shifted.exp())
     return shifted - total.log()[:, parent]

@@ -86,7 +86,9 @@ CHOICES = {
 }
 CHOICE_PATTERNS, CHOICE_SEEDS = 1_000_000, (0, 1)
 # set after `measured-choices`: by the tenth and the simulated patterns together
-FINAL = replace(CHOICES["new"], network="ConvNeXt, wide", repeats=2, learning_rate=1e-3)
+FINAL = replace(
+    CHOICES["new"], network="ConvNeXt, wide", repeats=2, learning_rate=1e-3, batch_size=512
+)
 FINAL_PATTERNS, FINAL_SEEDS = 20_000_000, range(4)
 
 
