@@ -19,7 +19,7 @@ REFUSED = 0.08  # share of patterns that it may not answer
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class SymmetryEnsemble:
     """Networks whose probabilities are averaged, over the views of a pattern, too.
 
     Attributes

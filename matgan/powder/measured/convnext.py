@@ -117,7 +117,7 @@ class SymmetryNetwork(nn.Module):
         return {"space_group": self.head(self.body.features(patterns))}
 
 
-def symmetry_network(name: str, members: np.ndarray, axis: Axis = "sin²") -> nn.Module:
+def hierarchical_network(name: str, members: np.ndarray, axis: Axis = "sin²") -> nn.Module:
     """An untrained network.
 
     Parameters

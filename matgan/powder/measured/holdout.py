@@ -57,7 +57,8 @@ def alike(
     The measured patterns name no structure. One counts as that of a pattern if it has its space
     group and is more like it than 99% of structures of other crystal systems are: the cosine of the
     square roots of both patterns over ln q, blurred by 0.3%, at the best of isotropic strains from
-    -1% to 3%.
+    -1% to 3%. Of 300 patterns drawn under all conditions of `Variation` the own structure was found
+    for 82%; for the 454 measured ones 8,277 of 51,538 structures are barred.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ _OWN = ("split", "barred", "codes", "space_group", "part", "width", "background"
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class MeasuredMaterial:
     """Structures to learn from, and measured patterns to be judged by.
 
     Attributes
@@ -30,7 +30,7 @@ class Material:
     codes : (m, 1700) uint8 array, 255 times the square roots of the measured patterns, background
         removed, not sharpened
     space_group : (m,) int16 array, 1 to 230
-    part : (m,) int8 array, index into `PARTS`
+    part : (m,) int8 array, index into `MEASURED_PARTS`
     width, background : (m,) float32 arrays, of the lines in degrees 2θ, NaN without lines; largest
         background over the largest count
     doubted : (m,) bool array, cannot be told whatever a network says: no lines, or too short a
@@ -62,19 +62,19 @@ class Material:
         return np.flatnonzero((self.split < 2) & ~self.barred)
 
     def measured(self, part: str) -> np.ndarray:
-        """Rows of the measured patterns of a part, one of `PARTS`."""
-        return np.flatnonzero(self.part == PARTS.index(part))
+        """Rows of the measured patterns of a part, one of `MEASURED_PARTS`."""
+        return np.flatnonzero(self.part == MEASURED_PARTS.index(part))
 
 
-PARTS = ("tenth", "rest", "twin", "calculated")
+MEASURED_PARTS = ("tenth", "rest", "twin", "calculated")
 
 
-def write_material(path: Path, material: Material) -> None:
+def write_material(path: Path, material: MeasuredMaterial) -> None:
     """Write a file that `read_material` reads."""
     write_lists(path, material.lists, {name: getattr(material, name) for name in _OWN})
 
 
-def read_material(path: Path) -> Material:
+def read_material(path: Path) -> MeasuredMaterial:
     """What `python -m matgan prepare-patterns` wrote.
 
     Raises
@@ -88,7 +88,7 @@ def read_material(path: Path) -> Material:
         command = f"python -m matgan prepare-patterns --out {path}"
         raise FileNotFoundError(f"there is no {path}: `{command}` makes it")
     own = files.load_arrays(path, _OWN)
-    material = Material(read_lists(path), **own)
+    material = MeasuredMaterial(read_lists(path), **own)
     sizes = {name: len(own[name]) for name in _OWN}
     n, m = len(material.lists), len(own["codes"])
     for name, size in sizes.items():

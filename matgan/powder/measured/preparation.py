@@ -19,7 +19,7 @@ from matgan.powder.measured.lists import (
     ReflectionLists,
     lorentz_factor,
 )
-from matgan.powder.measured.material import PARTS, Material, write_material
+from matgan.powder.measured.material import MEASURED_PARTS, MeasuredMaterial, write_material
 from matgan.powder.minerals import Measured, load_measured
 from matgan.powder.patterns import CU_KA1, encode_pattern, spacing_range
 from matgan.powder.reflections import reciprocal_basis, reflections
@@ -115,7 +115,9 @@ def _without_pairs(rotations: np.ndarray) -> np.ndarray:
     return np.tile(half, (OPERATIONS // len(half), 1, 1)).astype(np.int8)
 
 
-def prepared_material(structures: Structures, minerals: Measured, progress=None) -> Material:
+def prepared_material(
+    structures: Structures, minerals: Measured, progress=None
+) -> MeasuredMaterial:
     """What a training for measured patterns needs, of structures and measured patterns.
 
     Parameters
@@ -131,13 +133,13 @@ def prepared_material(structures: Structures, minerals: Measured, progress=None)
     widths = np.array([p.width for p in prepared])
     # what does not hang on the network or on sharpening
     refused = [any("range" in d or "no refl" in d for d in doubts(p, 1.0)) for p in prepared]
-    return Material(
+    return MeasuredMaterial(
         lists,
         chosen.table["split"].map(SPLITS.index).to_numpy(np.int8),
         alike(lists, patterns, minerals.space_group),
         encode_pattern(patterns),
         minerals.space_group.astype(np.int16),
-        np.array([PARTS.index(part) for part in read_parts()], dtype=np.int8),
+        np.array([MEASURED_PARTS.index(part) for part in read_parts()], dtype=np.int8),
         widths.astype(np.float32),
         np.array([p.background for p in prepared], dtype=np.float32),
         np.array(refused),

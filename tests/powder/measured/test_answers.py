@@ -30,7 +30,7 @@ class Fixed(nn.Module):
 def test_an_ensemble_is_the_mean_over_networks_and_views():
     patterns = RNG.random((300, 1700)).astype(np.float32)
     networks = [Fixed(1), Fixed(3)]
-    found = np.exp(answers.Ensemble(networks, MEMBERS).logs(patterns))
+    found = np.exp(answers.SymmetryEnsemble(networks, MEMBERS).logs(patterns))
     views = answers.viewed(torch.from_numpy(patterns))
     each = [n(v)["space_group"].double().softmax(1).detach() for n in networks for v in views]
     assert len(each) == 8

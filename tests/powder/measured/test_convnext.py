@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from matgan.powder.classifier import class_labels
-from matgan.powder.measured.convnext import ConvNeXt, symmetry_network
+from matgan.powder.measured.convnext import ConvNeXt, hierarchical_network
 from matgan.powder.measured.simulation import POINTS
 
 MEMBERS = class_labels(np.arange(1, 231))
@@ -11,7 +11,7 @@ MEMBERS = class_labels(np.arange(1, 231))
 
 @pytest.mark.parametrize("name", ["FCN", "FCN, hierarchical", "ConvNeXt"])
 def test_networks_give_a_score_for_every_space_group(name):
-    network = symmetry_network(name, MEMBERS).eval()
+    network = hierarchical_network(name, MEMBERS).eval()
     with torch.no_grad():
         found = network(torch.rand(3, POINTS))["space_group"]
     assert found.shape == (3, 230) and found.isfinite().all()
@@ -19,7 +19,7 @@ def test_networks_give_a_score_for_every_space_group(name):
 
 def test_another_name_is_refused():
     with pytest.raises(ValueError, match="no network is called 'RNN'"):
-        symmetry_network("RNN", MEMBERS)
+        hierarchical_network("RNN", MEMBERS)
 
 
 @pytest.mark.parametrize("axis", ["none", "sin²", "q"])
@@ -46,7 +46,7 @@ def test_places_are_told_apart():
 def test_a_network_learns_what_it_is_shown():
     """Two patterns of two space groups: the loss falls."""
     torch.manual_seed(0)
-    network = symmetry_network("ConvNeXt", MEMBERS)
+    network = hierarchical_network("ConvNeXt", MEMBERS)
     patterns, groups = torch.rand(2, POINTS), torch.tensor([61, 224])
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     for _ in range(8):

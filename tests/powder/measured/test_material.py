@@ -7,7 +7,12 @@ import pytest
 
 from matgan import files
 from matgan.powder.classifier import class_labels
-from matgan.powder.measured.material import PARTS, Material, read_material, write_material
+from matgan.powder.measured.material import (
+    MEASURED_PARTS,
+    MeasuredMaterial,
+    read_material,
+    write_material,
+)
 from matgan.powder.measured.preparation import reflection_lists
 
 
@@ -15,7 +20,7 @@ from matgan.powder.measured.preparation import reflection_lists
 def material(crystals):
     lists = reflection_lists(crystals.take(np.arange(0, 40_000, 4000)))
     rng = np.random.default_rng(0)
-    return Material(
+    return MeasuredMaterial(
         lists,
         np.array([0, 1, 2, 0, 0, 0, 0, 0, 0, 2], dtype=np.int8),
         np.array([0, 0, 0, 1, 0, 0, 0, 0, 0, 0], dtype=bool),
@@ -34,7 +39,7 @@ def test_it_is_read_as_it_was_written(material, tmp_path):
     assert np.array_equal(read.codes, material.codes)
     assert np.array_equal(read.width, material.width, equal_nan=True)
     assert read.learnable().tolist() == [0, 1, 4, 5, 6, 7, 8]  # no test structure, none barred
-    assert read.measured("rest").tolist() == [1, 2] and PARTS[3] == "calculated"
+    assert read.measured("rest").tolist() == [1, 2] and MEASURED_PARTS[3] == "calculated"
     assert np.array_equal(read.classes, class_labels([225, 62, 1, 14]))
     assert read.patterns.max() <= 1 and read.patterns.dtype == np.float32
 

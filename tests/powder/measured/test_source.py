@@ -6,7 +6,7 @@ import torch
 
 from matgan.learning.fit import Fit, content_hash, train
 from matgan.powder.measured.conditions import UNVARIED, Variation
-from matgan.powder.measured.convnext import symmetry_network
+from matgan.powder.measured.convnext import hierarchical_network
 from matgan.powder.measured.hierarchy import HierarchicalLoss
 from matgan.powder.measured.preparation import reflection_lists
 from matgan.powder.measured.source import Simulated
@@ -42,7 +42,7 @@ def test_sources_are_told_apart(lists):
 
 def test_a_network_trains_on_it(lists):
     torch.manual_seed(0)
-    network = symmetry_network("FCN, hierarchical", lists.members)
+    network = hierarchical_network("FCN, hierarchical", lists.members)
     source = Simulated(lists, dataclasses.replace(UNVARIED, site=0.1))
     fit = Fit(epochs=6, batch_size=10, average=0.9, learning_rate=3e-3)
     losses = train(network, source, HierarchicalLoss(lists.members), fit, same_shapes=True)

@@ -21,12 +21,13 @@ import torch
 from torch import nn
 
 from matgan import files
+from matgan.crystals.symmetry import SYSTEMS
 from matgan.learning.compute import device
 from matgan.learning.fit import Fit, classification_loss, train
 from matgan.powder.measured.answers import (
     REFUSED,
     VIEWS,
-    Ensemble,
+    SymmetryEnsemble,
     best_temperature,
     by_kind,
     judged,
@@ -34,9 +35,9 @@ from matgan.powder.measured.answers import (
     tempered,
 )
 from matgan.powder.measured.conditions import Variation
-from matgan.powder.measured.convnext import Axis, symmetry_network
+from matgan.powder.measured.convnext import Axis, hierarchical_network
 from matgan.powder.measured.hierarchy import LEVELS, HierarchicalLoss
-from matgan.powder.measured.material import Material, read_material
+from matgan.powder.measured.material import MeasuredMaterial, read_material
 from matgan.powder.measured.simulation import Simulator
 from matgan.powder.measured.source import Simulated
 from matgan.study.jobs.runner import WORK, Job, Piece, Rows
@@ -44,9 +45,6 @@ from matgan.study.run import PROJECT
 
 MATERIAL = PROJECT / "runs" / "measured.npz"  # of `python -m matgan prepare-patterns`
 SIMULATED = 1000  # patterns of test structures that networks are chosen on, too
-SYSTEMS = (
-    "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic",
-)  # fmt: skip
 
 # ranges as `matgan.powder.augmentation` has them, as far as both know them
 EARLIER = Variation(
@@ -58,7 +56,7 @@ EARLIER = Variation(
 
 
 @dataclass(frozen=True)
-class Choice:
+class MeasuredChoice:
     """How a classifier is trained; each name of `CHOICES` differs from "new" in what it says."""
 
     network: str = "FCN, hierarchical"
@@ -71,18 +69,18 @@ class Choice:
 
 
 CHOICES = {
-    "today": Choice("FCN", variation=EARLIER),
-    "today's network": Choice("FCN"),
-    "today's ranges": Choice(variation=EARLIER),
-    "new": Choice(),
-    "background kept": Choice(variation=Variation(removed=False)),
-    "no label smoothing": Choice(within=0.0),
-    "experimental three times": Choice(repeats=3),
-    "no second phase": Choice(variation=Variation(impurity=0.0)),
-    "narrow lines": Choice(variation=Variation(size=0.3, microstrain=0.2)),
-    "ConvNeXt": Choice("ConvNeXt", learning_rate=1e-3),
-    "ConvNeXt, q": Choice("ConvNeXt", "q", learning_rate=1e-3),
-    "ConvNeXt, no axis": Choice("ConvNeXt", "none", learning_rate=1e-3),
+    "today": MeasuredChoice("FCN", variation=EARLIER),
+    "today's network": MeasuredChoice("FCN"),
+    "today's ranges": MeasuredChoice(variation=EARLIER),
+    "new": MeasuredChoice(),
+    "background kept": MeasuredChoice(variation=Variation(removed=False)),
+    "no label smoothing": MeasuredChoice(within=0.0),
+    "experimental three times": MeasuredChoice(repeats=3),
+    "no second phase": MeasuredChoice(variation=Variation(impurity=0.0)),
+    "narrow lines": MeasuredChoice(variation=Variation(size=0.3, microstrain=0.2)),
+    "ConvNeXt": MeasuredChoice("ConvNeXt", learning_rate=1e-3),
+    "ConvNeXt, q": MeasuredChoice("ConvNeXt", "q", learning_rate=1e-3),
+    "ConvNeXt, no axis": MeasuredChoice("ConvNeXt", "none", learning_rate=1e-3),
 }
 CHOICE_PATTERNS, CHOICE_SEEDS = 1_000_000, (0, 1)
 # set after `measured-choices`: by the tenth and the simulated patterns together
@@ -93,13 +91,13 @@ FINAL_PATTERNS, FINAL_SEEDS = 20_000_000, range(4)
 
 
 @lru_cache(maxsize=1)
-def material(path: Path = MATERIAL) -> Material:
+def material(path: Path = MATERIAL) -> MeasuredMaterial:
     """Structures and measured patterns, read once."""
     return read_material(path)
 
 
 @lru_cache(maxsize=2)
-def simulated_test(given: Material, n: int = SIMULATED) -> tuple[np.ndarray, np.ndarray]:
+def simulated_test(given: MeasuredMaterial, n: int = SIMULATED) -> tuple[np.ndarray, np.ndarray]:
     """(n, 1700) patterns of test structures, the same for every network, and their classes."""
     tests = np.flatnonzero((given.split == 2) & ~given.barred)
     rows = np.random.default_rng(0).permutation(tests)[:n]
@@ -110,10 +108,10 @@ def simulated_test(given: Material, n: int = SIMULATED) -> tuple[np.ndarray, np.
 
 
 def learn(
-    choice: Choice,
+    choice: MeasuredChoice,
     n_patterns: int,
     seed: int,
-    given: Material,
+    given: MeasuredMaterial,
     folder: Path | None = None,
     last_step: int = 0,
 ) -> tuple[nn.Module, Rows]:
@@ -140,7 +138,7 @@ def learn(
         seed=seed,
     )
     torch.manual_seed(seed)
-    network = symmetry_network(choice.network, lists.members, choice.axis)
+    network = hierarchical_network(choice.network, lists.members, choice.axis)
     loss: Callable = HierarchicalLoss(lists.members, choice.within)
     if choice.network == "FCN":
         loss = classification_loss(LEVELS, fit.label_smoothing)
@@ -154,7 +152,7 @@ def learn(
         if step % every or step == n_steps or any(row["step"] == step for row in curve):
             return
         row = {"step": step, "of": n_steps, "loss": float(np.mean(recent))}
-        curve.append(row | _accuracies(Ensemble([network], lists.members, views=1), given))
+        curve.append(row | _accuracies(SymmetryEnsemble([network], lists.members, views=1), given))
         recent.clear()
         network.train()
         if kept:
@@ -166,7 +164,7 @@ def learn(
     return network, curve
 
 
-def _accuracies(ensemble: Ensemble, given: Material) -> dict[str, float]:
+def _accuracies(ensemble: SymmetryEnsemble, given: MeasuredMaterial) -> dict[str, float]:
     """Shares right on the fixed tenth and on simulated patterns of test structures."""
     rows = given.measured("tenth")
     sets = {"tenth": (given.patterns[rows], given.classes[rows]), "test": simulated_test(given)}
@@ -194,7 +192,7 @@ def choice_piece(name: str, seed: int, folder: Path, n_patterns: int = CHOICE_PA
     facts = {"choice": name, "seed": seed, "patterns": n_patterns}
     rows = [{**facts, "views": 1, **row} for row in curve]
     for views in (1, len(VIEWS)):
-        ensemble = Ensemble([network], given.lists.members, views=views)
+        ensemble = SymmetryEnsemble([network], given.lists.members, views=views)
         rows.append({**facts, "views": views, "step": -1, **_accuracies(ensemble, given)})
     return rows
 
@@ -217,12 +215,12 @@ def final_piece(seed: int, folder: Path, n_patterns: int = FINAL_PATTERNS) -> Ro
     facts = {"choice": json.dumps(asdict(FINAL)), "patterns": str(n_patterns), "seed": str(seed)}
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     files.save(folder / "network.safetensors", arrays, facts)
-    ensemble = Ensemble([network], given.lists.members)
+    ensemble = SymmetryEnsemble([network], given.lists.members)
     rows = [{"seed": seed, "views": 1, **row} for row in curve]
     return [*rows, {"seed": seed, "views": 4, "step": -1, **_accuracies(ensemble, given)}]
 
 
-def kept_network(path: Path, choice: Choice, members: np.ndarray) -> nn.Module:
+def kept_network(path: Path, choice: MeasuredChoice, members: np.ndarray) -> nn.Module:
     """A network of `final_piece`.
 
     Parameters
@@ -232,7 +230,7 @@ def kept_network(path: Path, choice: Choice, members: np.ndarray) -> nn.Module:
     members : (230, 3) int array, the classes of every space group
     """
     tensors, _ = files.load(path)
-    network = symmetry_network(choice.network, members, choice.axis)
+    network = hierarchical_network(choice.network, members, choice.axis)
     network.load_state_dict(
         {k: torch.from_numpy(np.asarray(v)).float() if v.dtype == np.float16
          else torch.from_numpy(v) for k, v in tensors.items()}
@@ -260,11 +258,11 @@ def look_piece(folder: Path) -> Rows:
     networks = [kept_network(path, FINAL, members) for path in paths]
     rows: Rows = []
     for name, some in {"one network": networks[:1], "all networks": networks}.items():
-        rows += look_rows(Ensemble(some, members), given, name)
+        rows += look_rows(SymmetryEnsemble(some, members), given, name)
     return rows
 
 
-def look_rows(ensemble: Ensemble, given: Material, name: str) -> Rows:
+def look_rows(ensemble: SymmetryEnsemble, given: MeasuredMaterial, name: str) -> Rows:
     """Rows of `by_kind` for the rest of the measured patterns.
 
     Parameters

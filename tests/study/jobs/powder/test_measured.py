@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from matgan import files
-from matgan.powder.measured.answers import Ensemble
-from matgan.powder.measured.material import Material
+from matgan.powder.measured.answers import SymmetryEnsemble
+from matgan.powder.measured.material import MeasuredMaterial
 from matgan.powder.measured.preparation import reflection_lists
 from matgan.study.jobs.powder import measured
 
@@ -18,7 +18,7 @@ def given(crystals):
     n = len(lists)
     rng = np.random.default_rng(0)
     split = np.where(np.arange(n) % 8 == 0, 2, 0).astype(np.int8)
-    return Material(
+    return MeasuredMaterial(
         lists,
         split,
         np.zeros(n, bool),
@@ -55,7 +55,7 @@ def test_weights_are_kept_and_read(given, tmp_path, monkeypatch):
     assert facts["seed"] == "3" and any(array.dtype == np.float16 for array in tensors.values())
     path = tmp_path / "network.safetensors"
     network = measured.kept_network(path, measured.FINAL, given.lists.members)
-    rows = measured.look_rows(Ensemble([network], given.lists.members), given, "one")
+    rows = measured.look_rows(SymmetryEnsemble([network], given.lists.members), given, "one")
     assert rows[0]["kind"] == "all" and rows[0]["patterns"] == 6
     assert all(np.isfinite(row["crystal_system"]) for row in rows)
 
