@@ -121,7 +121,7 @@ def by_kind(
     classes: np.ndarray,
     width: np.ndarray,
     background: np.ndarray,
-    limit: float,
+    told: np.ndarray,
     members: np.ndarray,
     systems: Sequence[str],
 ) -> list[dict]:
@@ -132,11 +132,10 @@ def by_kind(
     shares : probabilities {level: (n, classes)}
     classes : (n, 3), the truth
     width, background : (n,), of the patterns
-    limit : of `limit_of`: less sure answers are refused
+    told : (n,) bool, which are answered, the others refused
     members : (230, 3)
     systems : names of the crystal systems
     """
-    told = shares["crystal_system"].max(1) >= limit
     kinds = {"all": np.ones(len(classes), bool), "not refused": told, "refused": ~told}
     kinds |= {f"system {name}": classes[:, 0] == i for i, name in enumerate(systems)}
     for name, values, ends in (("width", width, _WIDTHS), ("background", background, _BACKGROUNDS)):

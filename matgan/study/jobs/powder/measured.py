@@ -277,7 +277,8 @@ def look_rows(ensemble: SymmetryEnsemble, given: MeasuredMaterial, name: str) ->
     temperature = best_temperature(logs, given.classes[tenth], members)
     limit = limit_of(tempered(logs, temperature, members), REFUSED)
     shares = tempered(ensemble.logs(given.patterns[rest]), temperature, members)
-    facts = (given.width[rest], given.background[rest], limit, members, SYSTEMS)
+    told = (shares["crystal_system"].max(1) >= limit) & ~given.doubted[rest]
+    facts = (given.width[rest], given.background[rest], told, members, SYSTEMS)
     found = by_kind(shares, given.classes[rest], *facts)
     return [{"model": name, "temperature": temperature, "limit": limit, **row} for row in found]
 
