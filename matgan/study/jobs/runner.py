@@ -85,22 +85,19 @@ class Job:
         return digest(decides(reached(f"import {self.pieces.__module__}")))
 
 
-def known_jobs(without: list[str] | None = None) -> dict[str, Job]:
-    """Every job by its name.
+def known_jobs() -> dict[str, Job]:
+    """Every job by its name; those that need a package which is not here are said to be left out.
 
-    Parameters
-    ----------
-    without : modules that need a package which is not here are left out and named in this list;
-        None: they are an error
+    A machine that only trains lacks what other jobs need.
     """
     jobs: list[Job] = []
     for module in MODULES:
         try:
             jobs += importlib.import_module(module).JOBS
         except ModuleNotFoundError as error:
-            if without is None or (error.name or "").partition(".")[0] == "matgan":
+            if (error.name or "").partition(".")[0] == "matgan":
                 raise
-            without.append(f"{module} (needs {error.name})")
+            print(f"without the jobs of {module}: it needs {error.name}", file=sys.stderr)
     return {job.name: job for job in jobs}
 
 
@@ -308,10 +305,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--hours", type=float, default=float("inf"), help="start nothing after these")
     run.add_argument("--fresh", action="store_true", help="forget what is there and start anew")
     options = parser.parse_args(arguments)
-    without: list[str] = []
-    jobs = known_jobs(without)
-    if without:
-        print(f"without the jobs of {', '.join(without)}", file=sys.stderr)
+    jobs = known_jobs()
     if options.command == "list":
         _print_list(jobs)
         return 0
