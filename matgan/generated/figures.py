@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,7 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from matgan.generated.models import DATA_SETS, INDEPENDENT, OURS, REAL, SHUFFLED
+from matgan.generated.models import (
+    CODE,
+    DATA_SETS,
+    INDEPENDENT,
+    MATGAN,
+    OURS,
+    PRINTED,
+    REAL,
+    SHUFFLED,
+)
 from matgan.generated.pairs import ELEMENT_GROUPS
 
 
@@ -122,7 +132,7 @@ def elements_per_formula(sizes: Mapping[str, Mapping[str, np.ndarray]]) -> Figur
     )
     ticks = [0, 1, 2, 3, 4, 5, 10, 20, 40, 85]
     for axes, (data, of) in zip(panels[0], sizes.items(), strict=True):
-        for marker, (model, size) in zip("so^vD", of.items(), strict=False):
+        for marker, (model, size) in zip(cycle("so^vDPX"), of.items(), strict=False):
             share = np.bincount(size) / len(size)
             axes.plot(share, marker=marker, markersize=4, alpha=0.8, label=model)
         axes.set(
@@ -133,6 +143,9 @@ def elements_per_formula(sizes: Mapping[str, Mapping[str, np.ndarray]]) -> Figur
         axes.legend(fontsize=8)
     panels[0, 0].set_ylabel("share of samples")
     return figure
+
+
+_LINES = {PRINTED: "--", CODE: "-.", MATGAN: ":"}  # of trained generators that are not ours
 
 
 def recovery_curves(table: pd.DataFrame) -> Figure:
@@ -149,9 +162,7 @@ def recovery_curves(table: pd.DataFrame) -> Figure:
             network = model.startswith(("WGAN", "MatGAN"))
             style: dict[str, Any] = {"color": "k" if network else f"C{index}"}
             style["linewidth"] = 2.4 if network else 1.4
-            style["linestyle"] = (
-                "--" if "printed" in model else ":" if model.startswith("MatGAN") else "-"
-            )
+            style["linestyle"] = _LINES.get(model, "-")
             marker = "so^vD<>p*Xdh"[index % 12]
             found = part[part["recovered"] > 0]
             axes.plot(found["samples"], found["recovered"], marker=marker, label=model, **style)

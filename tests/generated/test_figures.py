@@ -154,6 +154,8 @@ def test_sizes_are_shares():
     sizes = {"mp": {REAL: np.array([2, 3, 3, 3])}}
     (line,) = elements_per_formula(sizes).axes[0].lines
     assert line.get_ydata().tolist() == [0, 0, 0.25, 0.75]
+    many = {f"model {k}": np.array([2, 3]) for k in range(9)}
+    assert len(elements_per_formula({"mp": many}).axes[0].lines) == 9  # none is left out
     plt.close("all")
 
 
