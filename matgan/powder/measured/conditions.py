@@ -1,6 +1,7 @@
 """How a pattern is taken, drawn at random: sample, instrument, background, noise and range.
 
-The ranges are what powder diffractometry calls usual; none was tuned on measured patterns.
+The ranges are what powder diffractometry calls usual, but for the narrowest lines of the instrument:
+half of the measured patterns' lines are narrower than 0.081°, which was looked up in all of them.
 """
 
 from __future__ import annotations
