@@ -1,7 +1,7 @@
 """How a pattern is taken, drawn at random: sample, instrument, background, noise and range.
 
-The ranges are what powder diffractometry calls usual, but for the narrowest lines of the instrument:
-half of the measured patterns' lines are narrower than 0.081°, which was looked up in all of them.
+The ranges are what powder diffractometry calls usual, but for the narrowest lines of an instrument:
+half of the lines of the measured patterns, all of them looked at, are narrower than 0.081°.
 """
 
 from __future__ import annotations
