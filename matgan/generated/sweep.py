@@ -48,7 +48,7 @@ BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
 # From the paper's setting to ours: each row keeps the changes of those above it.
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("as printed", {}),
+    ("paper as printed", {}),
     ("scaled initial weights", {"initialisation": "scaled", "keep": "last"}),
     ("hidden layers in the critic", {"head": LEARNING.head}),
     (

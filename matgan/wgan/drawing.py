@@ -191,7 +191,9 @@ class Drawer:
             if plan:
                 promise = plan.promise(slot, memory, kind)
                 drawn_from = p * promise
-                weight = weight * drawn_from.sum(1) / p.sum(1) / promised
+                gained = drawn_from.sum(1) / p.sum(1) / promised
+                # nothing was promised where every p V was 0: such a draw is out
+                weight = torch.where(promised > 0, weight * gained, 0.0)
                 if plan.level:
                     rows, weight = _controlled(weight, _CONTROL * plan.level, plan.level, rng)
                     memory, elements, counts = memory[rows], elements[rows], counts[rows]

@@ -80,8 +80,8 @@ def test_table_4_takes_the_settings_of_the_search(small):
 
 def test_other_trainings_of_T_are_as_many_as_other_random_T(small):
     tables = jobs.other_tables()
-    assert len(tables) == 4 and all(table.shape == (85, 128) for table in tables.values())
-    assert sum(name.startswith(T_OURS) for name in tables) == 2
+    assert len(tables) == 8 and all(table.shape == (85, 128) for table in tables.values())
+    assert sum(name.startswith(T_OURS) for name in tables) == 4
     searched = pd.DataFrame({"dataset": [ENERGY], "features": [T_OURS], "chosen": [True]})
     searched = searched.assign(input_scaling="common", learning_rate=3e-3)
     searched.to_csv(small / "table4-search.csv", index=False)
