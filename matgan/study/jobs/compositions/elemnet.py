@@ -14,7 +14,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.data.splits import Split
@@ -55,10 +54,12 @@ def hidden_widths(layers: int) -> tuple[int, ...]:
     return tuple(printed[place] for place in places)
 
 
-def depth_network(layers: int, epochs: int, seed: int) -> FullyConnectedRegressor:
-    """ElemNet at another depth, without dropout unless it is ElemNet's own depth."""
+def depth_network(
+    layers: int, epochs: int, seed: int, dropout: bool = False
+) -> FullyConnectedRegressor:
+    """ElemNet at any depth; with its dropout at its own only, whose places are printed."""
     settings = published.ELEMNET_FAST | {"hidden": hidden_widths(layers)}
-    if layers != PRINTED_LAYERS:
+    if not dropout:
         settings["dropout"] = 0.0
     return FullyConnectedRegressor(
         **settings, epochs=epochs, patience=epochs, random_state=seed, precision="bfloat16"
@@ -72,12 +73,12 @@ def _energies() -> tuple[Task, Split, np.ndarray]:
     return task, split, task.described(OneHot(fractions=True, dtype=np.float32))
 
 
-def depth_piece(layers: int, times: int, seed: int, folder: Path) -> Rows:
+def depth_piece(layers: int, dropout: bool, times: int, seed: int, folder: Path) -> Rows:
     """Train at one depth; its scores, and how long it takes to predict."""
     task, split, X = _energies()
-    network = depth_network(layers, times * DEPTH_EPOCHS, seed)
+    network = depth_network(layers, times * DEPTH_EPOCHS, seed, dropout)
     (fitted,) = fit_splits(X, task.y, [split], network)
-    row: dict[str, object] = {"layers": layers, "dropout": layers == PRINTED_LAYERS, "seed": seed}
+    row: dict[str, object] = {"layers": layers, "dropout": dropout, "seed": seed}
     row |= {"epochs": times * DEPTH_EPOCHS, "parameters": sum(w.size for w in fitted.coefs_)}
     for part, rows in (("val", split.validation), ("test", split.test)):
         found = scores(task.y[rows], fitted.predict(X[rows]))
@@ -107,7 +108,8 @@ def size_piece(size: int, seed: int, folder: Path) -> Rows:
     rows = np.random.default_rng([seed, size]).permutation(split.train)[:size]
     batch = min(published.ELEMNET_FAST["batch_size"], max(32, size // 16))
     epochs = max(DEPTH_EPOCHS, -(-SIZE_STEPS * batch // size))
-    network = depth_network(PRINTED_LAYERS, epochs, seed).set_params(batch_size=batch)
+    network = depth_network(PRINTED_LAYERS, epochs, seed, dropout=True)
+    network.set_params(batch_size=batch)
     (fitted,) = fit_splits(X, task.y, [Split(rows, split.validation, split.test)], network)
     found = {"ElemNet": fitted.predict(X[split.test])}
     forests = {FRACTIONS_FOREST: X, ATTRIBUTES_FOREST: task.described(Magpie(dtype=np.float32))}
@@ -179,24 +181,24 @@ def inside_rows(networks: dict[str, FullyConnectedRegressor], seed: int) -> Rows
 def inside_piece(seed: int, folder: Path) -> Rows:
     """ElemNet trained, and as it was before: layer by layer."""
     task, split, X = _energies()
-    network = depth_network(PRINTED_LAYERS, DEPTH_EPOCHS, seed)
+    network = depth_network(PRINTED_LAYERS, DEPTH_EPOCHS, seed, dropout=True)
     (trained,) = fit_splits(X, task.y, [split], network)
     few = Split(split.train[:64], split.validation[:64], split.test[:64])
     before = depth_network(PRINTED_LAYERS, 1, seed).set_params(learning_rate=1e-12)
     (untrained,) = fit_splits(X, task.y, [few], before)
-    with torch.no_grad():
-        return inside_rows({"trained": trained, "untrained": untrained}, seed)
+    return inside_rows({"trained": trained, "untrained": untrained}, seed)
 
 
 def _depths() -> dict[str, Piece]:
-    """ElemNet's own depth and the deepest also for twice the epochs."""
-    usual = [*product(DEPTHS, [1], range(DEPTH_SEEDS))]
-    longer = [(layers, 2, 0) for layers in (4, PRINTED_LAYERS, DEPTHS[-1])]
+    """Every depth without dropout, and ElemNet itself; three of them also for twice the epochs."""
+    kinds = [*((layers, False) for layers in DEPTHS), (PRINTED_LAYERS, True)]
+    usual = [(*kind, 1, seed) for kind, seed in product(kinds, range(DEPTH_SEEDS))]
+    longer = [(layers, False, 2, 0) for layers in (4, PRINTED_LAYERS, DEPTHS[-1])]
     return {
-        f"layers-{layers}-{'longer-' * (times - 1)}{seed}": partial(
-            depth_piece, layers, times, seed
+        f"layers-{layers}-{'dropout-' * dropout}{'longer-' * (times - 1)}{seed}": partial(
+            depth_piece, layers, dropout, times, seed
         )
-        for layers, times, seed in usual + longer
+        for layers, dropout, times, seed in usual + longer
     }
 
 

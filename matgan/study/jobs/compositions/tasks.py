@@ -57,7 +57,7 @@ ENCODER_SOURCES = {
 def source_piece(name: str, folder: Path) -> Rows:
     """Train an encoder on large tables; its errors on a hundredth of the compositions, held out.
 
-    One that lies in the folder is only measured: a GPU takes six minutes, this processor hours.
+    One that lies in the folder is only measured: a GPU takes minutes, a processor hours.
     """
     of = ENCODER_SOURCES[name]
     names = sources.small_tasks() if of.without == "small" else sources.other_tasks()

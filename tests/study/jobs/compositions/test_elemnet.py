@@ -37,10 +37,19 @@ def test_seventeen_layers_are_elemnets_own():
         assert list(widths) == sorted(widths, reverse=True)
 
 
+def test_dropout_is_not_what_tells_the_depths_apart():
+    (pieces,) = (job.pieces() for job in elemnet.JOBS if job.name == "elemnet-depth")
+    given = [piece.args for piece in pieces.values()]
+    assert {layers for layers, dropout, *_ in given if not dropout} == set(elemnet.DEPTHS)
+    assert {layers for layers, dropout, *_ in given if dropout} == {17}
+    assert elemnet.depth_network(17, 1, 0, True).dropout == ELEMNET["dropout"]
+    assert elemnet.depth_network(17, 1, 0).dropout == 0
+
+
 def test_a_depth_has_errors_and_a_time(few, tmp_path):
-    for layers in (2, 17):
-        (row,) = elemnet.depth_piece(layers, 2, 0, tmp_path)
-        assert row["epochs"] == 4 and row["dropout"] == (layers == 17)
+    for layers, dropout in ((2, False), (17, True)):
+        (row,) = elemnet.depth_piece(layers, dropout, 2, 0, tmp_path)
+        assert row["epochs"] == 4 and row["dropout"] == dropout
         assert 0 < row["mae_val"] < 5 and 0 < row["mae_test"] < 5
         assert 0 < row["seconds per 25,000"] < 5
 
