@@ -174,7 +174,8 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         more than any training composition has; "effective rank" of T; "small-data error (eV)", see
         `small_data_error`; "neighbours kept": share of the five nearest neighbours of each element
         in T that were so when three quarters of the updates were done, NaN where nobody looked;
-        "same group": share of them in the element's own group;
+        "same group": share of them in the element's own group, "half" when half of the updates
+        were done;
         and what `measure_sample` says of the samples. "most" and "least": of all looks at T.
     """
     history, tables = pd.DataFrame(run.history), run.snapshots["T"]
@@ -188,10 +189,16 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         "effective rank": history["effective_rank"].iloc[-1],
         "neighbours kept": neighbours_kept(run),
         "same group": same_group(tables[-1]),
+        "same group, half": same_group(tables[halfway(run)]),
         "same group, most": max(map(same_group, tables)),
         "small-data error (eV)": errors[-1],
         "small-data error, least (eV)": min(errors),
     } | measure_sample(counts, data)
+
+
+def halfway(run: TrainedRun) -> int:
+    """Which look at T was the first after half of the updates."""
+    return int(np.searchsorted(run.snapshots["iteration"], run.config.iterations / 2))
 
 
 def neighbours_kept(run: TrainedRun, k: int = 5) -> float:

@@ -170,6 +170,17 @@ def test_neighbours_are_counted_since_three_quarters():
     assert 0.05 < kept([0, 75, 100], T) < 0.8
 
 
+def test_the_look_at_half_of_the_updates_is_the_first_after_it():
+    def at(iterations):
+        snapshots = {"iteration": np.array(iterations)}
+        run = TrainedRun(LEARNING.replace(iterations=100), "", None, None, [], snapshots)
+        return sweep.halfway(run)
+
+    assert at([0, 40, 60, 100]) == 2
+    assert at([0, 50, 100]) == 1
+    assert at([0, 100]) == 1
+
+
 def test_the_grid_of_the_published_code_and_the_peer_differ_by_what_they_name():
     for _, config in sweep.cells("rates"):
         assert config.critic_lr == config.generator_lr and config.iterations == 1000
