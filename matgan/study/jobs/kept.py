@@ -1,4 +1,4 @@
-"""The jobs' tables as notebooks 41 and 42 read them: there or not yet, converged or not."""
+"""The jobs' tables as notebooks read them: there or not yet, converged or not."""
 
 from __future__ import annotations
 

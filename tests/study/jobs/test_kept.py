@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from matgan.study import run as runs
-from matgan.study.jobs.microstructure import kept
+from matgan.study.jobs import kept
 
 
 @pytest.fixture
