@@ -8,49 +8,80 @@ from scipy import fft
 from matgan.microstructure.mechanics import Isotropic
 
 
-def two_point(phases: np.ndarray) -> np.ndarray:
+def two_point(phases: np.ndarray, dimensions: int | None = None) -> np.ndarray:
     """Chance that two voxels, a vector apart, both belong to the second phase; periodic, by FFT.
 
     Parameters
     ----------
-    phases : (..., n1, n2, n3) bool, or (n1, n2): the voxels of the second phase; a leading axis is
-        one of many volumes
+    phases : (..., n1, n2, n3) bool, or (n1, n2): the voxels of the second phase; leading axes are
+        those of many microstructures
+    dimensions : how many of the last axes are space; None: two for two axes, else three
 
     Returns
     -------
     float array of the same shape: place (i, j, k) of the last three (two) axes is the vector
     (i, j, k), so that place 0 is the volume fraction (Niezgoda et al., Acta Mater. 56, 5285, 2008)
     """
-    axes = _space(phases)
+    axes = _space(phases, dimensions)
     waves = fft.rfftn(np.asarray(phases, dtype=float), axes=axes)
     shape = phases.shape[axes[0] :]
     return fft.irfftn(np.abs(waves) ** 2, s=shape, axes=axes) / np.prod(shape)
 
 
-def lineal_path(phases: np.ndarray, axis: int = 0, longest: int | None = None) -> np.ndarray:
+def radial_mean(
+    vectors: np.ndarray, longest: int | None = None, dimensions: int | None = None
+) -> np.ndarray:
+    """A function of the vector, as `two_point` gives it, by length: the mean over directions.
+
+    Parameters
+    ----------
+    vectors : (..., n1, n2, n3) or (n1, n2): place 0 is the vector 0, periodic
+    longest : voxels; None: half of the shortest axis
+    dimensions : how many of the last axes are space; None: two for two axes, else three
+
+    Returns
+    -------
+    (..., longest + 1) float array: place r is the mean over vectors whose length rounds to r
+    """
+    axes = _space(vectors, dimensions)
+    shape = vectors.shape[axes[0] :]
+    away = np.meshgrid(*(fft.fftfreq(n, 1 / n) for n in shape), indexing="ij")
+    length = np.rint(np.sqrt(sum(one**2 for one in away))).astype(int)
+    longest = min(shape) // 2 if longest is None else longest
+    return np.stack([vectors[..., length == r].mean(-1) for r in range(longest + 1)], axis=-1)
+
+
+def lineal_path(
+    phases: np.ndarray, axis: int = 0, longest: int | None = None, dimensions: int | None = None
+) -> np.ndarray:
     """Chance that a line of voxels along an axis lies in the second phase (Lu and Torquato 1992).
 
     Parameters
     ----------
-    phases : bool, one microstructure; periodic
-    axis : of the line
+    phases : bool, one microstructure, or many with `dimensions`; periodic
+    axis : of the line, counted among the axes of space
     longest : voxels; None: up to the length of the axis
+    dimensions : how many of the last axes are space; None: all
 
     Returns
     -------
-    (longest,) float array: place r is a line of r + 1 voxels, so that place 0 is the fraction
+    (..., longest) float array: place r is a line of r + 1 voxels, so that place 0 is the fraction
     """
-    inside = np.asarray(phases, dtype=bool)
-    chances = []
-    for shift in range(inside.shape[axis] if longest is None else longest):
+    space = phases.ndim if dimensions is None else dimensions
+    along = axis - space if axis >= 0 else axis
+    start = np.asarray(phases, dtype=bool)
+    inside, chances = start, []
+    for shift in range(start.shape[along] if longest is None else longest):
         if shift:
-            inside = inside & np.roll(phases, -shift, axis).astype(bool)
-        chances.append(inside.mean())
-    return np.array(chances)
+            inside = inside & np.roll(start, -shift, along)
+        chances.append(inside.mean(tuple(range(-space, 0))))
+    return np.stack(chances, axis=-1)
 
 
-def _space(phases: np.ndarray) -> tuple[int, ...]:
-    return (-2, -1) if phases.ndim == 2 else (-3, -2, -1)
+def _space(phases: np.ndarray, dimensions: int | None = None) -> tuple[int, ...]:
+    if dimensions is None:
+        dimensions = 2 if phases.ndim == 2 else 3
+    return tuple(range(-dimensions, 0))
 
 
 # --- bounds -------------------------------------------------------------------------------------

@@ -43,6 +43,36 @@ def test_lineal_paths_count_lines(axis):
     np.testing.assert_array_equal(statistics.lineal_path(phases, axis, 2), found[:2])
 
 
+def test_many_images_keep_their_axes_apart():
+    many = np.random.default_rng(3).random((2, 3, 5, 6)) < 0.6
+    two, path = (
+        statistics.two_point(many, 2),
+        statistics.lineal_path(many, 1, 4, dimensions=2),
+    )
+    assert two.shape == many.shape and path.shape == (2, 3, 4)
+    for place in np.ndindex(2, 3):
+        np.testing.assert_allclose(two[place], statistics.two_point(many[place]))
+        np.testing.assert_array_equal(path[place], statistics.lineal_path(many[place], 1, 4))
+    np.testing.assert_array_equal(path, statistics.lineal_path(many, -1, 4, dimensions=2))
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (4, 5, 6)], ids=["2-D", "3-D"])
+def test_radial_means_average_over_vectors_of_a_length(shape):
+    values = np.random.default_rng(4).random(shape)
+    found = statistics.radial_mean(values)
+    assert len(found) == min(shape) // 2 + 1 and found[0] == values.flat[0]
+    for r in range(len(found)):
+        nearest = [np.minimum(p, np.subtract(shape, p)) for p in np.ndindex(*shape)]
+        ring = [
+            v for v, p in zip(values.flat, nearest, strict=True) if round(np.hypot.reduce(p)) == r
+        ]
+        assert found[r] == pytest.approx(np.mean(ring))
+    stack = np.stack([values, 2 * values])
+    np.testing.assert_allclose(
+        statistics.radial_mean(stack, 1, len(shape)), np.outer([1, 2], found[:2])
+    )
+
+
 def test_bounds_meet_at_the_pure_phases_and_keep_their_order():
     pair = two_phases(50)
     fractions = np.linspace(0, 1, 11)
