@@ -47,6 +47,7 @@ MODULES = tuple(
             "tasks",
             "leaderboards",
             "elemnet",
+            "semi_supervised",
         ),
         "powder": ("patterns", "properties", "measured"),
         "microstructure": ("labels", "homogenisation", "localisation"),
