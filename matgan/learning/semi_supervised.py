@@ -86,10 +86,12 @@ def students(
     """
     if not taught_by.keys() == views.keys() == unlabelled.keys():
         raise ValueError("teachers, labelled and unlabelled examples must have the same views")
+    m = len(next(iter(unlabelled.values())))
+    if not len(learn) or not m:
+        raise ValueError(f"{len(learn)} labelled and {m} unlabelled examples to learn from")
     said = np.stack([taught_by[name].predict(unlabelled[name]) for name in views])  # (views, m)
-    kept = np.sort(np.argsort(np.ptp(said, axis=0), kind="stable")[: _share(said, teaching.surest)])
-    if not len(learn) or not len(kept):
-        raise ValueError(f"{len(learn)} labelled and {len(kept)} unlabelled examples to learn from")
+    surest = np.argsort(np.ptp(said, axis=0), kind="stable")
+    kept = np.sort(surest[: max(1, round(teaching.surest * m))])
     wanted = round(len(kept) * teaching.labelled / (1 - teaching.labelled))
     again = np.resize(learn, max(len(learn), wanted))  # each labelled row equally often
     out = {}
@@ -104,10 +106,6 @@ def students(
 def together(networks: Networks, views: Mapping[str, np.ndarray]) -> np.ndarray:
     """(n,) mean of what the networks say, each of its own view (n, d)."""
     return np.mean([network.predict(views[name]) for name, network in networks.items()], axis=0)
-
-
-def _share(said: np.ndarray, share: float) -> int:
-    return max(1, round(share * said.shape[1])) if said.shape[1] else 0
 
 
 def _fitted(

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,14 @@ import pandas as pd
 from matgan.chemistry.composition import whole_counts
 from matgan.data.splits import Split
 from matgan.generated.controls import stoichiometry_shuffled
-from matgan.learning.semi_supervised import Networks, Teaching, students, teachers, together
+from matgan.learning.semi_supervised import (
+    Networks,
+    Teacher,
+    Teaching,
+    students,
+    teachers,
+    together,
+)
 from matgan.learning.statistics import scores
 from matgan.representation import benchmark, published
 from matgan.representation.benchmark import ENERGY, GAP, RANDOM, Task
@@ -46,7 +54,7 @@ CHOICE = "semi-supervised-choice"
 CHOICE_SIZE, CHOICE_REPEAT = 1000, REPEATS
 TEACHINGS = tuple(
     Teaching(teacher, labelled, surest)
-    for teacher, labelled, surest in product(("mean of both", "the other"), (0.5, 0.8), (1.0, 0.5))
+    for teacher, labelled, surest in product(get_args(Teacher), (0.5, 0.8), (1.0, 0.5))
 )
 TRANSFORMERS = {"fractions": OneHot(fractions=True, dtype=np.float32)}
 TRANSFORMERS |= {"Magpie": Magpie(dtype=np.float32)}
