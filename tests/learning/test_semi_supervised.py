@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from matgan.data.compounds import load_mp_gap
 from matgan.learning import semi_supervised
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.semi_supervised import Teaching, students, teachers, together
@@ -12,9 +11,9 @@ LEARN, HELD = np.arange(60), np.arange(60, 80)
 
 
 @pytest.fixture(scope="module")
-def gaps():
+def gaps(mp_gap):
     """Two views of 80 labelled and 50 other compounds, and the labels."""
-    table = load_mp_gap().iloc[::300][:130]
+    table = mp_gap.iloc[::300][:130]
     views = {
         "fractions": OneHot(fractions=True, dtype=np.float32).fit_transform(table["formula"]),
         "Magpie": Magpie(dtype=np.float32).fit_transform(table["formula"]),

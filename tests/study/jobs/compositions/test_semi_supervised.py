@@ -4,16 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matgan.data.compounds import load_mp_gap
 from matgan.learning.semi_supervised import Teaching
-from matgan.representation.benchmark import GAP, Task
+from matgan.representation.benchmark import GAP, RANDOM, Task
 from matgan.study.jobs.compositions import semi_supervised as job
 from matgan.study.run import NotYetMade
 
 
-def test_every_source_gives_as_many_distinct_or_real_compositions(monkeypatch):
+def test_every_source_gives_as_many_distinct_or_real_compositions(mp_gap, monkeypatch):
     monkeypatch.setattr(job, "UNLABELLED", 300)
-    others = Task(GAP, "", load_mp_gap().iloc[::50].reset_index(drop=True)).amounts
+    others = Task(GAP, "", mp_gap.iloc[::50].reset_index(drop=True)).amounts
     for source in (job.GENERATED, job.SHUFFLED, job.REAL):
         drawn = job.unlabelled("gaps", source, others, repeat=0)
         assert drawn.shape == (300, 85)
@@ -25,10 +24,11 @@ def test_every_source_gives_as_many_distinct_or_real_compositions(monkeypatch):
             assert all((others == row).all(1).any() for row in drawn)
 
 
-def test_a_student_sees_no_label_beyond_its_own(monkeypatch):
+def test_a_student_sees_no_label_beyond_its_own(mp_gap, monkeypatch):
     monkeypatch.setattr(job, "UNLABELLED", 200)
     monkeypatch.setattr(job, "STEPS", 20)
-    task, split = job.load_data("gaps", 0)
+    task = Task(GAP, "", mp_gap.iloc[::50].reset_index(drop=True))
+    (split,) = task.splits(RANDOM, 1, 0)
     blind = task.table.assign(target=np.nan)
     blind.loc[split.train[:100], "target"] = task.y[split.train[:100]]
     monkeypatch.setattr(job, "load_data", lambda *given: (Task(GAP, "", blind), split))
