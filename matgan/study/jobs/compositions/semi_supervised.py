@@ -219,7 +219,7 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
     checks, out = convergence(rows), []
     for (data, labels), part in as_planned(rows).groupby(["dataset", "labels"], sort=False):
         shared = labels / part["pool"].iloc[0]
-        log = np.log(part.pivot(index="repeat", columns="features", values="mae")).dropna()
+        log = np.log(part.pivot_table("mae", "repeat", "features")).dropna()
         for a, b in CONTRASTS if len(log) > 1 else ():
             found = corrected_resampled_ttest(log[a] - log[b], shared / (1 - shared))
             row = {"data": data, "a": a, "b": b, "labels": labels, "repeats": len(log)}

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from matgan.learning.semi_supervised import Teaching
 from matgan.representation.benchmark import GAP, RANDOM, Task
@@ -71,3 +72,29 @@ def test_the_pieces_hold_every_size_and_repeat_once():
     assert len(pieces[job.CHOICE]) == 6
     first = list(pieces["semi-supervised"])[:9]
     assert all(key.endswith("-0") for key in first)
+
+
+def test_effects_are_paired_tests_of_the_logarithms():
+    rng = np.random.default_rng(0)
+    errors = 0.3 * np.exp(rng.normal(0, 0.05, (10, 4)) + [0, -0.05, -0.02, -0.1])
+    sources = (job.NONE, job.GENERATED, job.SHUFFLED, job.REAL)
+    rows = [
+        {"data": "energies", "labels": n, "pool": 10**9, "repeat": r, "times": times}
+        | {"source": source, "mae": errors[r, i] * (1.01 if times == 2 else 1)}
+        for n, times, r in [*((n, 1, r) for n in (300, 1000) for r in range(10)), (300, 2, 0)]
+        for i, source in enumerate(sources)
+    ]
+    table = job.effects(pd.DataFrame(rows)).set_index(["a", "b", "labels"])
+    found = table.loc[(job.GENERATED, job.NONE, 300)]
+    test = stats.ttest_rel(np.log(errors[:, 1]), np.log(errors[:, 0]))
+    assert found["p"] == pytest.approx(test.pvalue) and found["repeats"] == 10
+    assert found["p_holm"] == pytest.approx(min(1, 2 * test.pvalue))  # two sizes
+    assert found["low"] < found["lower"] < found["high"]
+    assert found["lower"] == pytest.approx(1 - np.exp(np.log(errors[:, 1] / errors[:, 0]).mean()))
+    # 1% is less than half of the 5% between them; at 1,000 nothing was trained for longer
+    assert found["converged"] and not table.loc[(job.GENERATED, job.NONE, 1000), "converged"]
+    close = job.effects(pd.DataFrame(rows).query("repeat == 0"))
+    assert close.empty  # one repeat has no interval
+    shared = pd.DataFrame(rows).assign(pool=1000)
+    wider = job.effects(shared).set_index(["a", "b", "labels"]).loc[(job.GENERATED, job.NONE, 300)]
+    assert wider["high"] - wider["low"] > found["high"] - found["low"]
