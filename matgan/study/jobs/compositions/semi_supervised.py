@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -48,9 +48,8 @@ SEED, REPEATS, CHECKED = 0, 10, 2  # checked: also trained for twice as long
 DATA = {"energies": (ENERGY, "oqmd"), "gaps": (GAP, "mp")}  # the task, whose generator
 SIZES = {"energies": (300, 1000, 3000, 10_000, 30_000), "gaps": (300, 1000, 3000, 10_000)}
 NONE, GENERATED, SHUFFLED, REAL = "none", "generated", "shuffled", "real"
-UNLABELLED = 20_000  # of each source
 TESTED = 20_000
-STEPS, MOST_EPOCHS = 2000, 200
+MOST_EPOCHS = 200
 CONTRASTS = ((GENERATED, NONE), (GENERATED, SHUFFLED), (GENERATED, REAL), (REAL, NONE))
 CHOICE = "semi-supervised-choice"
 CHOICE_SIZE, CHOICE_REPEAT = 1000, REPEATS
@@ -60,6 +59,15 @@ TEACHINGS = tuple(
 )
 TRANSFORMERS = {"fractions": OneHot(fractions=True, dtype=np.float32)}
 TRANSFORMERS |= {"Magpie": Magpie(dtype=np.float32)}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is drawn and trained."""
+
+    unlabelled: int = 20_000  # compositions of each source, at most
+    steps: int = 2000  # of a network, unless they were more than 200 epochs
+    times: int = 1  # multiple of that
 
 
 def load_data(data: str, repeat: int) -> tuple[Task, Split]:
@@ -77,8 +85,8 @@ def described(amounts: np.ndarray) -> dict[str, np.ndarray]:
     return {name: view.fit_transform(amounts) for name, view in TRANSFORMERS.items()}
 
 
-def unlabelled(data: str, source: str, others: np.ndarray, repeat: int) -> np.ndarray:
-    """Compositions without labels: at most `UNLABELLED`, as many as `others`.
+def unlabelled(data: str, source: str, others: np.ndarray, repeat: int, n: int) -> np.ndarray:
+    """Compositions without labels.
 
     Parameters
     ----------
@@ -87,8 +95,9 @@ def unlabelled(data: str, source: str, others: np.ndarray, repeat: int) -> np.nd
         compounds with elements drawn by frequency) or REAL
     others : (n, 85) compounds of the training part whose labels are not given
     repeat : chooses the training of the generator, and seeds
+    n : how many, of `others` no more than there are
     """
-    n, rng = min(UNLABELLED, len(others)), np.random.default_rng([SEED, repeat, 1])
+    rng = np.random.default_rng([SEED, repeat, 1])
     if source == REAL:
         return others[rng.permutation(len(others))[:n]]
     if source == SHUFFLED:
@@ -100,12 +109,12 @@ def unlabelled(data: str, source: str, others: np.ndarray, repeat: int) -> np.nd
     return counts
 
 
-def settings(data: str, rows: int, repeat: int, times: int) -> Networks:
+def settings(data: str, rows: int, repeat: int, effort: Effort) -> Networks:
     """A network for each view: scaling and rate as Table 4's search found, length by the rows."""
     task = Task(DATA[data][0], "", pd.DataFrame())
     searches = pd.read_csv(LONG / "table4-search.csv", keep_default_na=False, na_values=[""])
     batch = int(np.clip(rows // 10, 32, task.batch_size))
-    epochs = times * min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(rows / batch)))
+    epochs = effort.times * min(MOST_EPOCHS, math.ceil(effort.steps / math.ceil(rows / batch)))
     plain = task.network(SEED + repeat, "auto").set_params(
         batch_size=batch, epochs=epochs, patience=epochs
     )
@@ -117,7 +126,11 @@ def settings(data: str, rows: int, repeat: int, times: int) -> Networks:
 
 
 def of_sources(
-    data: str, size: int, repeat: int, teachings: Mapping[str, Sequence[Teaching]], times: int = 1
+    data: str,
+    size: int,
+    repeat: int,
+    teachings: Mapping[str, Sequence[Teaching]],
+    effort: Effort = Effort(),
 ) -> Iterator[tuple[dict, Networks]]:
     """Train the pair without unlabelled compositions, then with those of each source.
 
@@ -127,7 +140,7 @@ def of_sources(
     size : labels, a tenth of them held out to choose the epoch by
     repeat : of the split, the seeds and the generator's training
     teachings : of each source, those to try
-    times : multiple of the usual length
+    effort : how much is drawn and trained
 
     Yields
     ------
@@ -139,16 +152,16 @@ def of_sources(
     views, y = described(task.amounts[chosen]), task.y[chosen]
     learn, held = np.split(np.arange(size), [len(learn)])
     facts = {"data": data, "labels": size, "pool": len(split.train), "repeat": repeat}
-    facts |= {"times": times}
-    pair = teachers(settings(data, len(learn), repeat, times), views, y, learn, held)
+    facts |= {"times": effort.times}
+    pair = teachers(settings(data, len(learn), repeat, effort), views, y, learn, held)
     yield facts | {"source": NONE, "unlabelled": 0}, pair
     others = task.amounts[split.train[size:]]
+    m = min(effort.unlabelled, len(others))
     for source, ways in teachings.items():
-        drawn = described(unlabelled(data, source, others, repeat))
-        m = len(drawn["fractions"])
+        drawn = described(unlabelled(data, source, others, repeat, m))
         for way in ways:
             kept = round(m * way.surest)
-            how = settings(data, round(kept / (1 - way.labelled)), repeat, times)
+            how = settings(data, round(kept / (1 - way.labelled)), repeat, effort)
             taught = students(how, pair, views, y, learn, held, drawn, way)
             yield facts | {"source": source, "unlabelled": m, **asdict(way)}, taught
 
@@ -191,7 +204,7 @@ def score_piece(data: str, size: int, repeat: int, times: int, folder: Path) -> 
     views, y = described(task.amounts[test]), task.y[test]
     ways = {s: (chosen_teaching(data, s),) for s in (GENERATED, SHUFFLED, REAL)}
     rows = []
-    for facts, pair in of_sources(data, size, repeat, ways, times):
+    for facts, pair in of_sources(data, size, repeat, ways, Effort(times=times)):
         row = facts | scores(y, together(pair, views)) | {"seed": SEED}
         for name, network in pair.items():
             row[f"mae {name}"] = scores(y, network.predict(views[name]))["mae"]
@@ -211,8 +224,9 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
     DataFrame, a row for each data, a, b and labels: repeats, lower (share by which the error with a
     is lower, over that with b: geometric mean over the repeats), low, high (95%), p and p_holm, of
     Holm's correction over the labels; converged: both were trained for twice as long, and it
-    changed their errors by less than 2% and by less than half of what is between them. Two repeats
-    have labels in common, so that they count as correlated by the share of these.
+    changed their errors by less than 2% and by less than half of what is between them, or of what
+    the interval leaves open where that is more. Two repeats have labels in common, so that they
+    count as correlated by the share of these.
     """
     rows = rows.rename(columns={"data": "dataset", "source": "features", "times": "epochs"})
     rows = rows.assign(split=rows["labels"])
@@ -225,7 +239,7 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
             row = {"data": data, "a": a, "b": b, "labels": labels, "repeats": len(log)}
             row["lower"] = 1 - math.exp(found.mean)
             row |= {"low": 1 - math.exp(found.high), "high": 1 - math.exp(found.low), "p": found.p}
-            between = np.exp(log[b]).mean() * row["lower"]
+            between = np.exp(log[b]).mean() * max(abs(row["lower"]), (row["high"] - row["low"]) / 2)
             row["converged"] = is_converged(checks, data, labels, [a, b], between)
             out.append(row)
     table = pd.DataFrame(out)

@@ -11,30 +11,27 @@ from matgan.study.jobs.compositions import semi_supervised as job
 from matgan.study.run import NotYetMade
 
 
-def test_every_source_gives_as_many_distinct_or_real_compositions(mp_gap, monkeypatch):
-    monkeypatch.setattr(job, "UNLABELLED", 300)
+def test_every_source_gives_as_many_distinct_or_real_compositions(mp_gap):
     others = Task(GAP, "", mp_gap.iloc[::50].reset_index(drop=True)).amounts
     for source in (job.GENERATED, job.SHUFFLED, job.REAL):
-        drawn = job.unlabelled("gaps", source, others, repeat=0)
+        drawn = job.unlabelled("gaps", source, others, 0, 300)
         assert drawn.shape == (300, 85)
-        np.testing.assert_array_equal(drawn, job.unlabelled("gaps", source, others, repeat=0))
+        np.testing.assert_array_equal(drawn, job.unlabelled("gaps", source, others, 0, 300))
         if source == job.GENERATED:
             assert len(np.unique(drawn, axis=0)) == 300
-            assert (drawn != job.unlabelled("gaps", source, others, repeat=1)).any()
+            assert (drawn != job.unlabelled("gaps", source, others, 1, 300)).any()
         if source == job.REAL:
             assert all((others == row).all(1).any() for row in drawn)
 
 
 def test_a_student_sees_no_label_beyond_its_own(mp_gap, monkeypatch):
-    monkeypatch.setattr(job, "UNLABELLED", 200)
-    monkeypatch.setattr(job, "STEPS", 20)
     task = Task(GAP, "", mp_gap.iloc[::50].reset_index(drop=True))
     (split,) = task.splits(RANDOM, 1, 0)
     blind = task.table.assign(target=np.nan)
     blind.loc[split.train[:100], "target"] = task.y[split.train[:100]]
     monkeypatch.setattr(job, "load_data", lambda *given: (Task(GAP, "", blind), split))
     ways = {job.REAL: (Teaching(), Teaching("the other", 0.8, 0.5))}
-    facts, pairs = zip(*job.of_sources("gaps", 100, 0, ways), strict=True)
+    facts, pairs = zip(*job.of_sources("gaps", 100, 0, ways, job.Effort(200, 20)), strict=True)
     assert [f["source"] for f in facts] == [job.NONE, job.REAL, job.REAL]
     views = job.described(task.amounts[split.test[:50]])
     for pair in pairs:
@@ -58,9 +55,9 @@ def test_the_recipe_is_the_best_on_validation(monkeypatch, tmp_path):
 
 
 def test_teachers_and_students_take_as_many_steps():
-    few, many = job.settings("gaps", 10_000, 0, 1), job.settings("gaps", 10_000, 0, 2)
+    few, many = (job.settings("gaps", 10_000, 0, job.Effort(times=times)) for times in (1, 2))
     steps = {name: net.epochs * np.ceil(10_000 / net.batch_size) for name, net in few.items()}
-    assert all(job.STEPS <= n < job.STEPS + 40 for n in steps.values())
+    assert all(2000 <= n < 2040 for n in steps.values())
     assert all(many[name].epochs == 2 * few[name].epochs for name in few)
     # the scaling and rate that Table 4's search chose, which differ between the views
     assert few["Magpie"].input_scaling == "standard" != few["fractions"].input_scaling
@@ -96,6 +93,6 @@ def test_effects_are_paired_tests_of_the_logarithms():
     assert found["converged"] and not table.loc[(job.GENERATED, job.NONE, 1000), "converged"]
     close = job.effects(pd.DataFrame(rows).query("repeat == 0"))
     assert close.empty  # one repeat has no interval
-    shared = pd.DataFrame(rows).assign(pool=1000)
+    shared = pd.DataFrame(rows).assign(pool=4000)
     wider = job.effects(shared).set_index(["a", "b", "labels"]).loc[(job.GENERATED, job.NONE, 300)]
     assert wider["high"] - wider["low"] > found["high"] - found["low"]
