@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from matgan.chemistry.elements import BLOCKS, ELEMENT_INDEX, by_block, periodic_table
 
@@ -291,6 +292,32 @@ def learning_curves(
         axes.tick_params(axis="y", which="minor", labelsize=8)
     handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def effects_by_size(effects: pd.DataFrame, a: str) -> Figure:
+    """By how much the error is lower with a than with others, over the number of labels.
+
+    Parameters
+    ----------
+    effects : data, a, b, labels, lower, low, high (shares)
+    a : what is compared with every b; a panel for each data
+    """
+    part = effects[effects["a"] == a]
+    panels = list(part["data"].unique())
+    figure, all_axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 4), sharey=True)
+    for axes, data in zip(np.atleast_1d(all_axes), panels, strict=True):
+        here = part[part["data"] == data]
+        for shift, (b, rows) in enumerate(here.groupby("b", sort=False)):
+            x = rows["labels"] * 1.06**shift  # side by side
+            ends = np.abs(rows[["low", "high"]].T - rows["lower"])
+            axes.errorbar(x, rows["lower"], ends, fmt="o-", ms=5, capsize=2, label=f"beside {b}")
+        axes.axhline(0, color="k", lw=1, ls="--")
+        axes.set(xscale="log", title=data, xlabel="labels")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    np.atleast_1d(all_axes)[0].set_ylabel(f"error lower with {a} compositions by")
+    handles, labels = np.atleast_1d(all_axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
