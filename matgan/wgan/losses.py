@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from matgan.learning.adversarial import slope_penalty, wasserstein
 from matgan.wgan.config import Config
 from matgan.wgan.networks import ConvolutionalCritic, Critic
 from matgan.wgan.slots import SlotGenerator
@@ -22,14 +23,10 @@ def critic_loss(
     mix : (B, 1) uniform numbers, the places between real and fake where the penalty of Gulrajani
         et al. 2017 takes the gradient (with respect to the matrix X)
     """
-    of_fake, of_real = critic(torch.cat([fake, real])).split(len(real))  # one pass for both
-    loss = of_fake.mean() - of_real.mean()
+    loss = wasserstein(critic, real, fake)
     if config.lipschitz == "gradient-penalty":
-        mix = mix.view(-1, *[1] * (real.dim() - 1))
-        between = torch.lerp(real, fake, mix).requires_grad_()
-        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        norm = (slope.flatten(1).square().sum(1) + 1e-8).sqrt() * critic.slope_scale
-        loss = loss + config.penalty * (norm - 1).square().mean()
+        penalty = slope_penalty(critic, real, fake, mix, critic.slope_scale)
+        loss = loss + config.penalty * penalty
     return loss
 
 

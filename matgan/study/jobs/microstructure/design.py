@@ -1,0 +1,175 @@
+"""The jobs of notebook 43: which search finds the microstructure that absorbs most light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm, qmc
+
+from matgan.microstructure.generative import ImageGenerator, generate
+from matgan.microstructure.optics import ORDERS, Film, absorbed
+from matgan.study.jobs.microstructure.images import LENGTHS, field, fields, shipped
+from matgan.study.jobs.runner import Job, Piece, Rows
+
+SOBOL, CMA, BAYES = "Sobol points", "CMA-ES", "Bayesian optimisation"
+LENGTH, FIELDS = "one length", "random fields"
+METHODS = (FIELDS, LENGTH, SOBOL, CMA, BAYES)
+BUDGET = 60  # absorptions that each search may ask for
+START = 20  # of these: the first of a Bayesian optimisation, and the look at the lengths
+BATCH = 4  # designs that a Bayesian optimisation asks for at a time
+REPEATS = range(10)
+FINER = ORDERS + 2  # orders that the winners are computed with again
+
+Objective = Callable[[np.ndarray], float]  # an image to what it absorbs
+Found = tuple[np.ndarray, list[float]]  # the best image, and all values in their order
+
+
+def random_fields(objective: Objective, budget: int, seed: int) -> Found:
+    """The best of some images of the kind that the GAN learned."""
+    return _best(objective, fields(range(budget), seed=1000 + seed))
+
+
+def one_length(objective: Objective, budget: int, seed: int) -> Found:
+    """The control: fields of one length, the length chosen by a third of the evaluations.
+
+    Parameters
+    ----------
+    objective : what is looked for
+    budget : evaluations
+    seed : of the fields
+    """
+    grid = np.geomspace(*LENGTHS, max(2, budget // 12))
+    tried = np.resize(grid, budget // 3)
+    images = [field(i, length=float(x), seed=2000 + seed) for i, x in enumerate(tried)]
+    values = [objective(image) for image in images]
+    means = [np.mean([v for v, x in zip(values, tried, strict=True) if x == one]) for one in grid]
+    best = float(grid[int(np.argmax(means))])
+    more = fields(range(len(tried), budget), length=best, seed=2000 + seed)
+    values += [objective(image) for image in more]
+    return [*images, *more][int(np.argmax(values))], values
+
+
+def sobol_points(objective: Objective, generator, budget: int, seed: int) -> Found:
+    """The best of latent maps that fill their space evenly."""
+    return _best(objective, generate(generator, norm.ppf(cube(budget, seed))))
+
+
+def cma_es(objective: Objective, generator, budget: int, seed: int) -> Found:
+    """Covariance matrix adaptation (Hansen 2001) from the middle of the latent space."""
+    import cma
+
+    options = {"seed": seed + 1, "verbose": -9, "maxfevals": budget}
+    search = cma.CMAEvolutionStrategy(np.zeros(_variables(generator)), 0.7, options)
+    images: list[np.ndarray] = []
+    values: list[float] = []
+    while len(values) < budget:
+        asked = search.ask()
+        drawn = generate(generator, np.stack(asked))[: budget - len(values)]
+        found = [objective(image) for image in drawn]
+        images, values = [*images, *drawn], values + found
+        if len(found) == len(asked):
+            search.tell(asked, [-value for value in found])
+    return images[int(np.argmax(values))], values
+
+
+def bayesian(objective: Objective, generator, budget: int, seed: int) -> Found:
+    """Gaussian process and expected improvement (botorch), on the cube that the latents fill.
+
+    Parameters
+    ----------
+    objective : what is looked for
+    generator : from latent variables to images
+    budget : evaluations, the first third of them the Sobol points of the same seed
+    seed : of the points
+    """
+    import torch
+    from botorch.acquisition import qLogExpectedImprovement
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models import SingleTaskGP
+    from botorch.models.transforms import Standardize
+    from botorch.optim import optimize_acqf
+    from botorch.sampling import SobolQMCNormalSampler
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+    points = cube(budget // 3, seed)
+    images = list(generate(generator, norm.ppf(points)))
+    values = [objective(image) for image in images]
+    bounds = torch.tensor([[0.001], [0.999]], dtype=torch.double).repeat(1, points.shape[1])
+    while len(values) < budget:
+        torch.manual_seed(seed * 1000 + len(values))
+        y = torch.tensor(values, dtype=torch.double)[:, None]
+        model = SingleTaskGP(torch.from_numpy(points), y, outcome_transform=Standardize(1))
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        sampler = SobolQMCNormalSampler(torch.Size([64]), seed=seed)
+        gain = qLogExpectedImprovement(model, best_f=y.max(), sampler=sampler)
+        asked, _ = optimize_acqf(
+            gain, bounds, min(BATCH, budget - len(values)), num_restarts=3, raw_samples=64,
+            options={"maxiter": 40}, sequential=True,
+        )  # fmt: skip
+        drawn = generate(generator, norm.ppf(asked.numpy()))
+        points = np.concatenate([points, asked.numpy()])
+        images, values = [*images, *drawn], values + [objective(image) for image in drawn]
+    return images[int(np.argmax(values))], values
+
+
+def cube(n: int, seed: int, variables: int = 16) -> np.ndarray:
+    """(n, variables) scrambled Sobol points between 0 and 1."""
+    engine = qmc.Sobol(variables, seed=seed)
+    return np.clip(engine.random_base2(int(np.ceil(np.log2(n))))[:n], 0.001, 0.999)
+
+
+def _variables(generator: ImageGenerator) -> int:
+    return 16 * generator.latents
+
+
+def _best(objective: Objective, images: np.ndarray) -> Found:
+    values = [objective(image) for image in images]
+    return images[int(np.argmax(values))], values
+
+
+# --- the job ------------------------------------------------------------------------------------
+
+
+def search(method: str, generator, seed: int, budget: int, orders: int = ORDERS) -> Rows:
+    """One search: the best value after each evaluation, and the winner with more orders.
+
+    Parameters
+    ----------
+    method : one of `METHODS`
+    generator : of the GAN
+    seed : of the search
+    budget : evaluations
+    orders : of the coupled waves
+    """
+    plain = {FIELDS: random_fields, LENGTH: one_length}
+    latent = {SOBOL: sobol_points, CMA: cma_es, BAYES: bayesian}
+    objective = partial(absorbed, orders=orders)
+    if method in plain:
+        image, values = plain[method](objective, budget, seed)
+    else:
+        image, values = latent[method](objective, generator, budget, seed)
+    finer = absorbed(image, Film(), orders + FINER - ORDERS)
+    row = {"method": method, "seed": seed, "evaluations": len(values), "best": max(values)}
+    row |= {"finer": finer, "mean": float(np.mean(values))}
+    best = np.maximum.accumulate(values)
+    row |= {f"best of {n}": float(best[n - 1]) for n in range(10, budget, 10)}
+    return [row | {"phases": np.packbits(image).tobytes().hex() if seed == 0 else ""}]
+
+
+def search_piece(method: str, seed: int, folder: Path) -> Rows:
+    """One search with the generator that ships."""
+    return search(method, shipped()[1], seed, BUDGET)
+
+
+def _searches() -> dict[str, Piece]:
+    return {
+        f"{method}-{seed}".replace(" ", "-"): partial(search_piece, method, seed)
+        for seed in REPEATS
+        for method in METHODS
+    }
+
+
+JOBS = [Job("design", "the microstructure that absorbs most: five searches", 0.3, _searches)]

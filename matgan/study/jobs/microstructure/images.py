@@ -1,0 +1,210 @@
+"""The job of notebook 43's generator: a GAN of Gaussian fields, and how alike its images are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from matgan.files import PRETRAINED
+from matgan.learning.compute import device
+from matgan.microstructure.generation import Morphology, highest, microstructure
+from matgan.microstructure.generative import (
+    MAP,
+    PHASE_SHARE,
+    ImageCritic,
+    ImageGAN,
+    ImageGenerator,
+    generate,
+    latent_maps,
+    load_generator_and_critic,
+    save_generator,
+    train_images,
+)
+from matgan.microstructure.statistics import lineal_path, radial_mean, two_point
+from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.run import RunError
+
+LENGTHS = (2.0, 8.0)  # pixels: the shortest and the longest of the fields
+IMAGES = 2000  # that the GAN learns, shifted, mirrored and turned anew each time
+SAMPLE = 1000  # images behind a curve
+LINES = 32  # pixels: the longest line and vector of the statistics
+REAL, GENERATED, LINEAR = "real", "GAN", "principal components"
+NOISE, LARGE, REAL_LARGE = "noise", "GAN, 8 × 8 map", "real, 128 pixels"
+NAME = "microstructure-gan"
+WEIGHTS = "generator.safetensors"  # beside the rows of the piece that trains
+
+
+def field(number: int, size: int = 64, length: float = 0.0, seed: int = 0) -> np.ndarray:
+    """A thresholded Gaussian field, one of a numbered series.
+
+    Parameters
+    ----------
+    number : of the image
+    size : pixels along an edge
+    length : of the covariance, pixels; 0: drawn between `LENGTHS`, evenly in its logarithm
+    seed : of the series
+
+    Returns
+    -------
+    (size, size) bool, half of it the second phase
+    """
+    if not length:
+        length = float(np.exp(np.random.default_rng([seed, number, 0]).uniform(*np.log(LENGTHS))))
+    morphology = Morphology("gaussian", (size, size), PHASE_SHARE, (length, length))
+    return microstructure(morphology, [seed, number, 1])
+
+
+def fields(numbers, size: int = 64, length: float = 0.0, seed: int = 0) -> np.ndarray:
+    """(n, size, size) bool: several of `field`."""
+    return np.stack([field(int(number), size, length, seed) for number in numbers])
+
+
+def linear_images(images: np.ndarray, n: int, seed: int, components: int = MAP**2) -> np.ndarray:
+    """The linear control: as many Gaussian variables as the GAN has, along principal components.
+
+    Parameters
+    ----------
+    images : (N, size, size) bool, of which the components are
+    n : images to draw
+    seed : of the variables
+    components : how many
+
+    Returns
+    -------
+    (n, size, size) bool
+    """
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    centred = flat - flat.mean(0)
+    _, scale, axes = np.linalg.svd(centred[:SAMPLE], full_matrices=False)
+    draw = np.random.default_rng(seed).standard_normal((n, components)).astype(np.float32)
+    grey = (draw * scale[:components]) @ axes[:components]
+    return np.stack([highest(one.reshape(images.shape[1:]), PHASE_SHARE) for one in grey])
+
+
+def curves(images: np.ndarray) -> dict[str, np.ndarray]:
+    """(n, LINES + 1) two-point and (n, LINES) lineal-path functions of (n, size, size) images."""
+    path = [lineal_path(images, axis, LINES, dimensions=2) for axis in (0, 1)]
+    pairs = radial_mean(two_point(images, 2), LINES, dimensions=2)
+    return {"two-point": pairs, "lineal path": np.mean(path, axis=0)}
+
+
+def curve_errors(found: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far mean and spread of statistics are from the real ones, mean over the distances.
+
+    Parameters
+    ----------
+    found, real : from `curves`
+
+    Returns
+    -------
+    dict: for each function its error of the mean, and "…, spread" that of the standard deviation
+    between images
+    """
+    errors = {}
+    for name, values in found.items():
+        errors[name] = float(np.abs(values.mean(0) - real[name].mean(0)).mean())
+        errors[f"{name}, spread"] = float(np.abs(values.std(0) - real[name].std(0)).mean())
+    return errors
+
+
+def curve_rows(source: str, images: np.ndarray, real: dict[str, np.ndarray]) -> Rows:
+    """The errors of a source's images, and their curves; a row each."""
+    found = curves(images)
+    rows = [{"what": "errors", "source": source, "n": len(images), **curve_errors(found, real)}]
+    for name, values in found.items():
+        first = 0 if name == "two-point" else 1  # a line of one pixel comes first
+        rows += [
+            {"what": name, "source": source, "distance": first + i, "mean": m, "spread": s}
+            for i, (m, s) in enumerate(zip(values.mean(0), values.std(0), strict=True))
+        ]
+    return rows
+
+
+def compared(generator: ImageGenerator, images: np.ndarray, seed: int, n: int = SAMPLE) -> Rows:
+    """Statistics of what the GAN draws beside fresh real images, controls, and larger images.
+
+    Parameters
+    ----------
+    generator : trained
+    images : that it learned from
+    seed : of what is drawn
+    n : images of each source
+    """
+    size, rng = images.shape[1], torch.Generator().manual_seed(seed)
+    real = curves(images[:n])
+    fresh = range(10_000 + n * seed, 10_000 + n * (seed + 1))
+    large, few = 2 * size, n // 4  # as many pixels
+    real_large = fields(range(few), large, seed=1)
+    noise = np.random.default_rng(seed).random((n, size, size))
+    sources = {
+        REAL: fields(fresh, size),
+        GENERATED: generate(generator, latent_maps(n, rng, generator.latents)),
+        LINEAR: linear_images(images, n, seed),
+        NOISE: np.stack([highest(one, PHASE_SHARE) for one in noise]),
+    }
+    rows = [row for source, drawn in sources.items() for row in curve_rows(source, drawn, real)]
+    maps = latent_maps(few, rng, generator.latents, 2 * MAP)
+    rows += curve_rows(LARGE, generate(generator, maps), curves(real_large))
+    rows += curve_rows(REAL_LARGE, fields(range(few, 2 * few), large, seed=1), curves(real_large))
+    return [row | {"seed": seed} for row in rows]
+
+
+def training(
+    config: ImageGAN,
+    n: int,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> tuple[Rows, tuple, np.ndarray]:
+    """Train a GAN; its history, generator and critic, and the images that it learned.
+
+    Parameters
+    ----------
+    config : all choices
+    n : images
+    checkpoint, progress : see `train_images`
+    """
+    images = fields(range(n), config.size)
+    real = curves(images[:SAMPLE])
+    generator, critic, history = train_images(
+        config,
+        images,
+        lambda drawn: curve_errors(curves(drawn), real),
+        checkpoint=checkpoint,
+        progress=progress,
+        device=device(),
+    )
+    rows = [{"what": "history", "source": GENERATED, "seed": config.seed, **row} for row in history]
+    return rows, (generator, critic), images
+
+
+def shipped() -> tuple[ImageGAN, ImageGenerator, ImageCritic]:
+    """Choices, generator and critic of the training that comes along (seed 0).
+
+    Raises
+    ------
+    RunError
+        It does not come along.
+    """
+    path = PRETRAINED / "microstructure-gan.safetensors"
+    if not path.is_file():
+        raise RunError(f"there is no {path.name}: `python -m matgan jobs run {NAME}` makes it")
+    return load_generator_and_critic(path)
+
+
+def gan_piece(seed: int, folder: Path) -> Rows:
+    """One training, its weights kept beside its rows."""
+    config = ImageGAN(seed=seed)
+    rows, parts, images = training(config, IMAGES, folder / "checkpoint.safetensors")
+    save_generator(folder / WEIGHTS, config, parts)
+    return rows + compared(parts[0].cpu(), images, seed)
+
+
+def _pieces() -> dict[str, Piece]:
+    return {f"gan-{seed}": partial(gan_piece, seed) for seed in range(5)}
+
+
+JOBS = [Job(NAME, "a GAN of two-phase images, five seeds", 0.5, _pieces)]
