@@ -50,7 +50,14 @@ MODULES = tuple(
             "semi_supervised",
         ),
         "powder": ("patterns", "properties", "measured"),
-        "microstructure": ("labels", "homogenisation", "localisation", "images"),
+        "microstructure": (
+            "labels",
+            "homogenisation",
+            "localisation",
+            "images",
+            "absorption",
+            "design",
+        ),
         "crystals": ("descriptors", "structures"),
     }.items()
     for name in names
