@@ -27,6 +27,7 @@ from matgan.learning.compute import Diverged, deferred_interrupt, follow, learni
 from matgan.microstructure.generation import highest
 
 MAP = 4  # latent variables along an edge of the map that training draws
+GROUP = 8  # images that a critic compares
 PHASE_SHARE = 0.5  # of the second phase in every image
 
 
@@ -55,7 +56,7 @@ class ImageGAN:
     channels: int = 16
     widest: int = 64
     latents: int = 1
-    iterations: int = 1200
+    iterations: int = 1500
     batch_size: int = 16
     rate: float = 1e-3
     penalty: float = 10.0
@@ -109,6 +110,9 @@ class ImageGenerator(nn.Module):
 class ImageCritic(nn.Module):
     """From an image to a score: layers that halve the edge, then the mean over what is left.
 
+    The score also knows how much a group of images differs in what is seen (Karras et al. 2018):
+    else a generator whose images are all of one length would do.
+
     Parameters
     ----------
     config : its sizes
@@ -119,7 +123,7 @@ class ImageCritic(nn.Module):
         widths = [1, *config.widths[::-1]]
         self.halvings = nn.ModuleList(_periodic(*pair, 4, 2) for pair in pairwise(widths))
         self.last = _periodic(widths[-1], widths[-1], 3)
-        self.head = nn.Linear(widths[-1], 1)
+        self.head = nn.Linear(widths[-1] + 1, 1)
 
     def features(self, images: Tensor) -> Tensor:
         """(B, channels): what is seen in (B, 1, n, n) images, averaged over each."""
@@ -129,8 +133,13 @@ class ImageCritic(nn.Module):
         return x.mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B,) scores of (B, 1, n, n) images."""
-        return self.head(self.features(images))[:, 0]
+        """(B,) scores of (B, 1, n, n) images, in groups of `GROUP` one after another."""
+        seen = self.features(images)
+        group = GROUP if len(seen) % GROUP == 0 else len(seen)
+        by_group = seen.reshape(-1, group, seen.shape[1])
+        differ = (by_group.var(1, correction=0) + 1e-8).sqrt().mean(1)
+        differ = differ[:, None].expand(-1, group).reshape(-1, 1)
+        return self.head(torch.cat([seen, differ], 1))[:, 0]
 
 
 def _periodic(before: int, after: int, kernel: int, stride: int = 1) -> nn.Conv2d:

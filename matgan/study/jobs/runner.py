@@ -57,6 +57,7 @@ MODULES = tuple(
             "images",
             "absorption",
             "design",
+            "transfer",
         ),
         "crystals": ("descriptors", "structures"),
     }.items()

@@ -1,0 +1,68 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from matgan.microstructure.generative import ImageGAN, load_generator_and_critic
+from matgan.study.jobs.microstructure import images as job
+from matgan.study.run import RunError
+
+
+def test_fields_are_numbered_and_keep_their_length():
+    same = job.field(3, 32)
+    np.testing.assert_array_equal(job.fields([3, 4], 32)[0], same)
+    assert same.mean() == 0.5 and not np.array_equal(job.field(4, 32), same)
+    short, long = (job.curves(job.fields(range(8), 64, x))["lineal path"].mean(0) for x in (2, 8))
+    assert (long[1:] > short[1:]).all()
+
+
+def test_errors_are_nought_for_the_same_images_and_spread_is_told_apart():
+    real = job.curves(job.fields(range(6), 64))
+    assert set(job.curve_errors(real, real).values()) == {0.0}
+    one = {name: np.repeat(values.mean(0)[None], 6, 0) for name, values in real.items()}
+    errors = job.curve_errors(one, real)
+    assert errors["two-point"] == pytest.approx(0, abs=1e-12)
+    assert errors["two-point, spread"] == pytest.approx(real["two-point"].std(0).mean())
+
+
+def test_the_linear_control_keeps_the_two_point_statistics_of_what_it_learned():
+    images = job.fields(range(60), 64, 8.0)
+    drawn = job.linear_images(images, 60, 0, components=30)
+    assert (drawn.mean((1, 2)) == 0.5).all()
+    real, noise = (
+        job.curves(images),
+        job.curves(np.random.default_rng(0).random(images.shape) < 0.5),
+    )
+    error = job.curve_errors(job.curves(drawn), real)["two-point"]
+    assert error < job.curve_errors(noise, real)["two-point"] / 2
+
+
+def test_a_small_training_leaves_its_history_its_curves_and_its_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "ImageGAN", lambda seed: ImageGAN(iterations=2, seed=seed))
+    monkeypatch.setattr(job, "IMAGES", 24)
+    compared = job.compared
+    monkeypatch.setattr(job, "compared", lambda *a: compared(*a, n=8))
+    monkeypatch.setattr(job, "train_images", lambda *a, **k: train(*a, **(k | {"looks": 1})))
+    from matgan.microstructure.generative import train_images as train
+
+    rows = job.gan_piece(0, tmp_path)
+    kinds = {row["what"] for row in rows}
+    assert kinds == {"history", "errors", "two-point", "lineal path"}
+    errors = {row["source"]: row["n"] for row in rows if row["what"] == "errors"}
+    assert errors[job.GENERATED] == 8 and errors[job.LARGE] == 2
+    _, generator, _ = load_generator_and_critic(tmp_path / job.WEIGHTS)
+    with torch.no_grad():
+        assert generator(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 128, 128)
+
+
+def test_without_the_weights_the_job_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "PRETRAINED", tmp_path)
+    with pytest.raises(RunError, match="jobs run microstructure-gan"):
+        job.shipped()
+
+
+def test_every_piece_can_be_sent_to_a_process():
+    pieces = job.JOBS[0].pieces()
+    assert len(pieces) == 5
+    pickle.loads(pickle.dumps(pieces))
