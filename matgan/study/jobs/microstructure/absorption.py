@@ -17,7 +17,7 @@ from matgan.microstructure.optics import (
     permittivity_matrices,
     wave_vectors,
 )
-from matgan.study.jobs.microstructure.images import field
+from matgan.study.jobs.microstructure.fields import field
 from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import LONG, NotYetMade
 

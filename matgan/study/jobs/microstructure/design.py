@@ -11,7 +11,8 @@ from scipy.stats import norm, qmc
 
 from matgan.microstructure.generative import ImageGenerator, generate
 from matgan.microstructure.optics import ORDERS, Film, absorbed
-from matgan.study.jobs.microstructure.images import LENGTHS, field, fields, shipped
+from matgan.study.jobs.microstructure.fields import LENGTHS, field, fields
+from matgan.study.jobs.microstructure.images import shipped
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 SOBOL, CMA, BAYES = "Sobol points", "CMA-ES", "Bayesian optimisation"

@@ -11,10 +11,9 @@ import torch
 
 from matgan.files import PRETRAINED
 from matgan.learning.compute import device
-from matgan.microstructure.generation import Morphology, highest, microstructure
+from matgan.microstructure.generation import highest
 from matgan.microstructure.generative import (
     MAP,
-    PHASE_SHARE,
     ImageCritic,
     ImageGAN,
     ImageGenerator,
@@ -25,10 +24,10 @@ from matgan.microstructure.generative import (
     train_images,
 )
 from matgan.microstructure.statistics import lineal_path, radial_mean, two_point
+from matgan.study.jobs.microstructure.fields import SHARE, fields
 from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import RunError
 
-LENGTHS = (2.0, 8.0)  # pixels: the shortest and the longest of the fields
 IMAGES = 2000  # that the GAN learns, shifted, mirrored and turned anew each time
 SAMPLE = 1000  # images behind a curve
 LINES = 32  # pixels: the longest line and vector of the statistics
@@ -36,31 +35,6 @@ REAL, GENERATED, LINEAR = "real", "GAN", "principal components"
 NOISE, LARGE, REAL_LARGE = "noise", "GAN, 8 × 8 map", "real, 128 pixels"
 NAME = "microstructure-gan"
 WEIGHTS = "generator.safetensors"  # beside the rows of the piece that trains
-
-
-def field(number: int, size: int = 64, length: float = 0.0, seed: int = 0) -> np.ndarray:
-    """A thresholded Gaussian field, one of a numbered series.
-
-    Parameters
-    ----------
-    number : of the image
-    size : pixels along an edge
-    length : of the covariance, pixels; 0: drawn between `LENGTHS`, evenly in its logarithm
-    seed : of the series
-
-    Returns
-    -------
-    (size, size) bool, half of it the second phase
-    """
-    if not length:
-        length = float(np.exp(np.random.default_rng([seed, number, 0]).uniform(*np.log(LENGTHS))))
-    morphology = Morphology("gaussian", (size, size), PHASE_SHARE, (length, length))
-    return microstructure(morphology, [seed, number, 1])
-
-
-def fields(numbers, size: int = 64, length: float = 0.0, seed: int = 0) -> np.ndarray:
-    """(n, size, size) bool: several of `field`."""
-    return np.stack([field(int(number), size, length, seed) for number in numbers])
 
 
 def linear_images(images: np.ndarray, n: int, seed: int, components: int = MAP**2) -> np.ndarray:
@@ -82,7 +56,7 @@ def linear_images(images: np.ndarray, n: int, seed: int, components: int = MAP**
     _, scale, axes = np.linalg.svd(centred[:SAMPLE], full_matrices=False)
     draw = np.random.default_rng(seed).standard_normal((n, components)).astype(np.float32)
     grey = (draw * scale[:components]) @ axes[:components]
-    return np.stack([highest(one.reshape(images.shape[1:]), PHASE_SHARE) for one in grey])
+    return np.stack([highest(one.reshape(images.shape[1:]), SHARE) for one in grey])
 
 
 def curves(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -144,7 +118,7 @@ def compared(generator: ImageGenerator, images: np.ndarray, seed: int, n: int = 
         REAL: fields(fresh, size),
         GENERATED: generate(generator, latent_maps(n, rng, generator.latents)),
         LINEAR: linear_images(images, n, seed),
-        NOISE: np.stack([highest(one, PHASE_SHARE) for one in noise]),
+        NOISE: np.stack([highest(one, SHARE) for one in noise]),
     }
     rows = [row for source, drawn in sources.items() for row in curve_rows(source, drawn, real)]
     maps = latent_maps(few, rng, generator.latents, 2 * MAP)

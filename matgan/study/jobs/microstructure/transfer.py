@@ -17,7 +17,8 @@ from matgan.learning.compute import device
 from matgan.learning.fit import Fit, outputs, regression_loss, train
 from matgan.microstructure.generative import ImageCritic, ImageGAN, shifted
 from matgan.study.jobs.microstructure.absorption import LABELS, kept_absorption
-from matgan.study.jobs.microstructure.images import curves, fields, shipped
+from matgan.study.jobs.microstructure.fields import fields
+from matgan.study.jobs.microstructure.images import curves, shipped
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 TUNED, SCRATCH = "critic, trained on", "from scratch"

@@ -6,7 +6,7 @@ import pytest
 
 from matgan.microstructure.optics import absorbed
 from matgan.study.jobs.microstructure import absorption as job
-from matgan.study.jobs.microstructure.images import field
+from matgan.study.jobs.microstructure.fields import field
 from matgan.study.run import NotYetMade
 
 

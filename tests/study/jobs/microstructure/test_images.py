@@ -6,19 +6,12 @@ import torch
 
 from matgan.microstructure.generative import ImageGAN, load_generator_and_critic
 from matgan.study.jobs.microstructure import images as job
+from matgan.study.jobs.microstructure.fields import fields
 from matgan.study.run import RunError
 
 
-def test_fields_are_numbered_and_keep_their_length():
-    same = job.field(3, 32)
-    np.testing.assert_array_equal(job.fields([3, 4], 32)[0], same)
-    assert same.mean() == 0.5 and not np.array_equal(job.field(4, 32), same)
-    short, long = (job.curves(job.fields(range(8), 64, x))["lineal path"].mean(0) for x in (2, 8))
-    assert (long[1:] > short[1:]).all()
-
-
 def test_errors_are_nought_for_the_same_images_and_spread_is_told_apart():
-    real = job.curves(job.fields(range(6), 64))
+    real = job.curves(fields(range(6), 64))
     assert set(job.curve_errors(real, real).values()) == {0.0}
     one = {name: np.repeat(values.mean(0)[None], 6, 0) for name, values in real.items()}
     errors = job.curve_errors(one, real)
@@ -27,7 +20,7 @@ def test_errors_are_nought_for_the_same_images_and_spread_is_told_apart():
 
 
 def test_the_linear_control_keeps_the_two_point_statistics_of_what_it_learned():
-    images = job.fields(range(60), 64, 8.0)
+    images = fields(range(60), 64, 8.0)
     drawn = job.linear_images(images, 60, 0, components=30)
     assert (drawn.mean((1, 2)) == 0.5).all()
     real, noise = (
