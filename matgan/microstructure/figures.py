@@ -111,3 +111,113 @@ def shell_lines(shells: dict[str, np.ndarray]) -> Figure:
     axes.set_yscale("log")
     axes.legend(frameon=False)
     return figure
+
+
+# --- images that are designed -------------------------------------------------------------------
+
+
+def image_rows(images: dict[str, np.ndarray], columns: int = 6) -> Figure:
+    """A row of images for each source, the second phase dark.
+
+    Parameters
+    ----------
+    images : name -> (n, size, size) bool; larger images are drawn larger
+    columns : images in a row, at most
+    """
+    columns = max(min(columns, len(drawn)) for drawn in images.values())
+    heights = [len(drawn[0]) for drawn in images.values()]
+    figure, axes = plt.subplots(
+        len(images), columns, figsize=(1.4 * columns, 1.55 * len(images)), squeeze=False,
+        height_ratios=[max(1, h / min(heights)) ** 0.5 for h in heights],
+    )  # fmt: skip
+    for one in axes.flat:
+        one.axis("off")
+    for row, (name, drawn) in zip(axes, images.items(), strict=True):
+        for one, phases in zip(row, drawn, strict=False):
+            one.imshow(phases, cmap=_PHASES, vmin=-0.2, vmax=1.2, interpolation="nearest")
+        row[0].set_title(name, loc="left", fontsize=9)
+    return figure
+
+
+def statistics_curves(table: pd.DataFrame, functions: tuple[str, ...]) -> Figure:
+    """Functions of several sources over the distance: the mean, and a band of one deviation.
+
+    Parameters
+    ----------
+    table : columns what (the function), source, distance (pixels), mean, spread
+    functions : a panel each
+    """
+    figure, axes = plt.subplots(1, len(functions), figsize=(5 * len(functions), 3.6), squeeze=False)
+    for one, function in zip(axes.flat, functions, strict=True):
+        part = table[table["what"] == function]
+        for i, (source, curve) in enumerate(part.groupby("source", sort=False)):
+            low, high = curve["mean"] - curve["spread"], curve["mean"] + curve["spread"]
+            one.plot(curve["distance"], curve["mean"], f"C{i}", label=source)
+            one.fill_between(curve["distance"], low, high, color=f"C{i}", alpha=0.12, lw=0)
+        one.set(xlabel="distance (pixels)", ylabel=function, xlim=(0, None))
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
+def absorption_figure(lengths: pd.DataFrame, orders: pd.DataFrame) -> Figure:
+    """Absorption over the length of the fields, a dot each; and over the orders, a line each.
+
+    Parameters
+    ----------
+    lengths : columns length (pixels) and absorbed
+    orders : columns length, number, orders and absorbed
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    left.plot(lengths["length"], lengths["absorbed"], "o", ms=4, alpha=0.4)
+    means = lengths.groupby("length")["absorbed"].mean()
+    left.plot(means.index, means, "k-", label="mean")
+    left.set(xlabel="length of the field (pixels)", ylabel="absorbed share")
+    left.legend(frameon=False)
+    for i, (length, part) in enumerate(orders.groupby("length")):
+        for j, (_, line) in enumerate(part.groupby("number")):
+            label = f"length {length:g}" if j == 0 else None
+            right.plot(line["orders"], line["absorbed"], "o-", color=f"C{i}", ms=3, label=label)
+    right.set(xlabel="orders of plane waves", ylabel="absorbed share")
+    right.legend(frameon=False)
+    return figure
+
+
+def search_dots(table: pd.DataFrame, score: str, label: str, published: float) -> Figure:
+    """What each search found: a dot a repeat, the mean as a line; the review's gain dashed.
+
+    Parameters
+    ----------
+    table : columns method and the score
+    score, label : the column, and what the axis says
+    published : the review's number, in units of the score
+    """
+    names = list(dict.fromkeys(table["method"]))
+    figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
+    for place, name in enumerate(names):
+        found = table.loc[table["method"] == name, score]
+        axes.plot(found, np.full(len(found), place), "o", ms=5, alpha=0.6, color="C0")
+        axes.plot(found.mean(), place, "|", ms=18, color="C0")
+    axes.axvline(published, color="C1", ls="--", label="the review")
+    axes.set(xlabel=label, yticks=range(len(names)), yticklabels=names)
+    axes.invert_yaxis()
+    axes.legend(frameon=False)
+    return figure
+
+
+def learning_lines(table: pd.DataFrame, across: str, score: str, labels: tuple[str, str]) -> Figure:
+    """An error over the number of labels, a line each method: the mean, and its lowest and highest.
+
+    Parameters
+    ----------
+    table : columns method, the number and the error
+    across, score : these two columns
+    labels : of the two axes
+    """
+    figure, axes = plt.subplots(figsize=(6, 3.8))
+    for i, (method, part) in enumerate(table.groupby("method", sort=False)):
+        by = part.groupby(across)[score].agg(["mean", "min", "max"])
+        axes.plot(by.index, by["mean"], "o-", color=f"C{i}", ms=4, label=method)
+        axes.fill_between(by.index, by["min"], by["max"], color=f"C{i}", alpha=0.12, lw=0)
+    axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
+    axes.legend(frameon=False, fontsize=8)
+    return figure

@@ -30,10 +30,22 @@ WEIGHTS = {
     "properties.models": "predict-*",
     "crystals.substitution": "structures-*",
     "study.jobs.compositions.tasks": "encoder-*",
+    "study.jobs.microstructure.design": "microstructure-gan",
+    "study.jobs.microstructure.transfer": "microstructure-gan",
 }
 
 # What computes numbers: another version may give others
-PACKAGES = ("numba", "numpy", "openTSNE", "pandas", "pybaselines", "pymatgen", "scikit-learn")
+PACKAGES = (
+    "botorch",
+    "cma",
+    "numba",
+    "numpy",
+    "openTSNE",
+    "pandas",
+    "pybaselines",
+    "pymatgen",
+    "scikit-learn",
+)
 PACKAGES += ("scipy", "smact", "spglib", "torch")
 
 

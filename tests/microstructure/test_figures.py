@@ -55,3 +55,45 @@ def test_kernels_and_shells():
     np.testing.assert_array_equal(shown[3], kernels[3, :, :, 1])
     figure = figures.shell_lines({"MKS": np.array([4.0, 2.0, 1.0])})
     assert figure.axes[0].lines[0].get_ydata().tolist() == [1, 0.5, 0.25]
+
+
+def test_images_stand_in_a_row_for_each_source():
+    drawn = {"one": np.stack([VOLUME[0], ~VOLUME[0]]), "two": np.ones((1, 12, 14), bool)}
+    figure = figures.image_rows(drawn)
+    axes = np.array(figure.axes).reshape(2, 2)
+    assert [axes[0, 0].get_title(loc="left"), axes[1, 0].get_title(loc="left")] == ["one", "two"]
+    np.testing.assert_array_equal(axes[0, 1].images[0].get_array(), ~VOLUME[0])
+    assert not axes[1, 1].images
+
+
+def test_curves_have_a_band_of_one_deviation():
+    rows = [
+        {"what": what, "source": source, "distance": d, "mean": 0.5 / (d + 1), "spread": 0.1}
+        for what in ("a", "b")
+        for source in ("real", "GAN")
+        for d in range(3)
+    ]
+    figure = figures.statistics_curves(pd.DataFrame(rows), ("a", "b"))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["a", "b"]
+    assert [line.get_label() for line in figure.axes[0].lines] == ["real", "GAN"]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.5 / 3 - 0.1, 0.6))
+
+
+def test_absorption_shows_each_field_and_each_order():
+    lengths = pd.DataFrame({"length": [2.0, 2.0, 4.0], "absorbed": [0.5, 0.7, 0.8]})
+    orders = pd.DataFrame({"length": [2.0] * 2, "number": 0, "orders": [3, 4]})
+    figure = figures.absorption_figure(lengths, orders.assign(absorbed=[0.5, 0.6]))
+    left, right = figure.axes
+    assert left.lines[1].get_ydata() == pytest.approx([0.6, 0.8])
+    assert right.lines[0].get_ydata().tolist() == [0.5, 0.6]
+
+
+def test_searches_and_labels_have_a_line_each():
+    table = pd.DataFrame({"method": ["a", "a", "b"], "gain": [1.0, 3.0, 5.0], "n": [10, 10, 20]})
+    axes = figures.search_dots(table, "gain", "gain (%)", 4.0).axes[0]
+    assert axes.lines[1].get_xdata() == pytest.approx([2.0])
+    assert axes.lines[-1].get_xdata() == pytest.approx([4.0, 4.0])
+    axes = figures.learning_lines(table, "n", "gain", ("labels", "error")).axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([2.0])
+    assert [line.get_label() for line in axes.lines] == ["a", "b"]

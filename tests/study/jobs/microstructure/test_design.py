@@ -1,0 +1,76 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from matgan.microstructure.generative import ImageGAN, ImageGenerator
+from matgan.microstructure.optics import Film, absorbed
+from matgan.study.jobs.microstructure import design as job
+from matgan.study.jobs.microstructure.fields import LENGTHS, field
+
+
+@pytest.fixture
+def generator():
+    torch.manual_seed(0)
+    network = ImageGenerator(ImageGAN(channels=2, widest=4))
+    network(torch.randn(32, 1, 4, 4))
+    return network.eval()
+
+
+def stripes(image):
+    """What is looked for here: neighbours along one axis alike, along the other not."""
+    along = (image == np.roll(image, 1, 0)).mean()
+    return float(along - (image == np.roll(image, 1, 1)).mean())
+
+
+@pytest.mark.parametrize("method", ["sobol_points", "cma_es", "bayesian"])
+def test_a_search_asks_as_often_as_it_may_and_gives_its_best(generator, method):
+    if method != "sobol_points":
+        pytest.importorskip({"cma_es": "cma", "bayesian": "botorch"}[method])
+    asked = []
+
+    def objective(image):
+        asked.append(image)
+        return stripes(image)
+
+    image, values = getattr(job, method)(objective, generator, 14, 3)
+    assert len(values) == len(asked) == 14
+    assert values == [stripes(one) for one in asked]
+    assert stripes(image) == max(values)
+    assert getattr(job, method)(stripes, generator, 14, 3)[1] == values
+
+
+def test_a_bayesian_optimisation_starts_with_sobols_points_and_gets_beyond_them(generator):
+    pytest.importorskip("botorch")
+    sobol = job.sobol_points(stripes, generator, 10, 0)[1]
+    values = job.bayesian(stripes, generator, 30, 0)[1]
+    assert values[:10] == sobol
+    assert np.mean(values[-5:]) > np.mean(sobol)
+
+
+def test_one_length_spends_the_rest_on_the_best_length():
+    def length(image):  # grows with the size of the features
+        return float((image == np.roll(image, 1, 0)).mean())
+
+    image, values = job.one_length(length, 24, 0)
+    assert len(values) == 24 and length(image) == max(values)
+    longest = [length(field(i, length=LENGTHS[1], seed=2000)) for i in range(8, 24)]
+    assert values[8:] == longest
+
+
+def test_a_row_has_the_winner_with_more_orders(generator):
+    (row,) = job.search(job.FIELDS, None, 0, 12, orders=1)
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["phases"]), dtype=np.uint8))
+    image = bits.reshape(64, 64).astype(bool)
+    assert row["best"] == pytest.approx(absorbed(image, Film(), 1))
+    assert row["finer"] == pytest.approx(absorbed(image, Film(), 3))
+    assert row["mean"] < row["best of 10"] <= row["best"] and row["evaluations"] == 12
+    (row,) = job.search(job.SOBOL, generator, 1, 12, orders=1)
+    assert row["phases"] == ""
+
+
+def test_every_piece_can_be_sent_to_a_process():
+    pieces = job.JOBS[0].pieces()
+    assert len(pieces) == 50
+    pickle.loads(pickle.dumps(pieces))
