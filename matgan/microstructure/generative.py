@@ -325,6 +325,6 @@ def load_generator_and_critic(path: str | Path) -> tuple[ImageGAN, ImageGenerato
     if "config" not in facts:
         raise files.WeightsError(f"{path} holds no generator of images")
     config = ImageGAN(**json.loads(facts["config"]))
-    parts: dict[str, Part] = {"generator": ImageGenerator(config), "critic": ImageCritic(config)}
-    from_arrays(parts, tensors, path)
-    return config, parts["generator"].eval(), parts["critic"].eval()
+    generator, critic = ImageGenerator(config), ImageCritic(config)
+    from_arrays({"generator": generator, "critic": critic}, tensors, path)
+    return config, generator.eval(), critic.eval()

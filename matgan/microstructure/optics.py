@@ -90,8 +90,9 @@ def balance(
     index = np.where(np.asarray(phases, dtype=bool), film.second, film.first).astype(complex)
     waves = wave_vectors(orders)
     keep = np.full(len(waves), True) if corners else (waves**2).sum(1) <= orders**2
-    matrices = [m[np.ix_(keep, keep)] for m in permittivity_matrices(index**2, orders)]
-    return coupled_waves(*matrices, waves[keep] * film.wavelength / film.period, film)
+    first, second, across = permittivity_matrices(index**2, orders)
+    some, vectors = np.ix_(keep, keep), waves[keep] * film.wavelength / film.period
+    return coupled_waves(first[some], second[some], across[some], vectors, film)
 
 
 def wave_vectors(orders: int) -> np.ndarray:
