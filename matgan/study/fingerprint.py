@@ -31,7 +31,6 @@ WEIGHTS = {
     "crystals.substitution": "structures-*",
     "study.jobs.compositions.tasks": "encoder-*",
     "study.jobs.microstructure.design": "microstructure-gan",
-    "study.jobs.microstructure.transfer": "microstructure-gan",
 }
 
 # What computes numbers: another version may give others

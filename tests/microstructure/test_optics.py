@@ -59,9 +59,9 @@ def test_shifts_change_nothing_and_exchanged_axes_exchange_polarisations(corners
 
 
 def test_more_orders_change_less_and_less():
-    found = [absorbed(PATTERN, FILM, orders) for orders in (1, 3, 4, 5)]
+    found = [absorbed(PATTERN, FILM, orders) for orders in (2, 3, 4, 5)]
     steps = np.abs(np.diff(found))
-    assert steps[2] < steps[0] / 3 and steps[2] < 0.01
+    assert (steps[1:] < steps[:-1] / 2).all() and steps[-1] < 0.02
 
 
 def test_at_an_edge_of_diffraction_the_answer_is_a_number():

@@ -9,11 +9,19 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, qmc
 
-from matgan.microstructure.generative import ImageGenerator, generate
+from matgan.files import PRETRAINED
+from matgan.microstructure.generative import (
+    ImageCritic,
+    ImageGAN,
+    ImageGenerator,
+    generate,
+    load_generator_and_critic,
+)
 from matgan.microstructure.optics import ORDERS, Film, absorbed
 from matgan.study.jobs.microstructure.fields import LENGTHS, field, fields
-from matgan.study.jobs.microstructure.images import shipped
+from matgan.study.jobs.microstructure.images import NAME as GAN
 from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.run import RunError
 
 SOBOL, CMA, BAYES = "Sobol points", "CMA-ES", "Bayesian optimisation"
 LENGTH, FIELDS = "one length", "random fields"
@@ -132,6 +140,20 @@ def _best(objective: Objective, images: np.ndarray) -> Found:
 
 
 # --- the job ------------------------------------------------------------------------------------
+
+
+def shipped() -> tuple[ImageGAN, ImageGenerator, ImageCritic]:
+    """Choices, generator and critic of the training that comes along (seed 0).
+
+    Raises
+    ------
+    RunError
+        It does not come along.
+    """
+    path = PRETRAINED / "microstructure-gan.safetensors"
+    if not path.is_file():
+        raise RunError(f"there is no {path.name}: `python -m matgan jobs run {GAN}` makes it")
+    return load_generator_and_critic(path)
 
 
 def search(method: str, generator, seed: int, budget: int, orders: int = ORDERS) -> Rows:

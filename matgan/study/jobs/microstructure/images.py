@@ -9,24 +9,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from matgan.files import PRETRAINED
 from matgan.learning.compute import device
 from matgan.microstructure.generation import highest
 from matgan.microstructure.generative import (
     MAP,
-    ImageCritic,
     ImageGAN,
     ImageGenerator,
     generate,
     latent_maps,
-    load_generator_and_critic,
     save_generator,
     train_images,
 )
 from matgan.microstructure.statistics import lineal_path, radial_mean, two_point
 from matgan.study.jobs.microstructure.fields import SHARE, fields
 from matgan.study.jobs.runner import Job, Piece, Rows
-from matgan.study.run import RunError
 
 IMAGES = 2000  # that the GAN learns, shifted, mirrored and turned anew each time
 SAMPLE = 1000  # images behind a curve
@@ -153,20 +149,6 @@ def training(
     )
     rows = [{"what": "history", "source": GENERATED, "seed": config.seed, **row} for row in history]
     return rows, (generator, critic), images
-
-
-def shipped() -> tuple[ImageGAN, ImageGenerator, ImageCritic]:
-    """Choices, generator and critic of the training that comes along (seed 0).
-
-    Raises
-    ------
-    RunError
-        It does not come along.
-    """
-    path = PRETRAINED / "microstructure-gan.safetensors"
-    if not path.is_file():
-        raise RunError(f"there is no {path.name}: `python -m matgan jobs run {NAME}` makes it")
-    return load_generator_and_critic(path)
 
 
 def gan_piece(seed: int, folder: Path) -> Rows:

@@ -17,17 +17,18 @@ from matgan.learning.compute import device
 from matgan.learning.fit import Fit, outputs, regression_loss, train
 from matgan.microstructure.generative import ImageCritic, ImageGAN, shifted
 from matgan.study.jobs.microstructure.absorption import LABELS, kept_absorption
+from matgan.study.jobs.microstructure.design import shipped
 from matgan.study.jobs.microstructure.fields import fields
-from matgan.study.jobs.microstructure.images import curves, shipped
+from matgan.study.jobs.microstructure.images import curves
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 TUNED, SCRATCH = "critic, trained on", "from scratch"
 FROZEN, RANDOM = "critic's features, ridge", "random features, ridge"
 CURVES, MEAN = "two-point and lineal path, ridge", "mean"
-COUNTS = (25, 50, 100, 200)  # labels to learn from
+COUNTS = (25, 75, 225)  # labels to learn from
 TEST = 200  # of the labels, to test on
 SEEDS = range(5)
-STEPS = 200  # of a training, whatever the number of labels; the longer ones have twice as many
+STEPS = 120  # of a training, whatever the number of labels; the longer ones have twice as many
 BATCH = 16
 
 

@@ -8,6 +8,7 @@ from matgan.microstructure.generative import ImageGAN, ImageGenerator
 from matgan.microstructure.optics import Film, absorbed
 from matgan.study.jobs.microstructure import design as job
 from matgan.study.jobs.microstructure.fields import LENGTHS, field
+from matgan.study.run import RunError
 
 
 @pytest.fixture
@@ -68,6 +69,12 @@ def test_a_row_has_the_winner_with_more_orders(generator):
     assert row["mean"] < row["best of 10"] <= row["best"] and row["evaluations"] == 12
     (row,) = job.search(job.SOBOL, generator, 1, 12, orders=1)
     assert row["phases"] == ""
+
+
+def test_without_the_weights_the_job_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "PRETRAINED", tmp_path)
+    with pytest.raises(RunError, match="jobs run microstructure-gan"):
+        job.shipped()
 
 
 def test_every_piece_can_be_sent_to_a_process():

@@ -7,7 +7,6 @@ import torch
 from matgan.microstructure.generative import ImageGAN, load_generator_and_critic
 from matgan.study.jobs.microstructure import images as job
 from matgan.study.jobs.microstructure.fields import fields
-from matgan.study.run import RunError
 
 
 def test_errors_are_nought_for_the_same_images_and_spread_is_told_apart():
@@ -47,12 +46,6 @@ def test_a_small_training_leaves_its_history_its_curves_and_its_weights(tmp_path
     _, generator, _ = load_generator_and_critic(tmp_path / job.WEIGHTS)
     with torch.no_grad():
         assert generator(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 128, 128)
-
-
-def test_without_the_weights_the_job_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "PRETRAINED", tmp_path)
-    with pytest.raises(RunError, match="jobs run microstructure-gan"):
-        job.shipped()
 
 
 def test_every_piece_can_be_sent_to_a_process():

@@ -25,7 +25,7 @@ def test_every_method_learns_from_the_same_labels(data):
     rows = job.transfer_rows(CONFIG, critic, *data, 0, counts=(16, 30), test=20, steps=10)
     assert len(rows) == 12 and {row["labels"] for row in rows} == {16, 30}
     error = {(row["method"], row["labels"]): row["mae"] for row in rows}
-    assert error[job.CURVES, 30] < error[job.MEAN, 30] / 5  # the curves hold the answer
+    assert error[job.CURVES, 30] < error[job.MEAN, 30] / 3  # the curves hold the answer
     assert all(torch.equal(value, before[name]) for name, value in critic.state_dict().items())
     order = np.random.default_rng(0).permutation(60)
     held, learned = data[1][order[-20:]], data[1][order[:16]]
