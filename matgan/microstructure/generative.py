@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from matgan import files
-from matgan.learning.adversarial import slope_penalty, wasserstein
+from matgan.learning.adversarial.losses import slope_penalty, wasserstein
 from matgan.learning.checkpoint import Part, from_arrays, to_arrays
 from matgan.learning.compute import Diverged, deferred_interrupt, follow, learning_rate
 from matgan.microstructure.generation import highest
@@ -206,7 +206,7 @@ def train_images(
                 optimiser.param_groups[0]["lr"] = rate
             some = real[torch.randint(len(real), (config.batch_size,), generator=rng)]
             some = shifted(some, rng).to(device)
-            fake = generator(latent_maps(config.batch_size, rng, config.latents).to(device))
+            fake = generator(latent_noise(config.batch_size, rng, config.latents).to(device))
             strength = 0.0 if iteration % config.penalty_every else config.penalty_every
             distance = _update_critic(
                 critic, adam["c"], some, fake.detach(), strength * config.penalty, rng
@@ -225,7 +225,7 @@ def train_images(
                 progress(done, config.iterations, distance)
             stop = interrupted() and done < config.iterations
             if done % every == 0 or done == config.iterations:
-                made = generate(average, latent_maps(256, torch.Generator().manual_seed(1)))
+                made = generate(average, latent_noise(256, torch.Generator().manual_seed(1)))
                 history.append({"iteration": done, "distance": distance, **measure(made)})
             if checkpoint and (stop or done % every == 0):
                 facts = {"config": json.dumps(asdict(config)), "history": json.dumps(history)}
@@ -276,7 +276,7 @@ def shifted(images: Tensor, rng: torch.Generator) -> Tensor:
 # --- drawing ------------------------------------------------------------------------------------
 
 
-def latent_maps(n: int, rng: torch.Generator, latents: int = 1, edge: int = MAP) -> Tensor:
+def latent_noise(n: int, rng: torch.Generator, latents: int = 1, edge: int = MAP) -> Tensor:
     """(n, latents, edge, edge) standard normal numbers."""
     return torch.randn(n, latents, edge, edge, generator=rng)
 

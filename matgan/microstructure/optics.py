@@ -47,10 +47,10 @@ class Film:
                 raise ValueError(f"the imaginary part of {name} must not be negative")
 
 
-ORDERS = 5  # of the searches; what more change is measured in the job
+WAVE_ORDERS = 5  # of the searches; what more change is measured in the job
 
 
-def absorbed(phases: np.ndarray, film: Film = Film(), orders: int = ORDERS) -> float:
+def absorbed(phases: np.ndarray, film: Film = Film(), orders: int = WAVE_ORDERS) -> float:
     """Share of unpolarised light that the film absorbs.
 
     Parameters
@@ -63,7 +63,7 @@ def absorbed(phases: np.ndarray, film: Film = Film(), orders: int = ORDERS) -> f
 
 
 def balance(
-    phases: np.ndarray, film: Film = Film(), orders: int = ORDERS, corners: bool = False
+    phases: np.ndarray, film: Film = Film(), orders: int = WAVE_ORDERS, corners: bool = False
 ) -> np.ndarray:
     """Reflected, transmitted and absorbed share of light polarised along each axis.
 

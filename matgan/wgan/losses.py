@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from matgan.learning.adversarial import slope_penalty, wasserstein
+from matgan.learning.adversarial.losses import slope_penalty, wasserstein
 from matgan.wgan.config import Config
 from matgan.wgan.networks import ConvolutionalCritic, Critic
 from matgan.wgan.slots import SlotGenerator

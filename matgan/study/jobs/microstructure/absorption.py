@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.microstructure.optics import (
-    ORDERS,
+    WAVE_ORDERS,
     Film,
     absorbed,
     coupled_waves,
@@ -22,9 +22,9 @@ from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import LONG, NotYetMade
 
 NAME = "absorption"
-GRID = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of the fields
+FIELD_LENGTHS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of the fields
 SAMPLES = 20  # fields of each length
-LABELS = 500  # fields of any length, for regressions
+LABELLED = 500  # fields of any length, for regressions
 FILM = Film()
 
 
@@ -32,7 +32,7 @@ def length_rows() -> Rows:
     """Absorption of several fields of each length."""
     return [
         {"what": "length", "length": length, "number": i, "absorbed": absorbed(image, FILM)}
-        for length in GRID
+        for length in FIELD_LENGTHS
         for i in range(SAMPLES)
         for image in [field(i, length=length, seed=3)]
     ]
@@ -122,12 +122,12 @@ def _grcwa(image: np.ndarray, orders: int) -> tuple[float, float, float]:
 def label_rows(start: int, stop: int) -> Rows:
     """Absorption of numbered fields of any length."""
     return [
-        {"what": "label", "number": i, "orders": ORDERS, "absorbed": absorbed(field(i), FILM)}
+        {"what": "label", "number": i, "orders": WAVE_ORDERS, "absorbed": absorbed(field(i), FILM)}
         for i in range(start, stop)
     ]
 
 
-def kept_absorption(n: int = LABELS) -> np.ndarray:
+def kept_absorption(n: int = LABELLED) -> np.ndarray:
     """(n,) absorption of the fields 0 to n - 1, from the job's table.
 
     Raises
@@ -155,8 +155,8 @@ def _pieces() -> dict[str, Piece]:
         "orders": partial(_ignoring_folder, order_rows, ()),
         "peers": partial(_ignoring_folder, peer_rows, ()),
     }
-    for start in range(0, LABELS, 100):
-        stop = min(start + 100, LABELS)
+    for start in range(0, LABELLED, 100):
+        stop = min(start + 100, LABELLED)
         pieces[f"labels-{start:03}"] = partial(_ignoring_folder, label_rows, (start, stop))
     return pieces
 

@@ -17,7 +17,7 @@ from matgan.microstructure.generative import (
     generate,
     load_generator_and_critic,
 )
-from matgan.microstructure.optics import ORDERS, Film, absorbed
+from matgan.microstructure.optics import WAVE_ORDERS, Film, absorbed
 from matgan.study.jobs.microstructure.fields import LENGTHS, field, fields
 from matgan.study.jobs.microstructure.images import NAME as GAN
 from matgan.study.jobs.runner import Job, Piece, Rows
@@ -30,7 +30,7 @@ BUDGET = 60  # absorptions that each search may ask for
 START = 20  # of these: the first of a Bayesian optimisation, and the look at the lengths
 BATCH = 5  # designs that a Bayesian optimisation asks for at a time
 REPEATS = range(10)
-FINER = ORDERS + 2  # orders that the winners are computed with again
+FINER = WAVE_ORDERS + 2  # orders that the winners are computed with again
 
 Objective = Callable[[np.ndarray], float]  # an image to what it absorbs
 Found = tuple[np.ndarray, list[float]]  # the best image, and all values in their order
@@ -156,7 +156,7 @@ def shipped() -> tuple[ImageGAN, ImageGenerator, ImageCritic]:
     return load_generator_and_critic(path)
 
 
-def search(method: str, generator, seed: int, budget: int, orders: int = ORDERS) -> Rows:
+def search_rows(method: str, generator, seed: int, budget: int, orders: int = WAVE_ORDERS) -> Rows:
     """One search: the best value after each evaluation, and the winner with more orders.
 
     Parameters
@@ -174,7 +174,7 @@ def search(method: str, generator, seed: int, budget: int, orders: int = ORDERS)
         image, values = plain[method](objective, budget, seed)
     else:
         image, values = latent[method](objective, generator, budget, seed)
-    finer = absorbed(image, Film(), orders + FINER - ORDERS)
+    finer = absorbed(image, Film(), orders + FINER - WAVE_ORDERS)
     row = {"method": method, "seed": seed, "evaluations": len(values), "best": max(values)}
     row |= {"finer": finer, "mean": float(np.mean(values))}
     best = np.maximum.accumulate(values)
@@ -185,7 +185,7 @@ def search(method: str, generator, seed: int, budget: int, orders: int = ORDERS)
 def search_piece(method: str, seed: int, folder: Path) -> Rows:
     """One search with the generator that ships."""
     generator = None if method in (FIELDS, LENGTH) else shipped()[1]
-    return search(method, generator, seed, BUDGET)
+    return search_rows(method, generator, seed, BUDGET)
 
 
 def _searches() -> dict[str, Piece]:

@@ -16,7 +16,7 @@ from matgan.microstructure.generative import (
     ImageGAN,
     ImageGenerator,
     generate,
-    latent_maps,
+    latent_noise,
     save_generator,
     train_images,
 )
@@ -112,12 +112,12 @@ def compared(generator: ImageGenerator, images: np.ndarray, seed: int, n: int = 
     noise = np.random.default_rng(seed).random((n, size, size))
     sources = {
         REAL: fields(fresh, size),
-        GENERATED: generate(generator, latent_maps(n, rng, generator.latents)),
+        GENERATED: generate(generator, latent_noise(n, rng, generator.latents)),
         LINEAR: linear_images(images, n, seed),
         NOISE: np.stack([highest(one, SHARE) for one in noise]),
     }
     rows = [row for source, drawn in sources.items() for row in curve_rows(source, drawn, real)]
-    maps = latent_maps(few, rng, generator.latents, 2 * MAP)
+    maps = latent_noise(few, rng, generator.latents, 2 * MAP)
     rows += curve_rows(LARGE, generate(generator, maps), curves(real_large))
     rows += curve_rows(REAL_LARGE, fields(range(few, 2 * few), large, seed=1), curves(real_large))
     return [row | {"seed": seed} for row in rows]

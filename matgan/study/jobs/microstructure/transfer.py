@@ -1,4 +1,4 @@
-"""The job of notebook 43's transfer: is a trained critic a better start for a regression?"""
+"""The job of notebook 43's transfer: a trained critic as the start of a regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from matgan.learning.compute import device
 from matgan.learning.fit import Fit, outputs, regression_loss, train
 from matgan.microstructure.generative import ImageCritic, ImageGAN, shifted
-from matgan.study.jobs.microstructure.absorption import LABELS, kept_absorption
+from matgan.study.jobs.microstructure.absorption import LABELLED, kept_absorption
 from matgan.study.jobs.microstructure.design import shipped
 from matgan.study.jobs.microstructure.fields import fields
 from matgan.study.jobs.microstructure.images import curves
@@ -27,8 +27,8 @@ FROZEN, RANDOM = "critic's features, ridge", "random features, ridge"
 CURVES, MEAN = "two-point and lineal path, ridge", "mean"
 COUNTS = (25, 75, 225)  # labels to learn from
 TEST = 200  # of the labels, to test on
-SEEDS = range(5)
-STEPS = 120  # of a training, whatever the number of labels; the longer ones have twice as many
+LABEL_DRAWS = range(5)
+UPDATES = 120  # of a training, whatever the number of labels; the longer ones have twice as many
 BATCH = 16
 
 
@@ -89,7 +89,7 @@ def network_error(
     learn: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],
     seed: int,
-    steps: int = STEPS,
+    steps: int = UPDATES,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> float:
     """Mean absolute error of a network that starts from a critic, after some steps.
@@ -134,7 +134,7 @@ def features(critic: ImageCritic, phases: np.ndarray) -> np.ndarray:
 
 def transfer_rows(
     config: ImageGAN, critic: ImageCritic, phases: np.ndarray, values: np.ndarray, seed: int,
-    counts=COUNTS, test: int = TEST, steps: int = STEPS,
+    counts=COUNTS, test: int = TEST, steps: int = UPDATES,
 ) -> Rows:  # fmt: skip
     """Errors of all ways to learn from few labels, on one draw of the labels.
 
@@ -177,14 +177,16 @@ def transfer_piece(seed: int, steps: int, folder: Path) -> Rows:
     """One draw of the labels."""
     config, _, critic = shipped()
     return transfer_rows(
-        config, critic, fields(range(LABELS)), kept_absorption(), seed, steps=steps
+        config, critic, fields(range(LABELLED)), kept_absorption(), seed, steps=steps
     )
 
 
 def _pieces() -> dict[str, Piece]:
-    pieces = {f"transfer-{seed}": partial(transfer_piece, seed, STEPS) for seed in SEEDS}
+    pieces = {f"transfer-{seed}": partial(transfer_piece, seed, UPDATES) for seed in LABEL_DRAWS}
     # twice the steps say whether the others have converged
-    return pieces | {f"transfer-{s}-longer": partial(transfer_piece, s, 2 * STEPS) for s in (0, 1)}
+    return pieces | {
+        f"transfer-{s}-longer": partial(transfer_piece, s, 2 * UPDATES) for s in (0, 1)
+    }
 
 
 JOBS = [

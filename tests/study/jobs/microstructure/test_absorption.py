@@ -35,6 +35,6 @@ def test_every_piece_can_be_sent_to_a_process(monkeypatch):
     pieces = job.JOBS[0].pieces()
     assert len(pieces) == 8
     pickle.loads(pickle.dumps(pieces))
-    monkeypatch.setattr(job, "GRID", (4.0,))
+    monkeypatch.setattr(job, "FIELD_LENGTHS", (4.0,))
     monkeypatch.setattr(job, "SAMPLES", 2)
     assert [row["number"] for row in pieces["lengths"](None)] == [0, 1]

@@ -61,13 +61,13 @@ def test_one_length_spends_the_rest_on_the_best_length():
 
 
 def test_a_row_has_the_winner_with_more_orders(generator):
-    (row,) = job.search(job.FIELDS, None, 0, 12, orders=1)
+    (row,) = job.search_rows(job.FIELDS, None, 0, 12, orders=1)
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["phases"]), dtype=np.uint8))
     image = bits.reshape(64, 64).astype(bool)
     assert row["best"] == pytest.approx(absorbed(image, Film(), 1))
     assert row["finer"] == pytest.approx(absorbed(image, Film(), 3))
     assert row["mean"] < row["best of 10"] <= row["best"] and row["evaluations"] == 12
-    (row,) = job.search(job.SOBOL, generator, 1, 12, orders=1)
+    (row,) = job.search_rows(job.SOBOL, generator, 1, 12, orders=1)
     assert row["phases"] == ""
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from matgan.learning.adversarial import slope_penalty, wasserstein
+from matgan.learning.adversarial.losses import slope_penalty, wasserstein
 
 REAL, FAKE = torch.randn(5, 2, 3), torch.randn(5, 2, 3)
 
