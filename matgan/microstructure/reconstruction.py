@@ -39,7 +39,7 @@ def random_convolutions(seed: int, depth: int = 5) -> list[tuple[np.ndarray, np.
     depth : how many convolutions; 5 reach the last layer of `TEXTURE`
     """
     widths = [out for number, out in zip(BLOCKS, CHANNELS, strict=True) for _ in range(number)]
-    rng, layers = np.random.default_rng(seed), []
+    rng, layers = np.random.default_rng([seed, 0, 1]), []  # another stream than the samples'
     for before, out in pairwise([3, *widths[:depth]]):
         weights = rng.standard_normal((out, before, 3, 3), np.float32)
         scale = np.float32((2 / (9 * before)) ** 0.5)
@@ -280,7 +280,7 @@ def sample(kind: str, size: int, seed: int) -> np.ndarray:
     }
     if kind not in kinds:
         raise ValueError(f"kind must be one of {', '.join(SAMPLES)}, not {kind!r}")
-    drawn = microstructure(kinds[kind], [seed, SAMPLES.index(kind)])
+    drawn = microstructure(kinds[kind], [seed, SAMPLES.index(kind), 0])
     return ~drawn if kind == "cells" else drawn
 
 

@@ -98,14 +98,29 @@ def test_the_correlation_is_the_inverse_of_the_threshold(fraction):
     assert rec.gaussian_correlation(np.array([fraction]), fraction) == pytest.approx(1, abs=1e-3)
 
 
+def test_the_nearest_spectrum_is_that_of_a_field_where_there_is_one():
+    waves = np.hypot(np.fft.fftfreq(16)[:, None], np.fft.fftfreq(16))
+    power = np.exp(-(waves**2) / 0.02)
+    power *= power.size / power.sum()  # variance 1
+    correlation = np.fft.ifft2(power).real
+    np.testing.assert_allclose(rec.nearest_spectrum(correlation, 4), power, atol=1e-6 * power.max())
+    # of no field: the edge of a square; cutting the negative powers is farther where it counts
+    square = np.maximum(1 - np.abs(np.fft.fftfreq(16, 1 / 16)) / 5, 0)
+    steep = np.minimum(square[:, None], square) ** 0.5
+    found = rec.nearest_spectrum(steep, 4)
+    assert found.min() >= 0 and np.fft.fft2(steep).real.min() < 0
+    cut = np.maximum(np.fft.fft2(steep).real, 0)
+    errors = [np.abs(np.fft.ifft2(p).real - steep)[:3, :3].max() for p in (found, cut)]
+    assert errors[0] < errors[1] / 2
+
+
 def test_a_matched_gaussian_has_the_statistics_on_average():
-    """And keeps what is Gaussian: another draw of a Gaussian sample is as near as a matched one."""
     true = microstructure(Morphology("gaussian", (64, 64), 0.4, (3.0, 3.0)), [0])
-    drawn = [rec.matched_gaussian(true, [seed]) for seed in range(60)]
+    drawn = [rec.matched_gaussian(true, [seed]) for seed in range(20)]
     assert {image.mean() for image in drawn} == {true.mean()}
     mean = np.mean([two_point(image) for image in drawn], axis=0)
     scale = true.mean() * (1 - true.mean())
-    assert np.abs(mean - two_point(true)).mean() < 0.012 * scale
+    assert np.abs(mean - two_point(true)).mean() < 0.015 * scale
     one = np.abs(two_point(drawn[0]) - two_point(true)).mean()
     assert one > 0.02 * scale  # a single draw is farther: the mean above is no accident
 

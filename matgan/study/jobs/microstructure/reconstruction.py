@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,6 @@ METHODS = (VGG, RANDOM, GAUSSIAN, REAL)
 SIZE = 48
 REPEATS = 10
 EVALUATIONS = 200
-LONGER = 3  # repeats that go on for twice as long: they say whether the others have converged
 ANOTHER = 1000  # added to the seed of a sample
 MEAN = np.full(3, 127.5, np.float32)  # that random weights subtract
 
@@ -64,7 +62,8 @@ def synthesis_rows(
     rows with the errors, the fraction that 2-means gives, the loss, and the image as text
     """
     true = sample(kind, size, seed)
-    images, losses = reconstruction.synthesised(network, true, evaluations, [seed, 1])
+    noise = _stream(kind, seed, 2)
+    images, losses = reconstruction.synthesised(network, true, evaluations, noise)
     rows: Rows = []
     for number, grey in zip(evaluations, images, strict=True):
         found = highest(grey, float(true.mean()))
@@ -84,7 +83,7 @@ def control_rows(kind: str, seed: int, size: int = SIZE) -> Rows:
     """
     true = sample(kind, size, seed)
     found = {
-        GAUSSIAN: reconstruction.matched_gaussian(true, [seed, 2]),
+        GAUSSIAN: reconstruction.matched_gaussian(true, _stream(kind, seed, 3)),
         REAL: sample(kind, size, seed + ANOTHER),
     }
     return [
@@ -92,6 +91,14 @@ def control_rows(kind: str, seed: int, size: int = SIZE) -> Rows:
         | {"fraction": float(image.mean()), "image": as_text(image)}
         for method, image in found.items()
     ]
+
+
+def _stream(kind: str, seed: int, purpose: int) -> list[int]:
+    """Seed of a random stream that no sample (purpose 0) and no weights (1) are drawn from.
+
+    The noise that a sample was filtered from would lead a synthesis straight back to it.
+    """
+    return [seed, SAMPLES.index(kind), purpose]
 
 
 def as_text(phases: np.ndarray) -> str:
@@ -165,13 +172,12 @@ def texture_network(method: str, seed: int) -> TextureNetwork:
 
 
 def synthesis_piece(method: str, kind: str, folder: Path) -> Rows:
-    """All repeats of one kind of sample."""
+    """All repeats of one kind of sample; each goes on for twice as long, to see if it moves."""
     rows, network = [], texture_network(method, 0)
     for seed in range(REPEATS):
         if method == RANDOM:
             network = texture_network(method, seed)
-        longer = (EVALUATIONS, 2 * EVALUATIONS)
-        found = synthesis_rows(network, kind, seed, longer[: 1 + (seed < LONGER)])
+        found = synthesis_rows(network, kind, seed, (EVALUATIONS, 2 * EVALUATIONS))
         rows += [{"kind": kind, "method": method, "seed": seed, **row} for row in found]
     return _slim(rows)
 
@@ -195,14 +201,12 @@ def _slim(rows: Rows) -> Rows:
 
 
 def _pieces() -> dict[str, Piece]:
-    pieces: dict[str, Piece] = {}
-    makers: dict[str, Callable[..., Rows]] = {
-        "controls": control_piece,
-        "vgg": partial(synthesis_piece, VGG),
-        "random": partial(synthesis_piece, RANDOM),
+    pieces: dict[str, Piece] = {
+        f"controls-{kind}": partial(control_piece, kind) for kind in SAMPLES
     }
-    for word, make in makers.items():
-        pieces |= {f"{word}-{kind}": partial(make, kind) for kind in SAMPLES}
+    for kind in SAMPLES:
+        for word, method in (("vgg", VGG), ("random", RANDOM)):
+            pieces[f"{word}-{kind}"] = partial(synthesis_piece, method, kind)
     return pieces
 
 
