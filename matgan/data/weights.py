@@ -96,6 +96,8 @@ class _Pending:
             self.value = np.dtype(order + kind)
         else:
             _, shape, dtype, fortran, data = state
+            if not isinstance(dtype.value, np.dtype):
+                raise ValueError("an array without a type")
             array = np.frombuffer(data, dtype.value)
             self.value = array.reshape(shape, order="F" if fortran else "C")
 
@@ -138,6 +140,7 @@ def _read(data: bytes) -> object:
         elif kind == "MEMOIZE":
             memo.append(stack[-1])
         elif kind in ("BINGET", "LONG_BINGET"):
+            assert isinstance(value, int)
             stack.append(memo[value])
         elif kind in ("TUPLE1", "TUPLE2", "TUPLE3"):
             n = int(kind[-1])
