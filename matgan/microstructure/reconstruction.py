@@ -152,9 +152,18 @@ def synthesised(
         return 1e3 * losses[-1], 1e3 * variables.grad.numpy().astype(float).ravel()
 
     last = evaluations[-1]
-    noise = np.random.default_rng(seed).standard_normal(n * n)
-    options = {"maxfun": last, "maxiter": last, "maxcor": 20, "ftol": 0.0, "gtol": 0.0}
-    minimize(value, noise, jac=True, method="L-BFGS-B", options=options)
+    flat = np.random.default_rng(seed).standard_normal(n * n)
+    while len(losses) < last:
+        left, before = last - len(losses), len(losses)
+        options = {"maxfun": left, "maxiter": left, "maxcor": 20, "ftol": 0.0, "gtol": 0.0}
+        minimize(value, flat, jac=True, method="L-BFGS-B", options=options)
+        if len(losses) - before < 2:
+            break
+        # it stopped where the logistic function is flat: go on from an image that is less black
+        # and white
+        grey = np.clip(kept[max(kept)].astype(float), 0.05, 0.95)
+        waves = fft.rfft2(np.log(grey / (1 - grey))) / scale.numpy()
+        flat = fft.irfft2(waves, s=(n, n)).ravel()
     stopped = max(kept)
     return [kept.get(number, kept[stopped]) for number in evaluations], np.array(losses[:last])
 

@@ -204,8 +204,8 @@ def _pieces() -> dict[str, Piece]:
     pieces: dict[str, Piece] = {
         f"controls-{kind}": partial(control_piece, kind) for kind in SAMPLES
     }
-    for kind in SAMPLES:
-        for word, method in (("vgg", VGG), ("random", RANDOM)):
+    for word, method in (("vgg", VGG), ("random", RANDOM)):
+        for kind in SAMPLES:
             pieces[f"{word}-{kind}"] = partial(synthesis_piece, method, kind)
     return pieces
 
