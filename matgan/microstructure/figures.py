@@ -156,7 +156,7 @@ def errors_by_kind(table: pd.DataFrame, score: str, label: str) -> Figure:
     return figure
 
 
-def loss_curves(curves: dict[str, dict[str, pd.Series]], end: int) -> Figure:
+def synthesis_losses(curves: dict[str, dict[str, pd.Series]], end: int) -> Figure:
     """Losses by evaluation on logarithmic axes, a panel for each method.
 
     Parameters

@@ -22,9 +22,9 @@ from torch.nn import functional
 from matgan.microstructure.generation import Morphology, highest, microstructure
 from matgan.microstructure.statistics import lineal_path, two_point
 
-BLOCKS = (2, 2, 4, 4, 4)  # convolutions of VGG19; the image is halved after each block
-CHANNELS = (64, 128, 256, 512, 512)
-NAMES = tuple(f"conv{b + 1}_{i + 1}" for b, n in enumerate(BLOCKS) for i in range(n))
+_BLOCKS = (2, 2, 4, 4, 4)  # convolutions of VGG19; the image is halved after each block
+_CHANNELS = (64, 128, 256, 512, 512)
+NAMES = tuple(f"conv{b + 1}_{i + 1}" for b, n in enumerate(_BLOCKS) for i in range(n))
 TEXTURE = ("conv1_1", "conv2_1", "conv3_1")  # layers whose Gram matrices are matched
 
 Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -38,7 +38,7 @@ def random_convolutions(seed: int, depth: int = 5) -> list[tuple[np.ndarray, np.
     seed : of the weights
     depth : how many convolutions; 5 reach the last layer of `TEXTURE`
     """
-    widths = [out for number, out in zip(BLOCKS, CHANNELS, strict=True) for _ in range(number)]
+    widths = [out for number, out in zip(_BLOCKS, _CHANNELS, strict=True) for _ in range(number)]
     rng, layers = np.random.default_rng([seed, 0, 1]), []  # another stream than the samples'
     for before, out in pairwise([3, *widths[:depth]]):
         weights = rng.standard_normal((out, before, 3, 3), np.float32)

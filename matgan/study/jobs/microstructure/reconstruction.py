@@ -70,7 +70,7 @@ def synthesis_rows(
         clustered = float(reconstruction.two_means(grey).mean())
         row = {"evaluations": number, **error_row(found, true), "fraction": float(true.mean())}
         row |= {"clustered": clustered, "loss": float(losses[:number].min())}
-        rows.append(row | {"image": as_text(found), "losses": _thinned(losses[:number])})
+        rows.append(row | {"image": packed_text(found), "losses": _thinned(losses[:number])})
     return rows
 
 
@@ -88,7 +88,7 @@ def control_rows(kind: str, seed: int, size: int = SIZE) -> Rows:
     }
     return [
         {"method": method, "evaluations": 0, **error_row(image, true)}
-        | {"fraction": float(image.mean()), "image": as_text(image)}
+        | {"fraction": float(image.mean()), "image": packed_text(image)}
         for method, image in found.items()
     ]
 
@@ -101,13 +101,13 @@ def _stream(kind: str, seed: int, purpose: int) -> list[int]:
     return [seed, SAMPLES.index(kind), purpose]
 
 
-def as_text(phases: np.ndarray) -> str:
+def packed_text(phases: np.ndarray) -> str:
     """A square two-phase image, eight pixels a byte, in base 64."""
     return base64.b64encode(np.packbits(phases).tobytes()).decode()
 
 
-def as_image(text: str) -> np.ndarray:
-    """The (n, n) bool image of `as_text`; n² must be divisible by eight."""
+def image_of_text(text: str) -> np.ndarray:
+    """The (n, n) bool image of `packed_text`; n² must be divisible by eight."""
     bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)).astype(bool)
     return bits.reshape(2 * (round(len(bits) ** 0.5),))
 
@@ -214,7 +214,7 @@ JOBS = [
     Job(
         "reconstruction",
         "images with the texture of five kinds of samples: VGG19, random weights, Gaussian fields",
-        0.2,
+        0.25,
         _pieces,
     )
 ]

@@ -15,7 +15,7 @@ from matgan.study.jobs.microstructure import reconstruction as job
 
 def test_an_image_comes_back_from_its_text():
     image = sample("discs", 24, 0)
-    np.testing.assert_array_equal(job.as_image(job.as_text(image)), image)
+    np.testing.assert_array_equal(job.image_of_text(job.packed_text(image)), image)
 
 
 def test_a_shifted_copy_is_told():
@@ -32,7 +32,7 @@ def test_rows_of_a_short_synthesis():
     assert [row["evaluations"] for row in rows] == [4, 12]
     assert rows[1]["loss"] < rows[0]["loss"]
     for row in rows:
-        found = job.as_image(row["image"])
+        found = job.image_of_text(row["image"])
         assert found.mean() == row["fraction"] and 0 < row["clustered"] < 1
         assert job.error_row(found, sample("layers", 24, 0))["two_point"] == row["two_point"]
     curve = job.loss_curve(rows[1]["losses"])
