@@ -116,7 +116,7 @@ def shell_lines(shells: dict[str, np.ndarray]) -> Figure:
 # --- images that are designed -------------------------------------------------------------------
 
 
-def image_rows(images: dict[str, np.ndarray], columns: int = 6) -> Figure:
+def source_rows(images: dict[str, np.ndarray], columns: int = 6) -> Figure:
     """A row of images for each source, the second phase dark.
 
     Parameters
@@ -220,4 +220,68 @@ def learning_lines(table: pd.DataFrame, across: str, score: str, labels: tuple[s
         axes.fill_between(by.index, by["min"], by["max"], color=f"C{i}", alpha=0.12, lw=0)
     axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
     axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+# --- images that are made from another's texture -------------------------------------------------
+
+
+def image_rows(rows: dict[str, dict[str, np.ndarray]]) -> Figure:
+    """Two-phase or grey images, a row for each name, a column for each of its images.
+
+    Parameters
+    ----------
+    rows : name -> title of the column -> (n, n), from 0 to 1
+    """
+    columns = max(map(len, rows.values()))
+    size = (1.9 * columns, 1.75 * len(rows) + 0.4)
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False)
+    for place, (name, images) in enumerate(rows.items()):
+        axes[place, 0].set_ylabel(name)
+        for one, (title, image) in zip(axes[place], images.items(), strict=False):
+            one.imshow(image, cmap=_PHASES, vmin=-0.2, vmax=1.2, interpolation="nearest")
+            if not place:
+                one.set_title(title)
+    for one in axes.flat:
+        one.set(xticks=[], yticks=[])
+    return figure
+
+
+def errors_by_kind(table: pd.DataFrame, score: str, label: str) -> Figure:
+    """An error for each kind of sample and method: a dot a sample, a line the mean.
+
+    Parameters
+    ----------
+    table : columns kind, method and the score
+    score, label : the column, and what the axis says
+    """
+    kinds, methods = (list(dict.fromkeys(table[name])) for name in ("kind", "method"))
+    figure, axes = plt.subplots(figsize=(8, 3.6))
+    for number, method in enumerate(methods):
+        for place, kind in enumerate(kinds):
+            found = table.loc[(table["kind"] == kind) & (table["method"] == method), score]
+            x = place + 0.18 * (number - (len(methods) - 1) / 2)
+            axes.plot(np.full(len(found), x), found, "o", ms=4, alpha=0.5, color=f"C{number}")
+            axes.plot(x, found.mean(), "_", ms=14, mew=2, color=f"C{number}")
+        axes.plot([], [], "o", color=f"C{number}", label=method)
+    axes.set(yscale="log", ylabel=label, xticks=range(len(kinds)), xticklabels=kinds)
+    axes.legend(frameon=False, ncols=len(methods), loc="lower center", bbox_to_anchor=(0.5, 1))
+    return figure
+
+
+def synthesis_losses(curves: dict[str, dict[str, pd.Series]], end: int) -> Figure:
+    """Losses by evaluation on logarithmic axes, a panel for each method.
+
+    Parameters
+    ----------
+    curves : method -> name of the line -> loss by number of evaluations
+    end : evaluations after which the usual synthesis stops; a dotted line
+    """
+    figure, axes = plt.subplots(1, len(curves), figsize=(4.5 * len(curves), 3.4), squeeze=False)
+    for one, (method, lines) in zip(axes.flat, curves.items(), strict=True):
+        for name, line in lines.items():
+            one.plot(line.index, line, "o-", ms=3, label=name)
+        one.axvline(end, color="k", ls=":", lw=1)
+        one.set(title=method, xscale="log", yscale="log", xlabel="evaluations", ylabel="loss")
+    axes[0, -1].legend(frameon=False)
     return figure

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
 from matgan.chemistry.elements import BLOCKS, ELEMENT_INDEX, by_block, periodic_table
 
@@ -314,6 +314,8 @@ def effects_by_size(effects: pd.DataFrame, a: str) -> Figure:
             axes.errorbar(x, rows["lower"], ends, fmt="o-", ms=5, capsize=2, label=f"beside {b}")
         axes.axhline(0, color="k", lw=1, ls="--")
         axes.set(xscale="log", title=data, xlabel="labels")
+        axes.set_xticks(sizes := here["labels"].unique(), [f"{n:,}" for n in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     np.atleast_1d(all_axes)[0].set_ylabel(f"error lower with {a} compositions by")
     handles, labels = np.atleast_1d(all_axes)[0].get_legend_handles_labels()

@@ -98,7 +98,8 @@ def files_in(folder: Path) -> list[str]:
 # --- the real sources ---------------------------------------------------------------------------
 
 
-BEHIND = ("jarvis_split", "jarvis_gaps", "jarvis_supercon")  # read only to make derived files
+# read only to make derived files, or by the job of reconstructions
+BEHIND = ("jarvis_split", "jarvis_gaps", "jarvis_supercon", "vgg19")
 
 
 STUDY = [name for name in sources.SOURCES if name not in BEHIND]

@@ -59,7 +59,7 @@ def test_kernels_and_shells():
 
 def test_images_stand_in_a_row_for_each_source():
     drawn = {"one": np.stack([VOLUME[0], ~VOLUME[0]]), "two": np.ones((1, 12, 14), bool)}
-    figure = figures.image_rows(drawn)
+    figure = figures.source_rows(drawn)
     axes = np.array(figure.axes).reshape(2, 2)
     assert [axes[0, 0].get_title(loc="left"), axes[1, 0].get_title(loc="left")] == ["one", "two"]
     np.testing.assert_array_equal(axes[0, 1].images[0].get_array(), ~VOLUME[0])
@@ -97,3 +97,24 @@ def test_searches_and_labels_have_a_line_each():
     axes = figures.learning_lines(table, "n", "gain", ("labels", "error")).axes[0]
     assert axes.lines[0].get_ydata() == pytest.approx([2.0])
     assert [line.get_label() for line in axes.lines] == ["a", "b"]
+
+
+def test_images_stand_in_rows():
+    one, two = np.eye(4, dtype=bool), np.zeros((4, 4))
+    figure = figures.image_rows({"sample": {"a": one, "b": two}, "field": {"a": two}})
+    shown = [axes.images[0].get_array() if axes.images else None for axes in figure.axes]
+    np.testing.assert_array_equal(shown[0], one)
+    np.testing.assert_array_equal(shown[2], two)
+    assert shown[3] is None and figure.axes[0].get_ylabel() == "sample"
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "", ""]
+
+
+def test_errors_of_kinds_and_curves_of_losses():
+    table = pd.DataFrame({"kind": list("aab"), "method": list("xxy"), "e": [1.0, 3.0, 5.0]})
+    axes = figures.errors_by_kind(table, "e", "error (%)").axes[0]
+    points = [list(line.get_ydata()) for line in axes.lines if len(line.get_ydata())]
+    assert [1.0, 3.0] in points and [2.0] in points and [5.0] in points
+    curve = pd.Series({1: 0.5, 10: 0.1})
+    figure = figures.synthesis_losses({"x": {"a": curve}, "y": {"a": 2 * curve}}, 5)
+    assert figure.axes[1].lines[0].get_ydata().tolist() == [1.0, 0.2]
+    assert [axes.get_title() for axes in figure.axes] == ["x", "y"]

@@ -206,3 +206,16 @@ def test_parity_draws_every_compound_and_the_diagonal():
     assert axes.get_xlabel() == "true gap (eV)"
     assert axes.collections[0].get_array().sum() == 50
     np.testing.assert_allclose(axes.lines[0].get_data(), ([0, 54], [0, 54]))
+
+
+def test_effects_stand_at_their_labels_with_their_ends():
+    rows = [("gaps", "g", b, n, 0.1, 0.05, 0.2) for b in ("none", "real") for n in (300, 1000)]
+    rows.append(("gaps", "real", "none", 300, 0.4, 0.3, 0.5))  # another contrast: not drawn
+    columns = ["data", "a", "b", "labels", "lower", "low", "high"]
+    figure = figures.effects_by_size(pd.DataFrame(rows, columns=columns), "g")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["300", "1,000"]
+    assert len(axes.containers) == 2  # beside none, beside real
+    line, _, (bars,) = axes.containers[0].lines
+    np.testing.assert_allclose(line.get_xydata(), [(300, 0.1), (1000, 0.1)])
+    np.testing.assert_allclose([s[:, 1] for s in bars.get_segments()], [[0.05, 0.2]] * 2)

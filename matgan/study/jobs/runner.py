@@ -58,6 +58,7 @@ MODULES = tuple(
             "absorption",
             "design",
             "transfer",
+            "reconstruction",
         ),
         "crystals": ("descriptors", "structures"),
     }.items()

@@ -23,7 +23,7 @@ from matgan.study.run import LONG, NotYetMade
 
 NAME = "absorption"
 FIELD_LENGTHS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of the fields
-SAMPLES = 20  # fields of each length
+FIELDS_EACH = 20  # fields of each length
 LABELLED = 500  # fields of any length, for regressions
 FILM = Film()
 
@@ -33,7 +33,7 @@ def length_rows() -> Rows:
     return [
         {"what": "length", "length": length, "number": i, "absorbed": absorbed(image, FILM)}
         for length in FIELD_LENGTHS
-        for i in range(SAMPLES)
+        for i in range(FIELDS_EACH)
         for image in [field(i, length=length, seed=3)]
     ]
 

@@ -36,5 +36,5 @@ def test_every_piece_can_be_sent_to_a_process(monkeypatch):
     assert len(pieces) == 8
     pickle.loads(pickle.dumps(pieces))
     monkeypatch.setattr(job, "FIELD_LENGTHS", (4.0,))
-    monkeypatch.setattr(job, "SAMPLES", 2)
+    monkeypatch.setattr(job, "FIELDS_EACH", 2)
     assert [row["number"] for row in pieces["lengths"](None)] == [0, 1]

@@ -1,0 +1,220 @@
+"""The job of notebook 44: images with the texture of a sample, by VGG19 and by plain controls."""
+
+from __future__ import annotations
+
+import base64
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from matgan.data.weights import vgg19_convolutions
+from matgan.microstructure import reconstruction
+from matgan.microstructure.generation import highest
+from matgan.microstructure.reconstruction import SAMPLES, TextureNetwork, sample
+from matgan.study.jobs.runner import Job, Piece, Rows
+
+VGG, RANDOM = "VGG19", "random weights"
+GAUSSIAN, REAL = "Gaussian field", "another sample"
+METHODS = (VGG, RANDOM, GAUSSIAN, REAL)
+SIZE = 48
+REPEATS = 10
+EVALUATIONS = 200
+ANOTHER = 1000  # added to the seed of a sample
+MEAN = np.full(3, 127.5, np.float32)  # that random weights subtract
+
+
+def error_row(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Errors of the statistics of an image, and how far it is a copy of the sample.
+
+    Parameters
+    ----------
+    found, true : (n, n) bool, the image and the sample
+
+    Returns
+    -------
+    dict: two_point and lineal_path in %, see `matgan.microstructure.reconstruction`; copy: the
+    largest correlation of image and sample over all periodic shifts, 1 for a shifted copy
+    """
+    waves = np.fft.rfft2(found - found.mean()) * np.fft.rfft2(true - true.mean()).conj()
+    together = np.fft.irfft2(waves, s=true.shape) / (true.size * found.std() * true.std())
+    return {
+        "two_point": reconstruction.two_point_error(found, true),
+        "lineal_path": reconstruction.lineal_path_error(found, true),
+        "copy": float(together.max()),
+    }
+
+
+def synthesis_rows(
+    network: TextureNetwork, kind: str, seed: int, evaluations: tuple[int, ...], size: int = SIZE
+) -> Rows:
+    """Reconstruct one sample: a row for each number of evaluations.
+
+    Parameters
+    ----------
+    network : whose texture is matched
+    kind, seed, size : of the sample
+    evaluations : rising
+
+    Returns
+    -------
+    rows with the errors, the fraction that 2-means gives, the loss, and the image as text
+    """
+    true = sample(kind, size, seed)
+    noise = _stream(kind, seed, 2)
+    images, losses = reconstruction.synthesised(network, true, evaluations, noise)
+    rows: Rows = []
+    for number, grey in zip(evaluations, images, strict=True):
+        found = highest(grey, float(true.mean()))
+        clustered = float(reconstruction.two_means(grey).mean())
+        row = {"evaluations": number, **error_row(found, true), "fraction": float(true.mean())}
+        row |= {"clustered": clustered, "loss": float(losses[:number].min())}
+        rows.append(row | {"image": packed_text(found), "losses": _thinned(losses[:number])})
+    return rows
+
+
+def control_rows(kind: str, seed: int, size: int = SIZE) -> Rows:
+    """A Gaussian field of the sample's two-point statistics, and another sample: a row each.
+
+    Parameters
+    ----------
+    kind, seed, size : of the sample
+    """
+    true = sample(kind, size, seed)
+    found = {
+        GAUSSIAN: reconstruction.matched_gaussian(true, _stream(kind, seed, 3)),
+        REAL: sample(kind, size, seed + ANOTHER),
+    }
+    return [
+        {"method": method, "evaluations": 0, **error_row(image, true)}
+        | {"fraction": float(image.mean()), "image": packed_text(image)}
+        for method, image in found.items()
+    ]
+
+
+def _stream(kind: str, seed: int, purpose: int) -> list[int]:
+    """Seed of a random stream that no sample (purpose 0) and no weights (1) are drawn from.
+
+    The noise that a sample was filtered from would lead a synthesis straight back to it.
+    """
+    return [seed, SAMPLES.index(kind), purpose]
+
+
+def packed_text(phases: np.ndarray) -> str:
+    """A square two-phase image, eight pixels a byte, in base 64."""
+    return base64.b64encode(np.packbits(phases).tobytes()).decode()
+
+
+def image_of_text(text: str) -> np.ndarray:
+    """The (n, n) bool image of `packed_text`; n² must be divisible by eight."""
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)).astype(bool)
+    return bits.reshape(2 * (round(len(bits) ** 0.5),))
+
+
+def _thinned(losses: np.ndarray) -> str:
+    """Lowest loss so far after 1, 2, 5, 10, … evaluations, and after all."""
+    steps = {base * 10**power for power in range(4) for base in (1, 2, 5)}
+    shown = sorted({n for n in steps if n < len(losses)} | {len(losses)})
+    return " ".join(f"{n}:{losses[:n].min():.3g}" for n in shown)
+
+
+def loss_curve(text: str) -> pd.Series:
+    """Lowest loss so far by evaluation, from the column losses."""
+    pairs = [pair.split(":") for pair in text.split()]
+    return pd.Series({int(n): float(loss) for n, loss in pairs})
+
+
+def difference_by_kind(table: pd.DataFrame, score: str, control: str) -> dict[str, np.ndarray]:
+    """VGG19's error minus a control's on the same samples: an array over repeats for each kind.
+
+    Parameters
+    ----------
+    table : of the job; only the shorter syntheses count
+    score, control : the column and the method
+    """
+    usual = table[table["evaluations"].isin([0, EVALUATIONS])]
+    wide = usual.pivot_table(score, ["kind", "seed"], "method")
+    found = wide[VGG] - wide[control]
+    return {kind: found[kind].to_numpy() for kind in dict.fromkeys(table["kind"])}
+
+
+def change_when_longer(table: pd.DataFrame, method: str, score: str) -> float:
+    """Relative change of a method's mean error with twice the evaluations, over all kinds.
+
+    Parameters
+    ----------
+    table : of the job
+    method, score : whose error, and the column
+
+    Returns
+    -------
+    NaN where nothing was synthesised for twice as long
+    """
+    part = table[table["method"] == method]
+    wide = part.pivot_table(score, ["kind", "seed"], "evaluations").dropna()
+    if wide.shape[1] < 2 or wide.empty:
+        return float("nan")
+    return float(wide.iloc[:, -1].mean() / wide.iloc[:, 0].mean() - 1)
+
+
+def texture_network(method: str, seed: int) -> TextureNetwork:
+    """VGG19 with its weights, which may be downloaded, or with random ones.
+
+    Parameters
+    ----------
+    method : `VGG` or `RANDOM`
+    seed : of random weights
+    """
+    if method == VGG:
+        return TextureNetwork(*vgg19_convolutions())
+    return TextureNetwork(reconstruction.random_convolutions(seed), MEAN)
+
+
+def synthesis_piece(method: str, kind: str, folder: Path) -> Rows:
+    """All repeats of one kind of sample; each goes on for twice as long, to see if it moves."""
+    rows, network = [], texture_network(method, 0)
+    for seed in range(REPEATS):
+        if method == RANDOM:
+            network = texture_network(method, seed)
+        found = synthesis_rows(network, kind, seed, (EVALUATIONS, 2 * EVALUATIONS))
+        rows += [{"kind": kind, "method": method, "seed": seed, **row} for row in found]
+    return _slim(rows)
+
+
+def control_piece(kind: str, folder: Path) -> Rows:
+    """All repeats of one kind of sample, by the methods without a network."""
+    rows = [
+        {"kind": kind, "seed": seed, **row}
+        for seed in range(REPEATS)
+        for row in control_rows(kind, seed)
+    ]
+    return _slim(rows)
+
+
+def _slim(rows: Rows) -> Rows:
+    """Images and losses of the first repeat only."""
+    for row in rows:
+        if row["seed"]:
+            row.pop("image"), row.pop("losses", None)
+    return rows
+
+
+def _pieces() -> dict[str, Piece]:
+    pieces: dict[str, Piece] = {
+        f"controls-{kind}": partial(control_piece, kind) for kind in SAMPLES
+    }
+    for word, method in (("vgg", VGG), ("random", RANDOM)):
+        for kind in SAMPLES:
+            pieces[f"{word}-{kind}"] = partial(synthesis_piece, method, kind)
+    return pieces
+
+
+JOBS = [
+    Job(
+        "reconstruction",
+        "images with the texture of five kinds of samples: VGG19, random weights, Gaussian fields",
+        0.25,
+        _pieces,
+    )
+]

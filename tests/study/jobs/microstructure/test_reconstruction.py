@@ -1,0 +1,72 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matgan.microstructure.reconstruction import (
+    SAMPLES,
+    TextureNetwork,
+    random_convolutions,
+    sample,
+)
+from matgan.study.jobs.microstructure import reconstruction as job
+
+
+def test_an_image_comes_back_from_its_text():
+    image = sample("discs", 24, 0)
+    np.testing.assert_array_equal(job.image_of_text(job.packed_text(image)), image)
+
+
+def test_a_shifted_copy_is_told():
+    image = sample("discs", 24, 0)
+    moved = job.error_row(np.roll(image, (5, 9), (0, 1)), image)
+    assert moved["copy"] == pytest.approx(1) and moved["two_point"] == pytest.approx(0, abs=1e-9)
+    other = job.error_row(sample("discs", 24, 1), image)
+    assert other["copy"] < 0.8 and other["two_point"] > 1
+
+
+def test_rows_of_a_short_synthesis():
+    network = TextureNetwork(random_convolutions(0), job.MEAN, ("conv1_1",))
+    rows = job.synthesis_rows(network, "layers", 0, (4, 12), 24)
+    assert [row["evaluations"] for row in rows] == [4, 12]
+    assert rows[1]["loss"] < rows[0]["loss"]
+    for row in rows:
+        found = job.image_of_text(row["image"])
+        assert found.mean() == row["fraction"] and 0 < row["clustered"] < 1
+        assert job.error_row(found, sample("layers", 24, 0))["two_point"] == row["two_point"]
+    curve = job.loss_curve(rows[1]["losses"])
+    assert list(curve.index) == [1, 2, 5, 10, 12] and curve.is_monotonic_decreasing
+    assert curve[12] == pytest.approx(rows[1]["loss"], rel=0.01)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_nothing_starts_from_the_noise_that_the_sample_was_made_of(kind):
+    """A field or a first image of that noise has a copy of 0.7 and more for three kinds."""
+    network = TextureNetwork(random_convolutions(0), job.MEAN, ("conv1_1",))
+    for seed in (0, 1):
+        gaussian, real = job.control_rows(kind, seed, 48)
+        assert (gaussian["method"], real["method"]) == (job.GAUSSIAN, job.REAL)
+        assert gaussian["fraction"] == real["fraction"]
+        (first,) = job.synthesis_rows(network, kind, seed, (1,), 48)
+        assert max(row["copy"] for row in (gaussian, real, first)) < 0.6
+
+
+def test_differences_and_changes_are_by_sample():
+    rows = []
+    for kind, extra in (("a", 0.0), ("b", 1.0)):
+        for seed in (0, 1):
+            rows += [(kind, seed, job.VGG, job.EVALUATIONS, 2.0 + seed)]
+            rows += [(kind, seed, job.GAUSSIAN, 0, 5.0 + extra)]
+        rows += [(kind, 0, job.VGG, 2 * job.EVALUATIONS, 1.9)]
+    table = pd.DataFrame(rows, columns=["kind", "seed", "method", "evaluations", "e"])
+    found = job.difference_by_kind(table, "e", job.GAUSSIAN)
+    assert {kind: list(d) for kind, d in found.items()} == {"a": [-3, -2], "b": [-4, -3]}
+    assert job.change_when_longer(table, job.VGG, "e") == pytest.approx(-0.05)
+    assert np.isnan(job.change_when_longer(table[table["evaluations"] < 300], job.VGG, "e"))
+
+
+def test_every_piece_can_be_sent_to_a_process():
+    pieces = job.JOBS[0].pieces()
+    assert len(pieces) == 15
+    pickle.loads(pickle.dumps(pieces))
