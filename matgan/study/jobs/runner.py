@@ -51,7 +51,7 @@ MODULES = tuple(
         ),
         "powder": ("patterns", "properties", "measured"),
         "microstructure": ("labels", "homogenisation", "localisation", "reconstruction"),
-        "crystals": ("descriptors", "structures"),
+        "crystals": ("descriptors", "structures", "sites", "site_ranking"),
     }.items()
     for name in names
 )
