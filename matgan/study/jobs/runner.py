@@ -60,7 +60,7 @@ MODULES = tuple(
             "transfer",
             "reconstruction",
         ),
-        "crystals": ("descriptors", "structures"),
+        "crystals": ("descriptors", "structures", "sites", "site_ranking"),
     }.items()
     for name in names
 )
