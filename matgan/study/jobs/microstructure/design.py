@@ -18,7 +18,7 @@ from matgan.microstructure.generative import (
     load_generator_and_critic,
 )
 from matgan.microstructure.optics import WAVE_ORDERS, Film, absorbed
-from matgan.study.jobs.microstructure.fields import LENGTHS, field, fields
+from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field, fields
 from matgan.study.jobs.microstructure.images import NAME as GAN
 from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import RunError
@@ -50,7 +50,7 @@ def one_length(objective: Objective, budget: int, seed: int) -> Found:
     budget : evaluations
     seed : of the fields
     """
-    grid = np.geomspace(*LENGTHS, max(2, budget // 12))
+    grid = np.geomspace(*FIELD_RANGE, max(2, budget // 12))
     tried = np.resize(grid, budget // 3)
     images = [field(i, length=float(x), seed=2000 + seed) for i, x in enumerate(tried)]
     values = [objective(image) for image in images]

@@ -6,7 +6,7 @@ import numpy as np
 
 from matgan.microstructure.generation import Morphology, microstructure
 
-LENGTHS = (2.0, 8.0)  # pixels: the shortest and the longest of the fields
+FIELD_RANGE = (2.0, 8.0)  # pixels: the shortest and the longest of the fields
 SHARE = 0.5  # of the second phase, in every image
 
 
@@ -17,7 +17,7 @@ def field(number: int, size: int = 64, length: float = 0.0, seed: int = 0) -> np
     ----------
     number : of the image
     size : pixels along an edge
-    length : of the covariance, pixels; 0: drawn between `LENGTHS`, evenly in its logarithm
+    length : of the covariance, pixels; 0: drawn between `FIELD_RANGE`, evenly in its logarithm
     seed : of the series
 
     Returns
@@ -25,7 +25,7 @@ def field(number: int, size: int = 64, length: float = 0.0, seed: int = 0) -> np
     (size, size) bool, half of it the second phase
     """
     if not length:
-        length = float(np.exp(np.random.default_rng([seed, number, 0]).uniform(*np.log(LENGTHS))))
+        length = float(np.exp(np.random.default_rng([seed, number, 0]).uniform(*np.log(FIELD_RANGE))))
     morphology = Morphology("gaussian", (size, size), SHARE, (length, length))
     return microstructure(morphology, [seed, number, 1])
 

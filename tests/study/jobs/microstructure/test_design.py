@@ -7,7 +7,7 @@ import torch
 from matgan.microstructure.generative import ImageGAN, ImageGenerator
 from matgan.microstructure.optics import Film, absorbed
 from matgan.study.jobs.microstructure import design as job
-from matgan.study.jobs.microstructure.fields import LENGTHS, field
+from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field
 from matgan.study.run import RunError
 
 
@@ -56,7 +56,7 @@ def test_one_length_spends_the_rest_on_the_best_length():
 
     image, values = job.one_length(length, 24, 0)
     assert len(values) == 24 and length(image) == max(values)
-    longest = [length(field(i, length=LENGTHS[1], seed=2000)) for i in range(8, 24)]
+    longest = [length(field(i, length=FIELD_RANGE[1], seed=2000)) for i in range(8, 24)]
     assert values[8:] == longest
 
 
