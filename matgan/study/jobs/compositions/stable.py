@@ -7,17 +7,30 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
-from matgan.chemistry.composition import whole_counts
-from matgan.data.compounds import load_oqmd
+from matgan.chemistry.composition import (
+    LARGEST_COUNT,
+    amounts_matrix,
+    reduced_counts,
+    whole_counts,
+)
+from matgan.chemistry.validity import electronegativity_balanced
+from matgan.crystals.structures import load_structures
+from matgan.data.compounds import load_oqmd, training_data
+from matgan.generated.controls import one_element_swapped, stoichiometry_shuffled
 from matgan.properties import candidates, distilled, models, training
 from matgan.properties.known import KnownCompositions
 from matgan.properties.models import PropertyModel
 from matgan.properties.stability import evaluate_stability, hull_energies, stability
 from matgan.properties.training import Labelled
+from matgan.stability.enumeration import Enumeration
 from matgan.stability.hull import Hull
 from matgan.stability.quality import known_within, stability_scores
+from matgan.stability.reference import oqmd_hull
+from matgan.study.jobs.paper.elements import trainings
 from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.wgan.generator import load_generator
 
 ENUMERATED = 300_000  # as in the command's default
 ASKED = 100_000  # enumerated compositions that are tested on
@@ -25,6 +38,9 @@ OURS, LOOK_UP, ENTRIES = "networks of `predict`", "five nearest compositions", "
 ENERGY, ANY = "energy alone", "at random"
 ALL, LEARNED = "all of OQMD", "training and validation"
 NEAREST = 5
+GENERATED, SWAPPED, SHUFFLED = "our generator", "one element swapped", "elements shuffled"
+ENUMERATED_ONES = "enumerated"
+DRAWN, SAMPLES = 50_000, 10
 
 
 def distilled_rows(network: distilled.DistilledEnergy, way: str) -> Rows:
@@ -157,6 +173,81 @@ def search_piece(start: int, stop: int, folder: Path) -> Rows:
     return [row | {"blocks": f"{start}-{stop - 1}"} | total for row in best.to_dict("records")]
 
 
+def new_ones(counts: np.ndarray, enumeration: Enumeration, known: np.ndarray) -> np.ndarray:
+    """The neutral and balanced ones among some counts that nobody knows, each once, in order.
+
+    Parameters
+    ----------
+    counts : (n, 85)
+    enumeration : what lies outside is left out, so that every sampler is judged on the same
+    known : rising numbers of the known ones in it
+    """
+    numbers = enumeration.numbers(counts)
+    _, first = np.unique(numbers, return_index=True)
+    first = np.sort(first)
+    first = first[(numbers[first] >= 0) & ~np.isin(numbers[first], known)]
+    return counts[first][electronegativity_balanced(counts[first])]
+
+
+def source_piece(repeat: int, folder: Path) -> Rows:
+    """What each sampler's new compositions are worth, by P(stable): a row each."""
+    enumeration, rng = candidates.Search().enumeration(), np.random.default_rng(repeat)
+    known, train = candidates.known_numbers(enumeration), training_data("oqmd").train
+    names = trainings("oqmd")
+    generator = load_generator(names[repeat % len(names)])
+    drawn = {
+        GENERATED: generator.draw(DRAWN, repeat, progress=False)[0],
+        SWAPPED: one_element_swapped(train, DRAWN, rng),
+        SHUFFLED: stoichiometry_shuffled(train, DRAWN, rng),
+        ENUMERATED_ONES: enumeration.compositions(
+            rng.integers(0, len(enumeration), DRAWN)
+        ).counts(),
+    }
+    rows = []
+    for source, counts in drawn.items():
+        kept = new_ones(whole_counts(counts), enumeration, known)
+        found = stability(kept.astype(float))
+        rows.append({"source": source, "seed": repeat, "drawn": DRAWN, "kept": len(kept)})
+        rows[-1]["stable, per thousand kept"] = 1000 * float((found.probability > 0.5).mean())
+        rows[-1]["expected, per thousand kept"] = 1000 * float(found.probability.mean())
+        rows[-1]["below the hull, per thousand kept"] = 1000 * float((found.distance < 0).mean())
+    return rows
+
+
+def later_piece(folder: Path) -> Rows:
+    """How high compounds rank that the Materials Project has and OQMD, all that is learned, not.
+
+    Beside as many enumerated ones as `ASKED`, all neutral and balanced: the share of the pairs in
+    which the Materials Project's ranks higher (AUC), and of its compounds in the upper 1% and 10%.
+    """
+    enumeration = candidates.Search().enumeration()
+    counts = reduced_counts(amounts_matrix(load_structures().formulas(), on_error="drop"))
+    of_oqmd = enumeration.numbers(whole_counts(oqmd_hull().amounts, LARGEST_COUNT))
+    later = new_ones(counts, enumeration, np.unique(of_oqmd))
+    other = new_ones(distilled.balanced_sample(ASKED, seed=2).counts(), enumeration, of_oqmd)
+    asked = np.concatenate([later, other]).astype(float)
+    found = stability(asked)
+    stable = oqmd_hull().amounts[oqmd_hull().own_distances() < 0]
+    away = KnownCompositions({"OQMD": oqmd_hull().amounts}).nearest(asked, 1)[1][:, 0]
+    ranks = {
+        "P(stable)": found.probability,
+        "distance to the hull": -found.distance,
+        ENERGY: -found.energy,
+        ENTRIES: known_within(asked, stable),
+        "near a known composition": -away,
+    }
+    rows, is_later = [], np.arange(len(asked)) < len(later)
+    for method, score in ranks.items():
+        row = {"method": method, "seed": 0, "later": len(later), "enumerated": len(other)}
+        row["auc"] = float(roc_auc_score(is_later, score))
+        for share in (0.01, 0.1):
+            row[f"in the upper {share:.0%}"] = float(
+                (score[is_later] > np.quantile(score[~is_later], 1 - share)).mean()
+            )
+        rows.append(row)
+    return rows
+
+
 def _search(stop: int) -> Callable[[], dict[str, Piece]]:
     def pieces() -> dict[str, Piece]:
         steps = [(start, min(start + 10, stop)) for start in range(0, stop, 10)]
@@ -177,6 +268,18 @@ JOBS = [
         "stable or not by `predict` and its controls, on chemical systems held out of OQMD",
         0.05,
         lambda: {"formation_energy": stable_piece},
+    ),
+    Job(
+        "stable-sources",
+        "stable new compounds per thousand by sampler: generator, swaps, shuffled, enumeration",
+        0.2,
+        lambda: {f"{repeat:02d}": partial(source_piece, repeat) for repeat in range(SAMPLES)},
+    ),
+    Job(
+        "stable-later",
+        "how high compounds rank that the Materials Project has and OQMD has not",
+        0.05,
+        lambda: {"mp": later_piece},
     ),
     Job(
         "stable-compounds",
