@@ -25,7 +25,9 @@ def field(number: int, size: int = 64, length: float = 0.0, seed: int = 0) -> np
     (size, size) bool, half of it the second phase
     """
     if not length:
-        length = float(np.exp(np.random.default_rng([seed, number, 0]).uniform(*np.log(FIELD_RANGE))))
+        length = float(
+            np.exp(np.random.default_rng([seed, number, 0]).uniform(*np.log(FIELD_RANGE)))
+        )
     morphology = Morphology("gaussian", (size, size), SHARE, (length, length))
     return microstructure(morphology, [seed, number, 1])
 
