@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from matgan.chemistry.composition import (
@@ -19,6 +20,7 @@ from matgan.chemistry.validity import electronegativity_balanced
 from matgan.crystals.structures import load_structures
 from matgan.data.compounds import load_oqmd, training_data
 from matgan.generated.controls import one_element_swapped, stoichiometry_shuffled
+from matgan.learning.statistics import holm, mean_interval
 from matgan.properties import candidates, distilled, models, training
 from matgan.properties.known import KnownCompositions
 from matgan.properties.models import PropertyModel
@@ -212,6 +214,31 @@ def source_piece(repeat: int, folder: Path) -> Rows:
         rows[-1]["expected, per thousand kept"] = 1000 * float(found.probability.mean())
         rows[-1]["below the hull, per thousand kept"] = 1000 * float((found.distance < 0).mean())
     return rows
+
+
+def leads(rows: pd.DataFrame, measure: str = "stable, per thousand kept") -> pd.DataFrame:
+    """By how much the generator is ahead of each other source, on the same repeats.
+
+    Parameters
+    ----------
+    rows : of the job stable-sources
+    measure : a column of it
+
+    Returns
+    -------
+    DataFrame, a row for each source: mean, low, high of the measure; lead, p_holm of the generator
+    """
+    wide = rows.pivot_table(measure, "seed", "source", sort=False)
+    others = [source for source in wide if source != GENERATED]
+    tests = {source: mean_interval(wide[GENERATED] - wide[source]) for source in others}
+    adjusted = dict(zip(others, holm([test.p for test in tests.values()]), strict=True))
+    out = []
+    for source in wide:
+        found = mean_interval(wide[source])
+        row = {"source": source, "mean": found.mean, "low": found.low, "high": found.high}
+        lead = tests[source].mean if source in tests else np.nan
+        out.append(row | {"lead": lead, "p_holm": adjusted.get(source, np.nan)})
+    return pd.DataFrame(out).set_index("source")
 
 
 def later_piece(folder: Path) -> Rows:

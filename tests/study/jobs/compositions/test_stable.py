@@ -1,7 +1,9 @@
 """The jobs of the search: its pieces hold every block once; the errors of the small network."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from matgan.chemistry.composition import amounts_matrix, fractions, whole_counts
 from matgan.properties import stability
@@ -99,3 +101,22 @@ def test_of_a_samplers_draws_new_balanced_ones_count_once():
     # Na2Cl does not balance, the cuprate has more than ten atoms, KI is known
     np.testing.assert_array_equal(kept, whole_counts(["NaCl", "MgO", "LiCl", "Al2O3"]))
     assert stable.new_ones(drawn[:0], enumeration, known).shape == (0, 85)
+
+
+def test_leads_are_paired_over_the_repeats():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"source": source, "seed": seed, "stable, per thousand kept": 200 + lead + noise}
+        for lead, source in ((0, stable.GENERATED), (-90, stable.SWAPPED), (1, stable.SHUFFLED))
+        for seed, noise in enumerate(rng.normal(0, 5, 10))
+    ]
+    table = stable.leads(pd.DataFrame(rows))
+    values = pd.DataFrame(rows).pivot_table("stable, per thousand kept", "seed", "source")
+    tests = [
+        stats.ttest_rel(values[stable.GENERATED], values[other]).pvalue
+        for other in (stable.SWAPPED, stable.SHUFFLED)
+    ]
+    assert table.loc[stable.SWAPPED, "p_holm"] == pytest.approx(2 * tests[0])
+    assert table.loc[stable.SHUFFLED, "p_holm"] == pytest.approx(tests[1])
+    assert table.loc[stable.SWAPPED, "lead"] == pytest.approx(90, abs=6)
+    assert np.isnan(table.loc[stable.GENERATED, "lead"])
