@@ -207,7 +207,7 @@ def source_piece(repeat: int, folder: Path) -> Rows:
     }
     rows = []
     for source, counts in drawn.items():
-        kept = new_ones(whole_counts(counts), enumeration, known)
+        kept = new_ones(whole_counts(counts, LARGEST_COUNT), enumeration, known)
         found = stability(kept.astype(float))
         rows.append({"source": source, "seed": repeat, "drawn": DRAWN, "kept": len(kept)})
         rows[-1]["stable, per thousand kept"] = 1000 * float((found.probability > 0.5).mean())
