@@ -1,4 +1,4 @@
-"""The paper's last proposal: do generated compositions without labels help where labels are few?
+"""The paper's last proposal: learning from generated compositions without labels.
 
 Hu et al. (Symmetry 2020, 12, 1889, Section 5) propose semi-supervised learning from generated
 materials. A pair of networks, on fractions and on Magpie, learns from 300 to 30,000 labels, and
@@ -48,7 +48,7 @@ SEED, REPEATS, CHECKED = 0, 10, 2  # checked: also trained for twice as long
 DATA = {"energies": (ENERGY, "oqmd"), "gaps": (GAP, "mp")}  # the task, whose generator
 SIZES = {"energies": (300, 1000, 3000, 10_000, 30_000), "gaps": (300, 1000, 3000, 10_000)}
 NONE, GENERATED, SHUFFLED, REAL = "none", "generated", "shuffled", "real"
-TESTED = 20_000
+MOST_TESTED = 20_000
 MOST_EPOCHS = 200
 CONTRASTS = ((GENERATED, NONE), (GENERATED, SHUFFLED), (GENERATED, REAL), (REAL, NONE))
 CHOICE = "semi-supervised-choice"
@@ -75,7 +75,7 @@ def load_data(data: str, repeat: int) -> tuple[Task, Split]:
     if data == "energies":
         task, split = published.published_tasks(1)[0][published.OQMD_SPLIT]
         order = np.random.default_rng([SEED, repeat]).permutation(split.train)
-        return task, Split(order, split.validation[:TESTED], split.test[:TESTED])
+        return task, Split(order, split.validation[:MOST_TESTED], split.test[:MOST_TESTED])
     task = benchmark.load_task(GAP, seed=SEED)
     return task, task.splits(RANDOM, REPEATS + 1, SEED)[repeat]
 
@@ -200,7 +200,7 @@ def chosen_teaching(data: str, source: str) -> Teaching:
 def score_piece(data: str, size: int, repeat: int, times: int, folder: Path) -> Rows:
     """Test errors of the pair and of its members, for each source."""
     task, split = load_data(data, repeat)
-    test = split.test[:TESTED]
+    test = split.test[:MOST_TESTED]
     views, y = described(task.amounts[test]), task.y[test]
     ways = {s: (chosen_teaching(data, s),) for s in (GENERATED, SHUFFLED, REAL)}
     rows = []
