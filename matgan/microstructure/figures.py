@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matgan.microstructure.mechanics import Isotropic
@@ -51,20 +52,28 @@ def method_errors(
     score, label : the column, and what the axis says
     published : method -> the review's number
     """
+    figure, axes, names = _a_row_a_method(table, score, label)
+    for place, name in enumerate(names):
+        if name in published:
+            axes.plot(published[name], place, "D", ms=6, color="C1")
+    axes.plot([], [], "o", color="C0", label="here, a repeat each")
+    axes.plot([], [], "D", color="C1", label="the review")
+    axes.set(xscale="log")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _a_row_a_method(table: pd.DataFrame, score: str, label: str) -> tuple[Figure, Axes, list[str]]:
+    """A row of dots for each method with its mean as a line; and the methods from the top."""
     names = list(dict.fromkeys(table["method"]))
     figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
     for place, name in enumerate(names):
         found = table.loc[table["method"] == name, score]
         axes.plot(found, np.full(len(found), place), "o", ms=5, alpha=0.6, color="C0")
         axes.plot(found.mean(), place, "|", ms=18, color="C0")
-        if name in published:
-            axes.plot(published[name], place, "D", ms=6, color="C1")
-    axes.plot([], [], "o", color="C0", label="here, a repeat each")
-    axes.plot([], [], "D", color="C1", label="the review")
-    axes.set(xscale="log", xlabel=label, yticks=range(len(names)), yticklabels=names)
+    axes.set(xlabel=label, yticks=range(len(names)), yticklabels=names)
     axes.invert_yaxis()
-    axes.legend(frameon=False)
-    return figure
+    return figure, axes, names
 
 
 def strain_slices(phases: np.ndarray, fields: dict[str, np.ndarray]) -> Figure:
@@ -191,15 +200,8 @@ def search_dots(table: pd.DataFrame, score: str, label: str, published: float) -
     score, label : the column, and what the axis says
     published : the review's number, in units of the score
     """
-    names = list(dict.fromkeys(table["method"]))
-    figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
-    for place, name in enumerate(names):
-        found = table.loc[table["method"] == name, score]
-        axes.plot(found, np.full(len(found), place), "o", ms=5, alpha=0.6, color="C0")
-        axes.plot(found.mean(), place, "|", ms=18, color="C0")
+    figure, axes, _ = _a_row_a_method(table, score, label)
     axes.axvline(published, color="C1", ls="--", label="the review")
-    axes.set(xlabel=label, yticks=range(len(names)), yticklabels=names)
-    axes.invert_yaxis()
     axes.legend(frameon=False)
     return figure
 

@@ -55,7 +55,8 @@ def _task(dataset: str) -> Task:
     return benchmark.load_task(dataset, seed=SEED, epochs=EPOCHS[dataset])
 
 
-def _model(task: Task, features: str) -> FullyConnectedRegressor:
+def searched_network(task: Task, features: str) -> FullyConnectedRegressor:
+    """The task's network with the settings that the job table4-search chose."""
     searches = pd.read_csv(LONG / "table4-search.csv", keep_default_na=False, na_values=[""])
     network = task.network(SEED, "auto")
     return benchmark.chosen_settings(searches, task.name, features, network)
@@ -82,7 +83,7 @@ def table4_piece(dataset: str, kind: str, features: str, folder: Path) -> Rows:
     """Scores of one feature set on the repeats of one kind of split."""
     task = _task(dataset)
     X = task.described(benchmark.feature_sets(SEED)[features]())
-    splits, model = task.splits(kind, REPEATS, SEED), _model(task, features)
+    splits, model = task.splits(kind, REPEATS, SEED), searched_network(task, features)
     return _rows(benchmark.score(task, features, X, splits, model, kind, CHECKED))
 
 
@@ -130,7 +131,10 @@ def curve_piece(dataset: str, features: str, folder: Path) -> Rows:
     else:
         sizes = AGAIN
         X = task.described(PooledEmbedding(other_tables()[features], dtype=np.float32))
-    model, splits = _model(task, features.split(", seed")[0]), task.splits(RANDOM, REPEATS, SEED)
+    model, splits = (
+        searched_network(task, features.split(", seed")[0]),
+        task.splits(RANDOM, REPEATS, SEED),
+    )
     return _rows(benchmark.learning_curve(task, features, X, splits, model, sizes, STEPS))
 
 
@@ -228,7 +232,7 @@ def two_T_piece(training: int, folder: Path) -> Rows:
     repeats = [training, training + TRAININGS]
     splits = [task.splits(RANDOM, REPEATS, SEED)[repeat] for repeat in repeats]
     config = LEARNING.replace(seed=training, iterations=UPDATES, test_batches=1)
-    rows = score_two_T(task, splits, _model(task, T_OURS), config, "auto")
+    rows = score_two_T(task, splits, searched_network(task, T_OURS), config, "auto")
     return _rows(rows.assign(repeat=rows["repeat"].map(dict(enumerate(repeats)))), training)
 
 

@@ -39,6 +39,7 @@ from matgan.learning.statistics import corrected_resampled_ttest, holm, scores
 from matgan.representation import benchmark, published
 from matgan.representation.benchmark import ENERGY, GAP, RANDOM, Task
 from matgan.representation.features import Magpie, OneHot
+from matgan.study.jobs.compositions.benchmark import searched_network
 from matgan.study.jobs.paper.elements import trainings
 from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import LONG, NotYetMade
@@ -112,15 +113,14 @@ def unlabelled(data: str, source: str, others: np.ndarray, repeat: int, n: int) 
 def settings(data: str, rows: int, repeat: int, effort: Effort) -> Networks:
     """A network for each view: scaling and rate as Table 4's search found, length by the rows."""
     task = Task(DATA[data][0], "", pd.DataFrame())
-    searches = pd.read_csv(LONG / "table4-search.csv", keep_default_na=False, na_values=[""])
     batch = int(np.clip(rows // 10, 32, task.batch_size))
     epochs = effort.times * min(MOST_EPOCHS, math.ceil(effort.steps / math.ceil(rows / batch)))
-    plain = task.network(SEED + repeat, "auto").set_params(
-        batch_size=batch, epochs=epochs, patience=epochs
-    )
+    length = {"batch_size": batch, "epochs": epochs, "patience": epochs}
     in_table = {"fractions": "one-hot fractions", "Magpie": "Magpie"}
     return {
-        view: benchmark.chosen_settings(searches, task.name, in_table[view], plain)
+        view: searched_network(task, in_table[view]).set_params(
+            random_state=SEED + repeat, **length
+        )
         for view in TRANSFORMERS
     }
 
