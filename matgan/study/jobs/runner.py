@@ -40,15 +40,13 @@ MODULES = tuple(
         "compositions": (
             "benchmark",
             "predict",
-            "stable",
-            "systems",
-            "bartel",
             "encoders",
             "tasks",
             "leaderboards",
             "elemnet",
             "semi_supervised",
         ),
+        "stability": ("stable", "systems", "bartel"),
         "powder": ("patterns", "properties", "measured"),
         "microstructure": (
             "labels",

@@ -5,8 +5,8 @@ import pytest
 
 from matgan.chemistry.composition import amounts_matrix
 from matgan.stability.bartel import FOLDS, folds
-from matgan.study.jobs.compositions import bartel
-from matgan.study.jobs.compositions.bartel import (
+from matgan.study.jobs.stability import bartel
+from matgan.study.jobs.stability.bartel import (
     ANY,
     DISTANCE,
     ENERGY,

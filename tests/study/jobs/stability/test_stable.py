@@ -12,8 +12,8 @@ from matgan.properties.models import pretrained
 from matgan.properties.training import Labelled
 from matgan.representation.neighbours import NearestCompositions
 from matgan.stability.hull import Hull
-from matgan.study.jobs.compositions import stable
-from matgan.study.jobs.compositions.stable import (
+from matgan.study.jobs.stability import stable
+from matgan.study.jobs.stability.stable import (
     ALL,
     ANY,
     ENERGY,

@@ -11,8 +11,8 @@ from matgan.chemistry.composition import amounts_matrix, formulas
 from matgan.properties import stability, training
 from matgan.stability.heldout import POOLED, held_out
 from matgan.stability.hull import Hull
-from matgan.study.jobs.compositions import systems
-from matgan.study.jobs.compositions.systems import (
+from matgan.study.jobs.stability import systems
+from matgan.study.jobs.stability.systems import (
     HELD_OUT,
     JOBS,
     METHODS,
