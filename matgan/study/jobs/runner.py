@@ -47,7 +47,7 @@ MODULES = tuple(
             "semi_supervised",
         ),
         "stability": ("stable", "systems", "bartel"),
-        "powder": ("patterns", "properties", "measured"),
+        "powder": ("patterns", "properties", "lattice", "measured"),
         "microstructure": (
             "labels",
             "homogenisation",
