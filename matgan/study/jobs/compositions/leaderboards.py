@@ -34,7 +34,12 @@ from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
 MATBENCH = {"matbench_expt_gap": "expt_gap", "matbench_mp_gap": "mp_gap"}
 MATBENCH_SEED = 18012019
 TC, TC_SYSTEMS = "supercon_chem_Tc", "supercon_chem_Tc, systems held out"
-FOLDS = {"matbench_expt_gap": 5, TC: 1, TC_SYSTEMS: 1, "matbench_mp_gap": 5}  # cheapest first
+FOLDS_OF_BOARDS = {
+    "matbench_expt_gap": 5,
+    TC: 1,
+    TC_SYSTEMS: 1,
+    "matbench_mp_gap": 5,
+}  # cheapest first
 MEAN = "mean of trees and encoder"
 NAME = "leaderboards"  # of the job
 
@@ -143,7 +148,7 @@ def predictions_file(folder: Path, route: str) -> Path:
 
 def board_folds() -> list[BoardFold]:
     """Every fold of every leaderboard, cheapest first."""
-    return [BoardFold(board, fold) for board, n in FOLDS.items() for fold in range(n)]
+    return [BoardFold(board, fold) for board, n in FOLDS_OF_BOARDS.items() for fold in range(n)]
 
 
 def boosted(
@@ -201,7 +206,7 @@ def _scores(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
 def _pieces() -> dict[str, Piece]:
     """Of one leaderboard after the other: trees, then with T, then encoders."""
     pieces: dict[str, Piece] = {}
-    for board in FOLDS:
+    for board in FOLDS_OF_BOARDS:
         folds = [of for of in board_folds() if of.board == board]
         pieces |= {of.key: partial(trees_piece, of) for of in folds}
         pieces |= {f"{of.key}-T": partial(table_piece, of) for of in folds}

@@ -15,6 +15,7 @@ import pandas as pd
 
 from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
 from matgan.learning.compute import device
+from matgan.learning.statistics import Interval, mean_interval
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.routes import (
     Compounds,
@@ -33,7 +34,7 @@ TREES, TREES_T, TREES_T_MIXED = "trees", "trees with T", "trees with permuted T"
 SCRATCH, COMBINED = "encoder from scratch", "combined without a source"
 BY_TREES, BY_SCRATCH = "small-data-trees", "small-data-scratch"  # jobs
 T = "wgan-mp"  # learned from compositions of the Materials Project, without any property
-DRAWN = (100, 300, 1000)  # labels of the learning curves, and all
+LABELS_DRAWN = (100, 300, 1000)  # labels of the learning curves, and all
 CURVES = ("phonons", "expt_gap", "elasticity_log10(K_VRH)", "castelli")
 ENCODER: dict[str, Any] = {"width": 128, "layers": 3, "heads": 4, "dropout": 0.1}
 CHEAP, LARGE = (
@@ -84,7 +85,7 @@ def task_parts() -> list[Part]:
     whole = [Part(task, fold) for task in rows.index for fold in range(listed.loc[task, "folds"])]
     drawn = [
         Part(task, fold, labels)
-        for labels in DRAWN
+        for labels in LABELS_DRAWN
         for task in CURVES
         for fold in range(5)
         if labels < listed.loc[task, "compounds"] * 0.7
@@ -245,6 +246,27 @@ def beside_peers(errors: pd.DataFrame) -> pd.DataFrame:
         {"tasks": errors.notna().sum(), "ratio": np.exp(ratios.mean()), "best": best.sum()}
         | {"rank": pd.Series(places)}
     )
+
+
+def ratio_of_routes(errors: pd.DataFrame, a: str, b: str) -> Interval:
+    """Geometric mean of one route's errors over another's, over the tasks that both have done.
+
+    Parameters
+    ----------
+    errors : as from `errors_of_tasks`
+    a, b : columns of it; below 1 the first one is better
+
+    Returns
+    -------
+    Interval, by Student's t of the logarithms over tasks; `p` for a ratio of 1; NaN: no such task
+    """
+    if not {a, b} <= set(errors.columns):
+        return Interval(*[np.nan] * 5)
+    logarithms = np.log(errors[a] / errors[b]).dropna()
+    if logarithms.empty:
+        return Interval(*[np.nan] * 5)
+    of = mean_interval(logarithms.to_numpy())
+    return Interval(*map(float, np.exp([of.mean, of.low, of.high])), of.t, of.p)
 
 
 JOBS = [

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from matgan.data.tasks import PEERS, composition_tasks
 from matgan.representation.encoder.sources import OQMD
@@ -113,3 +114,15 @@ def test_errors_are_over_all_test_compounds_and_beside_the_peers():
     assert against.loc["one task", "rank"] == 1 and against.loc["one task", "best"] == 1
     of_phonons = 1 + (listed.loc["phonons", list(PEERS)] < by_hand).sum()
     assert against.loc["trees", "rank"] == (6 + of_phonons) / 2
+
+
+def test_a_ratio_of_routes_by_hand():
+    errors = pd.DataFrame({"a": [1.0, 2.0, 8.0, np.nan], "b": [2.0, 2.0, 2.0, 1.0]})
+    of = tasks.ratio_of_routes(errors, "a", "b")
+    assert of.mean == pytest.approx((0.5 * 1 * 4) ** (1 / 3))
+    logarithms = np.log([0.5, 1, 4])
+    low, high = stats.t.interval(0.95, 2, logarithms.mean(), stats.sem(logarithms))
+    assert (of.low, of.high) == pytest.approx((np.exp(low), np.exp(high)))
+    assert of.p == pytest.approx(stats.ttest_1samp(logarithms, 0).pvalue)
+    assert np.isnan(tasks.ratio_of_routes(errors, "a", "c").mean)
+    assert np.isnan(tasks.ratio_of_routes(errors[3:], "a", "b").mean)
