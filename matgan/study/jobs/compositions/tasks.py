@@ -266,7 +266,24 @@ def ratio_of_routes(errors: pd.DataFrame, a: str, b: str) -> Interval:
     if logarithms.empty:
         return Interval(*[np.nan] * 5)
     of = mean_interval(logarithms.to_numpy())
-    return Interval(*map(float, np.exp([of.mean, of.low, of.high])), of.t, of.p)
+    mean, low, high = np.exp([of.mean, of.low, of.high]).tolist()
+    return Interval(mean, low, high, of.t, of.p)
+
+
+def compared_routes(errors: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
+    """A row for each pair of routes: a, b, tasks that both have done, `ratio_of_routes`, its ends.
+
+    Parameters
+    ----------
+    errors : as from `errors_of_tasks`; its columns need not have every route
+    pairs : (a, b), see `ratio_of_routes`
+    """
+    rows = []
+    for a, b in pairs:
+        of, both = ratio_of_routes(errors, a, b), errors.reindex(columns=[a, b]).notna().all(axis=1)
+        row = {"a": a, "b": b, "tasks": int(both.sum()), "error of a over b": of.mean}
+        rows.append(row | {"low": of.low, "high": of.high, "p": of.p})
+    return pd.DataFrame(rows)
 
 
 JOBS = [

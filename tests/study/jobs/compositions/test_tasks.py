@@ -126,3 +126,7 @@ def test_a_ratio_of_routes_by_hand():
     assert of.p == pytest.approx(stats.ttest_1samp(logarithms, 0).pvalue)
     assert np.isnan(tasks.ratio_of_routes(errors, "a", "c").mean)
     assert np.isnan(tasks.ratio_of_routes(errors[3:], "a", "b").mean)
+    table = tasks.compared_routes(errors, [("a", "b"), ("a", "c")])
+    assert table["tasks"].tolist() == [3, 0] and table["error of a over b"][0] == of.mean
+    assert table.loc[1, ["error of a over b", "low", "high", "p"]].isna().all()
+    assert tasks.compared_routes(pd.DataFrame(), [("a", "b")])["tasks"].tolist() == [0]
