@@ -36,7 +36,10 @@ T = "wgan-mp"  # learned from compositions of the Materials Project, without any
 DRAWN = (100, 300, 1000)  # labels of the learning curves, and all
 CURVES = ("phonons", "expt_gap", "elasticity_log10(K_VRH)", "castelli")
 ENCODER: dict[str, Any] = {"width": 128, "layers": 3, "heads": 4, "dropout": 0.1}
-LARGE = 20_000  # compounds: tasks with more come last
+CHEAP, LARGE = (
+    25_000,
+    100_000,
+)  # compounds of all folds: learning curves come between, T is left out
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,13 @@ class Part:
 
 
 def task_parts() -> list[Part]:
-    """Every fold of every task but OQMD's, then the learning curves; large tasks last."""
-    listed = composition_tasks().drop(index=list(OQMD)).sort_values("compounds", kind="stable")
-    whole = {task: [Part(task, k) for k in range(of["folds"])] for task, of in listed.iterrows()}
-    small = [part for task in listed.index[listed["compounds"] < LARGE] for part in whole[task]]
-    large = [part for task in listed.index[listed["compounds"] >= LARGE] for part in whole[task]]
+    """Every fold of every task but OQMD's, cheapest tasks first; learning curves before the last.
+
+    So a table is of use when a job has done a part of its pieces.
+    """
+    listed = composition_tasks().drop(index=list(OQMD))
+    rows = (listed["folds"] * listed["compounds"]).sort_values(kind="stable")
+    whole = [Part(task, fold) for task in rows.index for fold in range(listed.loc[task, "folds"])]
     drawn = [
         Part(task, fold, labels)
         for labels in DRAWN
@@ -84,7 +89,8 @@ def task_parts() -> list[Part]:
         for fold in range(5)
         if labels < listed.loc[task, "compounds"] * 0.7
     ]
-    return [*small, *drawn, *large]
+    cheap = [part for part in whole if rows[part.task] < CHEAP]
+    return [*cheap, *drawn, *whole[len(cheap) :]]
 
 
 # --- trees ----------------------------------------------------------------------------------------
@@ -118,13 +124,22 @@ def table_piece(part: Part, folder: Path) -> Rows:
 
 
 def _trees_pieces() -> dict[str, Piece]:
+    """In the order of the parts; those with T behind the learning curves, of tasks not large."""
+    pieces: dict[str, Piece] = {}
+    listed = composition_tasks()
+    rows = listed["folds"] * listed["compounds"]
     parts = task_parts()
-    tasks = composition_tasks()["compounds"]
-    with_T = [part for part in parts if part.labels is None and tasks[part.task] < LARGE]
-    pieces: dict[str, Piece] = {part.key: partial(trees_piece, part) for part in parts}
-    large = {part.key for part in parts if part.labels is None} - {part.key for part in with_T}
-    pieces |= {f"{part.key}-T": partial(table_piece, part) for part in with_T}
-    return {key: pieces[key] for key in sorted(pieces, key=large.__contains__)}
+    last_drawn = max(k for k, part in enumerate(parts) if part.labels)
+    for k, part in enumerate(parts):
+        pieces[part.key] = partial(trees_piece, part)
+        if k >= last_drawn:
+            with_T = parts[:k] if k == last_drawn else [part]
+            pieces |= {
+                f"{of.key}-T": partial(table_piece, of)
+                for of in with_T
+                if of.labels is None and rows[of.task] < LARGE
+            }
+    return pieces
 
 
 # --- an encoder from scratch ----------------------------------------------------------------------

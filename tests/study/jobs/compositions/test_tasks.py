@@ -20,7 +20,7 @@ def test_the_parts_are_every_fold_of_every_task_but_oqmds_and_fewer_labels():
     assert all(part.labels < listed.loc[part.task, "compounds"] for part in drawn)
     keys = [part.key for part in task_parts()]
     assert len(set(keys)) == len(keys)
-    sizes = [listed.loc[part.task, "compounds"] for part in whole]
+    sizes = [listed.loc[part.task, ["compounds", "folds"]].prod() for part in whole]
     assert sizes == sorted(sizes)
 
 
@@ -28,8 +28,12 @@ def test_the_jobs_have_trees_for_every_part_and_T_for_small_tasks():
     by_trees, by_scratch = (job.pieces() for job in JOBS)
     keys = [part.key for part in task_parts()]
     assert list(by_scratch) == keys and set(keys) <= set(by_trees)
-    small = composition_tasks().drop(index=list(OQMD)).query("compounds < 20_000")
-    assert len(by_trees) == len(keys) + small["folds"].sum()
+    listed = composition_tasks().drop(index=list(OQMD))
+    small = listed[listed["folds"] * listed["compounds"] < 100_000]
+    assert len(small) == 24 and len(by_trees) == len(keys) + small["folds"].sum()
+    order = list(by_trees)
+    assert all(order.index(f"{part.key}-T") > order.index(part.key) for part in task_parts()
+               if part.labels is None and part.task in small.index)  # fmt: skip
 
 
 @pytest.fixture
