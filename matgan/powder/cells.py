@@ -22,6 +22,7 @@ APART = 0.05  # degrees 2θ; nearer lines are one
 _STAGES = (5, 7, 10, 14, 20)  # lines that are fitted, one after the other
 _TURNS = 8  # at most, in each stage
 _MOST_PLANES = 20_000  # a guess whose lines need more is given up
+ACCURACY = 5e-4  # relative, of q: 0.01° at a 2θ of 40°
 SAME = 0.003  # relative difference of q up to which two lattices have a line in common
 
 
@@ -82,7 +83,7 @@ def first_lines(
 # --- refinement -----------------------------------------------------------------------------------
 
 
-def figure_of_merit(cell: np.ndarray, lines: np.ndarray) -> float:
+def figure_of_merit(cell: np.ndarray, lines: np.ndarray, accuracy: float = 0.0) -> float:
     """de Wolff's M of n lines: q_n / (2 mean |Δq| N), N lines being possible up to q_n.
 
     J. Appl. Cryst. 1, 108 (1968). Above 10 a cell of 20 lines is usually right; 0 of no lattice.
@@ -90,6 +91,8 @@ def figure_of_merit(cell: np.ndarray, lines: np.ndarray) -> float:
     Parameters
     ----------
     cell, lines : as `refined_cell` takes them
+    accuracy : relative, of q; no line counts as nearer, so that of the cells that fit the one with
+        the fewest possible lines wins, not the one with the most numbers to fit
     """
     numbers = _metric(cell)
     planes = _planes(numbers, 1.05 * lines[-1])
@@ -97,7 +100,7 @@ def figure_of_merit(cell: np.ndarray, lines: np.ndarray) -> float:
         return 0.0
     q = np.sort(planes @ numbers)
     possible = 1 + (np.diff(q[q <= lines[-1]]) > 1e-6).sum()
-    off = np.abs(q[:, None] - lines).min(0).mean()
+    off = np.maximum(np.abs(q[:, None] - lines).min(0), accuracy * lines).mean()
     return float(lines[-1] / (2 * max(off, 1e-9) * possible))
 
 
@@ -119,7 +122,9 @@ def indexed_cell(
         away = rng.normal(0, spread, 6) * [1, 1, 1, 0.5, 0.5, 0.5] * (n > 0)
         for widely in (True, False):
             found = refined_cell(guess * np.exp(away), lines, widely)
-            if found is not None and (own := figure_of_merit(found, lines)) > merit:
+            if found is None:
+                continue
+            if (own := figure_of_merit(found, lines, ACCURACY)) > merit:
                 best, merit = found, own
     return best
 
