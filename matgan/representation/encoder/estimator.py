@@ -111,7 +111,8 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         ------
         ValueError
             Another number of targets than of compositions, another shape than these, an infinite
-            target, a target that is never known, a width that the heads do not divide, or other sizes than `start` has.
+            target, a target that is never known, a width that the heads do not divide, or other
+            sizes than `start` has.
         FileNotFoundError, matgan.files.WeightsError
             `start` is missing, damaged, or holds something else.
         CompositionError
