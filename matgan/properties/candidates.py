@@ -2,7 +2,9 @@
 
 Enumerate, keep what is neutral and balanced, leave out what is known, predict the energy, take off
 the hull, rank. A small network (`matgan.properties.distilled`) may choose the hundredth that the
-large ones are asked about; else they are asked about all. A block's answers are one file that
+large ones are asked about; else they are asked about all. Of what lies among few known compounds
+(`KnownSystems.thin`), where energies are least certain and most of the extremes are, as large a
+share is kept as of the others, and told apart. A block's answers are one file that
 appears whole, then one that says that it is done: a search that was killed at any moment goes on
 with the blocks that are not, and no block counts twice. Blocks need nothing of each other, so they
 may be done side by side, here or by the workers of a Dask cluster.
@@ -32,11 +34,11 @@ from matgan.properties.known import all_known
 from matgan.properties.models import PROPERTIES
 from matgan.properties.stability import hull_energies, stability
 from matgan.stability.enumeration import Block, Enumeration
-from matgan.stability.quality import known_within, thin_neighbourhood
-from matgan.stability.reference import oqmd_hull
+from matgan.stability.reference import oqmd_hull, oqmd_systems
 
 _PART = 50_000  # compositions whose 85 amounts are in memory at a time
 _SMALL = "small.safetensors"
+_FORMAT = 2  # of a search's folder
 COMMON_STATES = "icsd24"  # what entries of the ICSD have
 STAGES = ("compositions", "neutral", "balanced", "new", "asked")
 
@@ -52,8 +54,8 @@ class Search:
     Attributes
     ----------
     most_elements, most_atoms, per_block : of `matgan.stability.enumeration.Enumeration`
-    share : of the new compositions of a block is kept: the most probably stable ones; those that a
-        small network puts lowest above the hull, where one chooses
+    share : of the new compositions of a block, thin and others, is kept: the most probably stable
+        ones; those that a small network puts lowest above the hull, where one chooses
     """
 
     most_elements: int = 4
@@ -88,7 +90,7 @@ def begin(folder: str | Path, search: Search, small: str | Path | None = None) -
     if not 0 < search.share <= 1:
         raise ScreeningError(f"the share must lie between 0 and 1, not {search.share}")
     folder, enumeration = Path(folder), search.enumeration()
-    facts: dict[str, object] = asdict(search)
+    facts: dict[str, object] = {"format": _FORMAT, **asdict(search)}
     facts["model"] = files.sha256(PROPERTIES["formation_energy"].file)
     facts["small network"] = files.sha256(small) if small else ""
     path = folder / "search.json"
@@ -158,12 +160,17 @@ def screen_block(folder: str | Path, index: int) -> int:
     able = block.take(block.balanced & ((block.amounts > 0).sum(axis=1) > 1))
     new = able.take(~np.isin(able.number, begun.known))
     below = np.concatenate([np.zeros(0), *(hull_energies(p.counts()) for p in _parts(new))])
-    keep = int(np.ceil(begun.search.share * len(new)))
+    around, share = oqmd_systems(), begun.search.share
+    thin = np.concatenate([np.zeros(0, bool), *(around.thin(p.counts()) for p in _parts(new))])
     asked = np.arange(len(new))
     if begun.small:
         rough = begun.small.energies(new.elements, new.amounts) - below
-        asked = np.argsort(rough, kind="stable")[:keep]
-    table = _best(new.take(asked), below[asked], keep)
+        asked = _first(np.argsort(rough, kind="stable"), thin, share)
+    table = _answers(new.take(asked), below[asked]).assign(thin=thin[asked])
+    order = np.lexsort([table["number"], table["hull_distance"], -table["stable_probability"]])
+    if not begun.small:
+        order = _first(order, thin, share)
+    table = table.iloc[order]
     with files.csv_file(rows) as file:
         table.to_csv(file, index=False, float_format="%.5g", mode="wb")
     counted = [len(block), block.neutral.sum(), block.balanced.sum(), len(new), len(asked)]
@@ -184,28 +191,32 @@ def _parts(block: Block) -> Iterator[Block]:
         yield block.take(np.arange(start, min(start + _PART, len(block))))
 
 
-def _best(block: Block, below: np.ndarray, keep: int) -> pd.DataFrame:
-    """What the large networks say of the most probably stable compositions of a block."""
+def _first(order: np.ndarray, thin: np.ndarray, share: float) -> np.ndarray:
+    """Of all rows, in an order, the first share of the thin ones and that of the others."""
+    kinds = [order[thin[order] == kind] for kind in (False, True)]
+    kept = np.concatenate([rows[: int(np.ceil(share * len(rows)))] for rows in kinds])
+    return order[np.isin(order, kept)]
+
+
+def _answers(block: Block, below: np.ndarray) -> pd.DataFrame:
+    """What the large networks say of the compositions of a block."""
     starts = range(0, max(len(block), 1), _PART)
     parts = [
         stability(part.counts(), below=below[start : start + _PART])
         for start, part in zip(starts, _parts(block), strict=False)
     ]
-    columns = {
+    found = {
         name: np.concatenate([np.zeros(0), *(getattr(part, name) for part in parts)])
         for name in ("probability", "distance", "energy", "low", "high", "outside")
     }
-    columns["probability"] = columns["probability"].round(4)  # beyond, the distance decides
-    order = np.lexsort([block.number, columns["distance"], -columns["probability"]])[:keep]
-    found = {name: column[order] for name, column in columns.items()}
     return pd.DataFrame(
         {
-            "number": block.number[order],
-            "formula": formulas(block.take(order).counts()),
-            "stable_probability": found["probability"],
+            "number": block.number,
+            "formula": formulas(block.counts()),
+            "stable_probability": found["probability"].round(4),  # beyond, the distance decides
             "hull_distance": found["distance"],
-            "hull_distance_low": found["low"] - below[order],
-            "hull_distance_high": found["high"] - below[order],
+            "hull_distance_low": found["low"] - below,
+            "hull_distance_high": found["high"] - below,
             "formation_energy": found["energy"],
             "outside": found["outside"] > 0,
         }
@@ -263,6 +274,7 @@ def best_candidates(
     keep: int = 10_000,
     blocks: Iterable[int] | None = None,
     rare_states: bool = False,
+    thin: bool = False,
 ) -> pd.DataFrame:
     """The most probably stable compositions of the blocks that are done, best first.
 
@@ -275,18 +287,19 @@ def best_candidates(
     blocks : those that are ranked; None: all that are done
     rare_states : keep also what is balanced only by oxidation states that no entry of ICSD 2024
         has, such as +1 of oxygen
+    thin : keep also what lies among few known compounds, by `KnownSystems.thin` of OQMD's
 
     Returns
     -------
     DataFrame: number in the enumeration, formula, stable_probability, hull_distance with the ends
-    of its 90% interval, formation_energy (eV/atom), outside, thin and known_in_system (by
-    `thin_neighbourhood` and `known_within` of OQMD's compounds), competing_phases,
-    oxidation_states, nearest known composition and its distance
+    of its 90% interval, formation_energy (eV/atom), outside, thin, known_in_system (compounds of
+    OQMD), competing_phases, oxidation_states, nearest known composition and its distance
     """
     best, enumeration = pd.DataFrame(), _begun(str(folder)).enumeration
     states = "smact14" if rare_states else COMMON_STATES
     for index in done_blocks(folder).index if blocks is None else blocks:
         table = pd.read_csv(_paths(Path(folder), index)[1], keep_default_na=False)
+        table = table if thin else table[~table["thin"]]
         if not rare_states:
             counts = enumeration.compositions(table["number"]).counts()
             table = table[electronegativity_balanced(counts, oxidation_states=states)]
@@ -301,8 +314,7 @@ def best_candidates(
     hull, known = oqmd_hull(), all_known()
     which, away = known.nearest(counts, 1)
     return best.assign(
-        thin=thin_neighbourhood(counts, hull.amounts),
-        known_in_system=known_within(counts, hull.amounts),
+        known_in_system=oqmd_systems().within(counts),
         competing_phases=hull.written(hull.mixture(counts)),
         oxidation_states=written_ions(counts.astype(int), states),
         nearest=known.formulas(which[:, 0]),
@@ -325,6 +337,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--small", type=Path, metavar="FILE", help="of train-distilled: chooses what to ask")
     add("--keep", type=int, default=10_000, help="rows of candidates.csv.gz (10,000)")
     add("--rare-states", action="store_true", help="also what only rare oxidation states balance")
+    add("--thin", action="store_true", help="also what lies among few known compounds")
     add("--most-elements", type=int, default=Search().most_elements, help="from 1 to 4 (4)")
     add("--most-atoms", type=int, default=Search().most_atoms, help="in the reduced formula (10)")
     add("--per-block", type=int, default=Search().per_block, help="compositions (1,000,000)")
@@ -343,7 +356,8 @@ def main(words: Sequence[str] | None = None) -> None:
         for _ in screen_blocks(options.out, blocks, options.workers, options.scheduler):
             bar.update()
     done = done_blocks(options.out)
-    table = best_candidates(options.out, options.keep, rare_states=options.rare_states)
+    also = {"rare_states": options.rare_states, "thin": options.thin}
+    table = best_candidates(options.out, options.keep, **also)
     with files.csv_file(options.out / "candidates.csv.gz") as file:
         table.to_csv(file, index=False, float_format="%.5g", mode="wb")
     print(_told(done, before, enumeration))
@@ -351,7 +365,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{len(table):,} candidates in {options.out / 'candidates.csv.gz'}")
 
 
-_SHOWN = ["formula", "stable_probability", "hull_distance", "hull_distance_high", "thin",
+_SHOWN = ["formula", "stable_probability", "hull_distance", "hull_distance_high",
           "competing_phases"]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from matgan.chemistry.composition import amounts_matrix
 from matgan.chemistry.elements import N_ELEMENTS
 
-# Of `thin_neighbourhood`. On OQMD's chemical systems held out (33,584 compounds) the networks of
+# Of `KnownSystems.thin`. On OQMD's chemical systems held out (33,584 compounds) the networks of
 # `predict` are wrong by 0.048 eV/atom on average; by 0.115 where no compound was known in the
 # system, by 0.116 where an element is in fewer than 8,800 known ones (a tenth); elsewhere by 0.03
 # to 0.06, whatever the number
@@ -94,50 +94,47 @@ def _among_first(which: np.ndarray, score: np.ndarray, n: int) -> float:
     return float(which[before].sum() + which[tied].mean() * (n - before.sum()))
 
 
-def known_within(compositions: Iterable, known: Iterable) -> np.ndarray:
-    """How many known compounds lie in the chemical system of each of n compositions: (n,) int.
-
-    Those of fewer of its elements count, so that a system nobody has looked at has those of its
-    binaries; single elements do not count.
+class KnownSystems:
+    """Known compounds by chemical system: how many lie around a composition.
 
     Parameters
     ----------
-    compositions, known : in any form that `matgan.amounts_matrix` takes
+    known : compounds, in any form that `matgan.amounts_matrix` takes; single elements do not count
     """
-    counted = {
-        system: int(n) for system, n in zip(*_systems(known), strict=True) if len(system) > 1
-    }
-    asked = amounts_matrix(compositions) > 0
-    distinct, place = np.unique(np.packbits(asked, axis=1), axis=0, return_inverse=True)
-    held = np.unpackbits(distinct, axis=1, count=N_ELEMENTS).reshape(-1, N_ELEMENTS)
-    totals = [_inside(tuple(np.flatnonzero(row).tolist()), counted) for row in held]
-    return np.array(totals, dtype=int)[place.ravel()] if totals else np.zeros(0, dtype=int)
+
+    def __init__(self, known: Iterable):
+        held = amounts_matrix(known) > 0
+        held = held[held.sum(axis=1) > 1]
+        self.holding = held.sum(axis=0)  # compounds of each element
+        distinct, times = np.unique(np.packbits(held, axis=1), axis=0, return_counts=True)
+        self._compounds = dict(zip(_systems(distinct), times.tolist(), strict=True))
+
+    def within(self, compositions: Iterable) -> np.ndarray:
+        """How many known compounds lie in the chemical system of each of n compositions: (n,) int.
+
+        Those of fewer of its elements count, so that a system nobody has looked at has those of its
+        binaries.
+        """
+        asked = np.packbits(amounts_matrix(compositions) > 0, axis=1)
+        distinct, place = np.unique(asked, axis=0, return_inverse=True)
+        totals = [_inside(system, self._compounds) for system in _systems(distinct)]
+        return np.array(totals, dtype=int)[place.ravel()] if totals else np.zeros(0, dtype=int)
+
+    def thin(self, compositions: Iterable) -> np.ndarray:
+        """Which of n compositions have too few known compounds around them: (n,) bool.
+
+        Those of a system without a known compound, and those with an element that few compounds
+        hold: where the error on systems held out is more than twice that of all.
+        """
+        asked = amounts_matrix(compositions)
+        rarest = np.where(asked > 0, self.holding, np.iinfo(int).max).min(axis=1)
+        return (rarest < THIN_ELEMENT) | (self.within(asked) < THIN_SYSTEM)
 
 
-def thin_neighbourhood(compositions: Iterable, known: Iterable) -> np.ndarray:
-    """Which of n compositions have too few known compounds around them: (n,) bool.
-
-    Those of a system without a known compound, and those with an element that few compounds hold:
-    where the error on systems held out is more than twice that of all.
-
-    Parameters
-    ----------
-    compositions : in any form that `matgan.amounts_matrix` takes
-    known : compounds whose energies were there to learn from
-    """
-    asked, there = amounts_matrix(compositions), amounts_matrix(known)
-    compounds = (there > 0).sum(axis=1) > 1
-    holding = (there[compounds] > 0).sum(axis=0)
-    rarest = np.where(asked > 0, holding, np.iinfo(int).max).min(axis=1)
-    return (known_within(asked, there) < THIN_SYSTEM) | (rarest < THIN_ELEMENT)
-
-
-def _systems(compositions: Iterable) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """Chemical systems as rising numbers of elements, and how many compositions each has."""
-    packed = np.packbits(amounts_matrix(compositions) > 0, axis=1)
-    distinct, times = np.unique(packed, axis=0, return_counts=True)
-    held = np.unpackbits(distinct, axis=1, count=N_ELEMENTS).reshape(-1, N_ELEMENTS)
-    return [tuple(np.flatnonzero(row).tolist()) for row in held], times
+def _systems(packed: np.ndarray) -> list[tuple[int, ...]]:
+    """Chemical systems, packed as bits, as rising numbers of elements."""
+    held = np.unpackbits(packed, axis=1, count=N_ELEMENTS).reshape(-1, N_ELEMENTS)
+    return [tuple(np.flatnonzero(row).tolist()) for row in held]
 
 
 def _inside(system: tuple[int, ...], counted: dict[tuple[int, ...], int]) -> int:

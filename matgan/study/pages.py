@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -91,9 +91,7 @@ def claims_table(table: pd.DataFrame, read: dict[str, NotebookNode]) -> str:
     columns = [column for column in _SHOWN if column in table]
     by_number = {name[:2]: name for name in read}
     written = {name: _html_outputs(notebook) for name, notebook in read.items()}
-    head = "".join(f"<th><button>{column}</button></th>" for column in columns)
-    lines = ['<div class="wide"><table class="claims-table">', f"<thead><tr>{head}</tr></thead>"]
-    lines.append("<tbody>")
+    lines = []
     for row in table.to_dict("records"):
         cells = {column: html.escape(row[column]) for column in columns}
         name = by_number.get(row["notebook"])
@@ -104,10 +102,59 @@ def claims_table(table: pd.DataFrame, read: dict[str, NotebookNode]) -> str:
             cells["notebook"] = f'<a href="notebooks/{name}.html">{row["notebook"]}</a>'
         kind = _kind(row["verdict"])
         cells["verdict"] = f'<span class="verdict {kind}">{cells["verdict"]}</span>'
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells.values()) + "</tr>")
-    return "\n".join(
-        [*lines, "</tbody></table></div>", '<script src="_static/claims.js"></script>']
-    )
+        lines.append("<tr>" + _cells(cells.values()))
+    return _sortable(columns, lines)
+
+
+def _cells(cells: Iterable[object]) -> str:
+    return "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _sortable(columns: Iterable[str], rows: list[str], kind: str = "") -> str:
+    """A table whose columns' names are buttons, which docs/_static/tables.js answers."""
+    head = "".join(f"<th><button>{column}</button></th>" for column in columns)
+    lines = [f'<div class="wide"><table class="{f"sortable {kind}".strip()}">']
+    lines += [f"<thead><tr>{head}</tr></thead>", "<tbody>", *rows, "</tbody></table></div>"]
+    return "\n".join([*lines, '<script src="_static/tables.js"></script>'])
+
+
+# --- candidates -----------------------------------------------------------------------------------
+
+
+def candidates_table(run_dir: Path) -> str:
+    """The candidates that notebook 13 wrote, as HTML with a field to search; or how to get some."""
+    path = run_dir / "tables" / "stable_candidates.csv"
+    if not path.is_file():
+        return "<p>This run has none: <code>python -m matgan jobs run stable-compounds</code></p>"
+    columns = [
+        "compound",
+        "P(stable)",
+        "eV/atom above the hull",
+        "90% interval",
+        "it competes with",
+    ]
+    columns += ["oxidation states", "nearest known", "OQMD's compounds in the system"]
+    lines = []
+    for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
+        ends = (row["hull_distance_low"], row["hull_distance_high"])
+        cells = [lowered(row["formula"]), f"{row['stable_probability']:.3f}"]
+        cells += [_signed(row["hull_distance"]), " to ".join(map(_signed, ends))]
+        cells += [lowered(row["competing_phases"]), row["oxidation_states"]]
+        cells += [lowered(row["nearest"]), row["known_in_system"]]
+        elements = " ".join(re.findall("[A-Z][a-z]?", row["formula"]))
+        lines.append(f'<tr data-elements="{elements}">' + _cells(cells))
+    field = '<p><input class="search-rows" type="search" placeholder="Li O -F, or any text"'
+    field += ' aria-label="search"><span class="rows-shown"></span></p>'
+    return f"{field}\n{_sortable(columns, lines, 'searched')}"
+
+
+def lowered(formulas: str) -> str:
+    """Formulas in a text with the numbers behind their elements lowered, as HTML."""
+    return re.sub(r"(?<=[A-Za-z])(\d+(?:\.\d+)?)", r"<sub>\1</sub>", html.escape(formulas))
+
+
+def _signed(number: float) -> str:
+    return f"{number:.3f}".replace("-", "−")
 
 
 def statements_table(table: pd.DataFrame) -> str:

@@ -28,18 +28,22 @@ from matgan.properties.candidates import (
 )
 from matgan.properties.distilled import DistilledEnergy, SmallNetwork, load_distilled
 from matgan.properties.known import KnownCompositions
+from matgan.stability import quality
 from matgan.stability.hull import Hull
 
 ROOT = Path(__file__).parents[2]
 SEARCH = Search(2, 4, 4000, 0.1)  # 17,935 compositions of one or two elements, in four blocks
+AROUND = "NaCl LiF MgO TiO VO CrO MnO FeO NiO MnF2 FeF2 NiF2 VCl2 CrCl2 FeCl2".split()
 KNOWN = ["NaCl", "Na2Cl2", "LiF", "Fe2O3", "FeO", "MgO", "Fe0.5O0.5", "Li0.25F0.75"]
 
 
 @pytest.fixture
 def few(monkeypatch):
-    """A few known compounds and a hull of three in place of OQMD and the others."""
+    """A few known compounds, a hull of three and 15 systems in place of OQMD and the others."""
     known, hull = KnownCompositions({"few": KNOWN}), Hull(["NaCl", "LiF", "Na3Cl"], [-2, -3, -1])
     monkeypatch.setattr(candidates, "all_known", lambda: known)
+    monkeypatch.setattr(quality, "THIN_ELEMENT", 1)
+    monkeypatch.setattr(candidates, "oqmd_systems", lambda: quality.KnownSystems(AROUND))
     for module in (candidates, stability):
         monkeypatch.setattr(module, "oqmd_hull", lambda: hull)
     candidates._begun.cache_clear()
@@ -62,6 +66,7 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
     enumeration = begin(folder, SEARCH, small if chooses else None)
     assert list(screen_blocks(folder, range(enumeration.n_blocks))) == [0, 1, 2, 3]
     done, found = done_blocks(folder), []
+    systems = {frozenset(np.flatnonzero(row)) for row in amounts_matrix(AROUND)}
     assert done["compositions"].sum() == len(enumeration) == 17_935
     for index in range(4):
         counts, row = enumeration.block(index).counts(), done.loc[index]
@@ -71,9 +76,10 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
         known = amounts_matrix(["NaCl", "LiF", "Fe2O3", "FeO", "MgO", "LiF3", "Na3Cl"])
         new = able & ~among(counts, known) & ((counts > 0).sum(axis=1) > 1)
         new = counts[new]
-        keep = int(np.ceil(0.1 * len(new)))
+        thin = np.array([frozenset(np.flatnonzero(row)) not in systems for row in new])
+        shares = {kind: int(np.ceil(0.1 * (thin == kind).sum())) for kind in (False, True)}
         assert row["new"] == len(new)
-        assert row["asked"] == (keep if chooses else len(new))
+        assert row["asked"] == (sum(shares.values()) if chooses else len(new))
         large = stability.stability(new.astype(float))
         probability = large.probability.round(4)
         order = np.lexsort([large.distance, -probability])
@@ -81,28 +87,35 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
             elements = np.argsort(new == 0, axis=1, kind="stable")[:, :2]
             amounts = np.take_along_axis(new, elements, axis=1)
             order = np.argsort(load_distilled(small).energies(elements, amounts) - large.below)
-        found.append(np.column_stack([probability, large.distance])[order[:keep]])
-    table = best_candidates(folder, 10**6, rare_states=True)
+        answers = np.column_stack([probability, large.distance, thin])
+        for kind, n in shares.items():
+            found.append(answers[order[thin[order] == kind][:n]])
+    table = best_candidates(folder, 10**6, rare_states=True, thin=True)
     expected = np.concatenate(found)
     expected = expected[np.lexsort([expected[:, 1], -expected[:, 0]])]
     np.testing.assert_allclose(
-        table[["stable_probability", "hull_distance"]], expected, rtol=1e-3, atol=1e-4
+        table[["stable_probability", "hull_distance", "thin"]].astype(float),
+        expected,
+        rtol=1e-3,
+        atol=1e-4,
     )
     np.testing.assert_array_equal(enumeration.numbers(table["formula"]), table["number"])
     assert not set(table["formula"]) & {"NaCl", "LiF", "LiF3", "Na3Cl", "FeO"}
     assert table["competing_phases"].str.len().min() > 0
-    pd.testing.assert_frame_equal(best_candidates(folder, 7, rare_states=True), table[:7])
+    pd.testing.assert_frame_equal(
+        best_candidates(folder, 7, rare_states=True, thin=True), table[:7]
+    )
     common = electronegativity_balanced(table["formula"], oxidation_states="icsd24")
     usual = best_candidates(folder, 10**6)
-    assert usual["formula"].tolist() == table["formula"][common].tolist()
-    assert 0 < len(usual) < len(table) and usual["thin"].all()  # three compounds are known
+    assert usual["formula"].tolist() == table["formula"][common & ~table["thin"]].tolist()
+    assert len(usual) > 5 and (common & table["thin"]).sum() > 5
 
 
 def test_no_candidate_rests_on_a_state_that_oxygen_never_has(few, tmp_path):
     """OF2, O at +2, is balanced by SMACT's list of 2014 only."""
     begin(tmp_path, SEARCH)
     list(screen_blocks(tmp_path, range(4)))
-    rows = [best_candidates(tmp_path, 10**6, rare_states=rare) for rare in (True, False)]
+    rows = [best_candidates(tmp_path, 10**6, rare_states=rare, thin=True) for rare in (True, False)]
     every, usual = (set(table["formula"]) for table in rows)
     oxygen_above = {text for text in every if set(text) <= set("OF23") and "F" in text}
     assert usual < every and not usual & oxygen_above
@@ -123,7 +136,7 @@ def test_a_search_that_was_stopped_anywhere_goes_on(few, tmp_path, monkeypatch):
     for folder in (whole, stopped):
         begin(folder, SEARCH)
     list(screen_blocks(whole, range(4)))
-    places = [(candidates, "_best"), (pd.DataFrame, "to_csv"), (candidates.json, "dumps")]
+    places = [(candidates, "_answers"), (pd.DataFrame, "to_csv"), (candidates.json, "dumps")]
     for n, (module, place) in enumerate(places):
         with monkeypatch.context() as patch:
             patch.setattr(module, place, _stop)
@@ -164,11 +177,14 @@ def test_the_command_searches_and_goes_on(few, tmp_path, capsys):
     assert "1 of 4 blocks (1 now)" in capsys.readouterr().out
     assert door([*command, "--blocks", "2-3"]) == 0
     assert "3 of 4 blocks (2 now)" in capsys.readouterr().out
-    assert door(command) == 0
+    assert door([*command, "--thin"]) == 0
     told = capsys.readouterr().out
     assert "4 of 4 blocks (1 now): 17,935 compositions" in told and "stable_probability" in told
     table = pd.read_csv(tmp_path / "candidates.csv.gz")
     assert len(table) == 20 and table["stable_probability"].is_monotonic_decreasing
+    assert door(command) == 0
+    usual = pd.read_csv(tmp_path / "candidates.csv.gz")
+    assert table["thin"].any() and 0 < len(usual) < 20 and not usual["thin"].any()
     facts = json.loads((tmp_path / "search.json").read_text())
     assert facts["share"] == 0.1 and len(facts["model"]) == 64
 

@@ -8,7 +8,7 @@ from matgan.chemistry.composition import amounts_matrix, formulas
 from matgan.chemistry.elements import ELEMENTS
 from matgan.stability import quality
 from matgan.stability.diagrams import within
-from matgan.stability.quality import known_within, stability_scores, thin_neighbourhood
+from matgan.stability.quality import KnownSystems, stability_scores
 
 
 def test_scores_by_hand():
@@ -61,9 +61,8 @@ def test_nothing_stable_gives_no_score():
 
 
 def test_known_compounds_are_counted_as_by_hand(oqmd_raw):
-    assert known_within(
-        ["NaFeO2", "Na2O", "LiF", "Na"], ["Na2O", "Na4O2", "FeO", "NaFe2O4", "NaCl", "O", "Fe"]
-    ).tolist() == [4, 2, 0, 0]
+    few = KnownSystems(["Na2O", "Na4O2", "FeO", "NaFe2O4", "NaCl", "O", "Fe"])
+    assert few.within(["NaFeO2", "Na2O", "LiF", "Na"]).tolist() == [4, 2, 0, 0]
     some = oqmd_raw[~oqmd_raw["formula"].str.contains("Kr")].sample(6000, random_state=1)
     known = amounts_matrix(some["formula"])
     compounds = (known > 0).sum(axis=1) > 1
@@ -72,14 +71,15 @@ def test_known_compounds_are_counted_as_by_hand(oqmd_raw):
         (within(known, [ELEMENTS[e] for e in np.flatnonzero(row)]) & compounds).sum()
         for row in asked
     ]
-    assert known_within(asked, known).tolist() == expected and sum(expected) > 200
-    assert known_within([], known).shape == (0,)
+    systems = KnownSystems(known)
+    assert systems.within(asked).tolist() == expected and sum(expected) > 200
+    assert systems.within([]).shape == (0,)
 
 
 def test_a_thin_neighbourhood_by_hand(monkeypatch):
     """Two compounds of sodium are too few, three of oxygen are not; Fe-Cl has none."""
     monkeypatch.setattr(quality, "THIN_ELEMENT", 3)
-    known = ["FeO", "Fe2O3", "FeTiO3", "TiCl4", "SiCl4", "SCl2", "NaO", "NaCl", "Fe", "Na"]
+    known = KnownSystems("FeO Fe2O3 FeTiO3 TiCl4 SiCl4 SCl2 NaO NaCl Fe Na".split())
     asked = ["Fe3O4", "FeCl2", "Na2O", "FeTiO4"]
-    assert thin_neighbourhood(asked, known).tolist() == [False, True, True, True]
-    assert thin_neighbourhood([], known).shape == (0,)
+    assert known.thin(asked).tolist() == [False, True, True, True]
+    assert known.thin([]).shape == (0,)

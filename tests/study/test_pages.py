@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from matgan.data.sources import SOURCES
 from matgan.study.claims import VERDICTS, read_claims
 from matgan.study.pages import (
+    candidates_table,
     claims_of,
     claims_table,
     data_cards,
@@ -143,6 +144,21 @@ def test_every_verdict_has_a_style(verdict):
     (kind,) = re.findall(r'class="verdict ([\w-]+)"', claims_table(pd.DataFrame([row]), {}))
     style = (PROJECT / "docs" / "_static" / "site.css").read_text(encoding="utf-8")
     assert f".verdict.{kind} " in style
+
+
+def test_candidates_are_written_for_a_chemist(tmp_path):
+    assert "jobs run stable-compounds" in candidates_table(tmp_path)
+    row = {"formula": "Fe2Ti3O9", "stable_probability": 0.98765, "hull_distance": -0.0121}
+    row |= {"hull_distance_low": -0.09, "hull_distance_high": 0.0701, "known_in_system": 12}
+    row |= {"competing_phases": "0.5 Fe2O3 + 0.25 Ti & <x>", "oxidation_states": "2 Fe³⁺"}
+    (tmp_path / "tables").mkdir()
+    table = pd.DataFrame([row | {"nearest": "FeTiO3"}])
+    table.to_csv(tmp_path / "tables" / "stable_candidates.csv", index=False)
+    (line,) = re.findall("<tr data.*", candidates_table(tmp_path))
+    assert line.startswith('<tr data-elements="Fe Ti O"><td>Fe<sub>2</sub>Ti<sub>3</sub>O<sub>9<')
+    for cell in ("0.988", "−0.012", "−0.090 to 0.070", "FeTiO<sub>3</sub>", "2 Fe³⁺", "12"):
+        assert f"<td>{cell}</td>" in line
+    assert "<td>0.5 Fe<sub>2</sub>O<sub>3</sub> + 0.25 Ti &amp; &lt;x&gt;</td>" in line
 
 
 def test_each_source_has_its_card():

@@ -27,6 +27,13 @@ PIXEL = (  # a PNG of one pixel
 )
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "100%|bar"}
 MAP = "<!DOCTYPE html><html><body><svg><circle r='1'/></svg></body></html>"
+CANDIDATES = """\
+formula,stable_probability,hull_distance,hull_distance_low,hull_distance_high,known_in_system,\
+competing_phases,oxidation_states,nearest
+Li2CoO3,0.99,-0.05,-0.1,0.01,40,Li2O + O,2 Li⁺ 4 O²⁻,LiO
+CaSnO3,0.98,0.02,-0.1,0.09,30,CaO + SnO2,Ca²⁺,CaO
+CoF2,0.97,-0.3,-0.4,-0.2,5,F,2 F⁻,F
+"""
 CLAIM = "T beats one-hot: MAE < 0.47 eV & more"
 
 
@@ -74,6 +81,7 @@ def run_dir(tmp_path_factory):
     )
     old = pd.DataFrame({"claim": ["9% more"], "paper": ["no"], "verdict": ["a < b"]})
     old.to_csv(folder / "tables/claims_02.csv", index=False)
+    (folder / "tables/stable_candidates.csv").write_text(CANDIDATES, encoding="utf-8")
     (folder / "figures/figure_01.png").write_bytes(base64.b64decode(PIXEL))
     (folder / "figures/map.html").write_text(MAP)
     return folder
@@ -346,7 +354,7 @@ def test_a_browser_without_a_network_shows_every_page(site, pages, browser, widt
 def test_a_click_sorts_the_claims(site, browser):
     page = browser.new_page()
     page.goto((site / "claims.html").as_uri())
-    first_cells = "[...document.querySelectorAll('.claims-table tbody td:first-child')]"
+    first_cells = "[...document.querySelectorAll('.sortable tbody td:first-child')]"
     column = f"{first_cells}.map(cell => cell.innerText)"
     assert page.evaluate(column) == [CLAIM, "10% more", "9% more"]
     page.click("th button")
@@ -355,4 +363,28 @@ def test_a_click_sorts_the_claims(site, browser):
     assert page.evaluate(column) == [CLAIM, "10% more", "9% more"]
     page.click(f"a[href$='{row_id(CLAIM)}']")
     assert page.wait_for_selector("tr:target").inner_text() == "row"
+    page.close()
+
+
+def test_a_reader_searches_and_sorts_the_candidates(site, browser):
+    page = browser.new_page()
+    page.goto((site / "candidates.html").as_uri())
+    column = "[...document.querySelectorAll('.searched tbody tr')].filter(row => !row.hidden)"
+    column += ".map(row => row.cells[0].innerText)"
+    assert page.inner_text(".rows-shown") == "3 of 3"
+    expected = {
+        "O": ["Li2CoO3", "CaSnO3"],  # not the one with Co alone
+        "Ca,O": ["CaSnO3"],
+        "O -Co": ["CaSnO3"],
+        "co": ["Li2CoO3", "CoF2"],  # no element's symbol: text, as in its name
+        "-": ["Li2CoO3", "CaSnO3", "CoF2"],
+        "Li Ca": [],
+    }
+    for words, compounds in expected.items():
+        page.fill(".search-rows", words)
+        assert page.evaluate(column) == compounds, words
+        assert page.inner_text(".rows-shown") == f"{len(compounds)} of 3"
+    page.fill(".search-rows", "")
+    page.click("th:nth-child(3) button")  # distances, by value, the minus sign included
+    assert page.evaluate(column) == ["CoF2", "Li2CoO3", "CaSnO3"]
     page.close()

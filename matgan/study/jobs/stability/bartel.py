@@ -29,7 +29,7 @@ from matgan.representation.encoder.trees import GatedTrees
 from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.stability.bartel import FOLDS, folds, own_hull_scores
-from matgan.stability.quality import known_within, stability_scores
+from matgan.stability.quality import KnownSystems, stability_scores
 from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.jobs.stability.stable import nearest_energies
 from matgan.study.run import RunError
@@ -155,7 +155,7 @@ def controls_piece(seed: int, folder: Path) -> Rows:
     for split in folds(len(table), seed):
         rest = np.concatenate([split.train, split.validation])
         stable = amounts[rest[distance[rest] < 0]]
-        entries[split.test] = known_within(amounts[split.test], stable)
+        entries[split.test] = KnownSystems(stable).within(amounts[split.test])
     ranks = {ENTRIES: -entries, ANY: np.zeros(len(table))}
     row = {"learned": "", "seed": seed, "times": 1}
     return [

@@ -28,7 +28,7 @@ from matgan.properties.stability import evaluate_stability, hull_energies, stabi
 from matgan.properties.training import Labelled
 from matgan.stability.enumeration import Enumeration
 from matgan.stability.hull import Hull
-from matgan.stability.quality import known_within, stability_scores
+from matgan.stability.quality import KnownSystems, stability_scores
 from matgan.stability.reference import oqmd_hull
 from matgan.study.jobs.paper.elements import trainings
 from matgan.study.jobs.runner import Job, Piece, Rows
@@ -129,7 +129,7 @@ def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:
         (OURS, LEARNED): (predicted - fewer, False),
         (LOOK_UP, ALL): (looked_up - below, False),
         (ENERGY, ""): (predicted, True),
-        (ENTRIES, LEARNED): (-known_within(asked, stable), True),
+        (ENTRIES, LEARNED): (-KnownSystems(stable).within(asked), True),
         (ANY, ""): (np.zeros(len(test)), True),
     }
     return [
@@ -260,7 +260,7 @@ def later_piece(folder: Path) -> Rows:
         "P(stable)": found.probability,
         "distance to the hull": -found.distance,
         ENERGY: -found.energy,
-        ENTRIES: known_within(asked, stable),
+        ENTRIES: KnownSystems(stable).within(asked),
         "near a known composition": -away,
     }
     rows, is_later = [], np.arange(len(asked)) < len(later)
