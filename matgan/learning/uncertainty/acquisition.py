@@ -67,7 +67,7 @@ def tree_spread(forest: ExtraTreesRegressor, X: np.ndarray) -> tuple[np.ndarray,
     return said.mean(0), said.std(0, ddof=1)
 
 
-def chosen(
+def to_label(
     strategy: Strategy,
     X: np.ndarray,
     labelled: np.ndarray,
@@ -146,7 +146,7 @@ def learn_actively(
         if turn < rounds:
             said = tree_spread(forest, X)
             best = float(y[labelled].max())
-            more = chosen(strategy, X, labelled, best, said, batch, random)
+            more = to_label(strategy, X, labelled, best, said, batch, random)
             labelled = np.r_[labelled, more]
     return rows
 

@@ -89,7 +89,9 @@ def deletions(function: Function, fractions: np.ndarray) -> np.ndarray:
     return out
 
 
-def nearest(points: np.ndarray, known: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def nearest_points(
+    points: np.ndarray, known: np.ndarray, k: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the k nearest known points of each point by Euclid, and their distances: (n, k).
 
     Raises

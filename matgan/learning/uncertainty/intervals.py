@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import stats
 
-LEVELS = np.arange(1, 10) / 10  # of the intervals: 10% to 90%
+INTERVAL_LEVELS = np.arange(1, 10) / 10  # of the intervals: 10% to 90%
 Kind = Literal["constant", "normalised", "shifted"]
 
 
@@ -24,7 +24,7 @@ class Forecast:
     ----------
     centre : (n,) predictions
     spread : (n,) how uncertain each is; no number below 0
-    low, high : (9, n) ends of the intervals at each of `LEVELS`
+    low, high : (9, n) ends of the intervals at each of `INTERVAL_LEVELS`
     """
 
     centre: np.ndarray
@@ -33,14 +33,14 @@ class Forecast:
     high: np.ndarray
 
     def __post_init__(self) -> None:
-        shape = (len(LEVELS), len(self.centre))
+        shape = (len(INTERVAL_LEVELS), len(self.centre))
         if self.spread.shape != shape[1:] or not self.low.shape == self.high.shape == shape:
             raise ValueError(f"the ends of {shape[1]} intervals must be {shape}")
 
 
 def gaussian(centre: np.ndarray, spread: np.ndarray) -> Forecast:
     """Intervals of normal distributions: centre ± z times spread, both (n,)."""
-    half = stats.norm.ppf((1 + LEVELS) / 2)[:, None] * spread
+    half = stats.norm.ppf((1 + INTERVAL_LEVELS) / 2)[:, None] * spread
     return Forecast(centre, spread, centre - half, centre + half)
 
 
@@ -51,6 +51,11 @@ def between_quantiles(quantiles: np.ndarray) -> Forecast:
     ----------
     quantiles : (n, 19) at 5%, 10% to 95%; where they cross they are put in order (Chernozhukov,
         Fernández-Val and Galichon, Econometrica 78, 1093, 2010)
+
+    Raises
+    ------
+    ValueError
+        Another number of quantiles.
     """
     if quantiles.ndim != 2 or quantiles.shape[1] != 19:
         raise ValueError(f"19 quantiles of each row are needed, not {quantiles.shape}")
@@ -99,7 +104,7 @@ def conformal_quantile(values: np.ndarray, level: float, groups: np.ndarray | No
     return float(values[order[place]]) if place < len(values) else np.inf
 
 
-def calibrated(
+def conformal(
     new: Forecast,
     held: Forecast,
     y: np.ndarray,
@@ -130,7 +135,10 @@ def calibrated(
         raise ValueError(f"{y.shape} targets of {held.centre.shape} held-out rows")
     if kind == "shifted":
         outside = np.maximum(held.low - y, y - held.high)
-        by = [conformal_quantile(s, at, groups) for s, at in zip(outside, LEVELS, strict=True)]
+        by = [
+            conformal_quantile(s, at, groups)
+            for s, at in zip(outside, INTERVAL_LEVELS, strict=True)
+        ]
         middle = (new.low + new.high) / 2  # an interval moved in by more than its half is a point
         low = np.minimum(new.low - np.array(by)[:, None], middle)
         return replace(new, low=low, high=2 * middle - low)
@@ -139,7 +147,7 @@ def calibrated(
         for one in (held, new)
     )
     distance = np.abs(y - held.centre) / before
-    factors = np.array([conformal_quantile(distance, level, groups) for level in LEVELS])
+    factors = np.array([conformal_quantile(distance, level, groups) for level in INTERVAL_LEVELS])
     half = factors[:, None] * now
     spread = now if kind == "constant" else new.spread
     return Forecast(new.centre, spread, new.centre - half, new.centre + half)
@@ -153,7 +161,7 @@ def interval_scores(forecast: Forecast, y: np.ndarray) -> dict[str, float]:
     dict: mae; coverage (share inside of the 90% interval) and width (its mean); interval_score
     (mean of width + 20 times the distance of what lies outside: Gneiting and Raftery, J. Am. Stat.
     Assoc. 102, 359, 2007, Equation 43: lowest for the true quantiles); calibration_error (mean
-    distance of level and share inside, over `LEVELS`); rank (Spearman's correlation of spread and
+    distance of level and share inside, over all levels); rank (Spearman's correlation of spread and
     absolute error; NaN where all spreads are one)
     """
     y = np.asarray(y, dtype=float)
@@ -164,8 +172,8 @@ def interval_scores(forecast: Forecast, y: np.ndarray) -> dict[str, float]:
         "mae": float(np.abs(y - forecast.centre).mean()),
         "coverage": float(inside[-1]),
         "width": float((high - low).mean()),
-        "interval_score": float((high - low + 2 / (1 - LEVELS[-1]) * outside).mean()),
-        "calibration_error": float(np.abs(inside - LEVELS).mean()),
+        "interval_score": float((high - low + 2 / (1 - INTERVAL_LEVELS[-1]) * outside).mean()),
+        "calibration_error": float(np.abs(inside - INTERVAL_LEVELS).mean()),
         "rank": rank_of_errors(forecast.spread, np.abs(y - forecast.centre)),
     }
 

@@ -9,11 +9,11 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from matgan.learning.uncertainty.acquisition import (
     STRATEGIES,
-    chosen,
     expected_improvement,
     labels_saved,
     learn_actively,
     most_diverse,
+    to_label,
     tree_spread,
 )
 
@@ -42,16 +42,16 @@ def test_each_strategy_takes_what_it_is_named_for():
     random = np.random.default_rng(0)
     X, mean = random.normal(size=(30, 2)), random.normal(size=30)
     said, labelled = (mean, random.random(30)), np.arange(5)
-    taken = {s: chosen(s, X, labelled, 1.0, said, 4, random) for s in STRATEGIES}
+    taken = {s: to_label(s, X, labelled, 1.0, said, 4, random) for s in STRATEGIES}
     for rows in taken.values():
         assert len(set(rows)) == 4 and min(rows) >= 5
     assert set(taken["uncertainty"]) == set(5 + np.argsort(-said[1][5:])[:4])
     worth = expected_improvement(*said, 1.0)[5:]
     assert set(taken["expected improvement"]) == set(5 + np.argsort(-worth)[:4])
     with pytest.raises(ValueError, match="strategies"):
-        chosen("greed", X, labelled, 1.0, said, 4, random)
+        to_label("greed", X, labelled, 1.0, said, 4, random)
     with pytest.raises(ValueError, match="26 rows of 30"):
-        chosen("random", X, labelled, 1.0, said, 26, random)
+        to_label("random", X, labelled, 1.0, said, 26, random)
 
 
 def test_a_forest_is_its_trees():

@@ -10,7 +10,7 @@ from matgan.learning.uncertainty.explanations import (
     as_function,
     deletions,
     integrated_gradients,
-    nearest,
+    nearest_points,
 )
 
 
@@ -62,9 +62,9 @@ def test_a_deletion_is_the_difference_of_two_predictions(network, shares):
 def test_the_nearest_points_are_the_nearest_ones():
     random = np.random.default_rng(0)
     points, known = random.normal(size=(20, 4)), random.normal(size=(50, 4))
-    rows, distance = nearest(points, known, 3)
+    rows, distance = nearest_points(points, known, 3)
     every = cdist(points, known)
     np.testing.assert_array_equal(rows, np.argsort(every, axis=1)[:, :3])
     np.testing.assert_allclose(distance, np.sort(every, axis=1)[:, :3])
     with pytest.raises(ValueError, match="the 50 known points, not 51"):
-        nearest(points, known, 51)
+        nearest_points(points, known, 51)

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from matgan.learning.uncertainty.intervals import (
-    LEVELS,
+    INTERVAL_LEVELS,
     Forecast,
     between_quantiles,
-    calibrated,
+    conformal,
     conformal_quantile,
     gaussian,
     interval_scores,
@@ -19,7 +19,7 @@ from matgan.learning.uncertainty.intervals import (
 def test_normal_intervals_are_those_of_scipy():
     centre, spread = np.array([0.0, 5.0]), np.array([1.0, 0.2])
     found = gaussian(centre, spread)
-    for k, level in enumerate(LEVELS):
+    for k, level in enumerate(INTERVAL_LEVELS):
         low, high = stats.norm.interval(level, centre, spread)
         np.testing.assert_allclose(found.low[k], low)
         np.testing.assert_allclose(found.high[k], high)
@@ -67,7 +67,7 @@ def test_conformal_intervals_hold_what_the_theorem_says(kind):
     """Coverage of a row more is ⌈(n + 1) level⌉ / (n + 1), whatever the model says."""
     random = np.random.default_rng(0)
     n, draws = 19, 1000
-    covered = np.zeros(len(LEVELS))
+    covered = np.zeros(len(INTERVAL_LEVELS))
     for _ in range(draws):
         spread = random.exponential(size=n + 1) + 0.1
         y = spread * random.standard_t(3, size=n + 1) + 1  # the model is off, and has other tails
@@ -76,9 +76,9 @@ def test_conformal_intervals_hold_what_the_theorem_says(kind):
             Forecast(said.centre[i], said.spread[i], said.low[:, i], said.high[:, i])
             for i in (slice(n), slice(n, None))
         )
-        found = calibrated(new, held, y[:n], kind)
+        found = conformal(new, held, y[:n], kind)
         covered += ((found.low <= y[n]) & (y[n] <= found.high))[:, 0]
-    expected = np.ceil((n + 1) * LEVELS - 1e-9) / (n + 1)
+    expected = np.ceil((n + 1) * INTERVAL_LEVELS - 1e-9) / (n + 1)
     error = np.sqrt(expected * (1 - expected) / draws)
     assert (np.abs(covered / draws - expected) < 4 * error).all()
 
@@ -101,7 +101,7 @@ def test_new_groups_are_covered_where_rows_alone_do_not_suffice():
 
 def test_an_interval_moved_in_by_more_than_its_half_is_a_point():
     wide, new = gaussian(np.zeros(20), np.full(20, 9.0)), gaussian(np.zeros(1), np.ones(1))
-    found = calibrated(new, wide, np.zeros(20), "shifted")
+    found = conformal(new, wide, np.zeros(20), "shifted")
     assert (found.low == found.high).all() and (found.low == 0).all()
 
 
@@ -111,7 +111,7 @@ def test_scores_of_intervals_by_hand():
     found = interval_scores(Forecast(said.centre, said.spread, low, high), [0.5, -1.5, 3, -4])
     assert found["mae"] == 9 / 4 and found["coverage"] == 0.25 and found["width"] == 3
     assert found["interval_score"] == pytest.approx(3 + 20 * (0 + 0.5 + 1 + 3) / 4)
-    assert found["calibration_error"] == pytest.approx(np.abs(0.25 - LEVELS).mean())
+    assert found["calibration_error"] == pytest.approx(np.abs(0.25 - INTERVAL_LEVELS).mean())
     assert found["rank"] == pytest.approx(1)
     assert np.isnan(rank_of_errors(np.full(3, 0.2), np.arange(3.0)))
 
@@ -133,6 +133,6 @@ def test_bad_forecasts_are_named():
     with pytest.raises(ValueError, match=r"3 intervals must be \(9, 3\)"):
         Forecast(said.centre, said.spread, said.low[:8], said.high)
     with pytest.raises(ValueError, match="kind must be"):
-        calibrated(said, said, np.zeros(3), "wide")
+        conformal(said, said, np.zeros(3), "wide")
     with pytest.raises(ValueError, match=r"\(2,\) targets of \(3,\)"):
-        calibrated(said, said, np.zeros(2))
+        conformal(said, said, np.zeros(2))

@@ -25,13 +25,15 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
 from matgan.chemistry.elements import ELEMENT_INDEX
+from matgan.data.splits import Split
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
 from matgan.learning.statistics import corrected_resampled_ttest, holm
+from matgan.learning.uncertainty.example import Explained, Known, explained
 from matgan.learning.uncertainty.explanations import (
     as_function,
     deletions,
     integrated_gradients,
-    nearest,
+    nearest_points,
 )
 from matgan.study.jobs.compositions import uncertainty
 from matgan.study.jobs.compositions.uncertainty import DATA, Part, drawn, split_of
@@ -43,7 +45,7 @@ RISING = {"energies": 1.0, "gaps": -1.0}  # of what an anion adds, down its grou
 EXPLAINED, FITTED = 1000, 4000  # compounds to explain, and for the ridge
 TEST_TRAIN = 1 / 8
 GRADIENTS, DELETION = "integrated gradients", "deletion"
-FEWEST = 5  # compounds of an element that its mean is taken of
+FEWEST_COMPOUNDS = 5  # compounds of an element that its mean is taken of
 
 
 def shares(part: Part) -> np.ndarray:
@@ -51,7 +53,7 @@ def shares(part: Part) -> np.ndarray:
     return part.amounts / part.amounts.sum(axis=1, keepdims=True)
 
 
-def trained(part: Part, rows: np.ndarray, repeat: int) -> FullyConnectedRegressor:
+def fractions_network(part: Part, rows: np.ndarray, repeat: int) -> FullyConnectedRegressor:
     """The network that reads fractions alone; the last tenth of the rows chooses the epoch."""
     fit, stop = np.split(rows, [len(rows) * 9 // 10])
     settings = uncertainty.network(repeat).set_params(clip=False)
@@ -63,20 +65,21 @@ def neighbours(network: FullyConnectedRegressor, X: np.ndarray, known: np.ndarra
 
     Parameters
     ----------
+    network : fitted on fractions
     X, known : fractions of the compounds in question and of those of training
     """
     said, of_known = network.predict(X), network.predict(known)
     return {
-        "hidden layer": nearest(network.activations(X, -2), network.activations(known, -2))[0][
-            :, 0
-        ],
+        "hidden layer": nearest_points(network.activations(X, -2), network.activations(known, -2))[
+            0
+        ][:, 0],
         "composition": cKDTree(known).query(X, p=1)[1],
-        "equal prediction": nearest(said[:, None], of_known[:, None])[0][:, 0],
+        "equal prediction": nearest_points(said[:, None], of_known[:, None])[0][:, 0],
         "any": np.random.default_rng(SEED).integers(len(known), size=len(X)),
     }
 
 
-def shuffled(found: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def shuffled_within(found: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The same attributions, given to the elements of each compound in another order."""
     out = found.copy()
     for row in out:
@@ -85,7 +88,7 @@ def shuffled(found: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return out
 
 
-def agreement(one: np.ndarray, other: np.ndarray) -> float:
+def agreement_within(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's correlation over the elements of all compounds, after each compound's mean is off.
 
     So that it asks which of a compound's elements add most, not which compounds have high values.
@@ -116,7 +119,7 @@ def anion_order(found: np.ndarray, X: np.ndarray, rising: float) -> tuple[float,
     right = []
     for group in ELEMENTS_IN_ORDER:
         for light, heavy in combinations([ELEMENT_INDEX[symbol] for symbol in group], 2):
-            if min(counts[light], counts[heavy]) >= FEWEST:
+            if min(counts[light], counts[heavy]) >= FEWEST_COMPOUNDS:
                 means = (np.nanmean(per_atom[:, e]) for e in (light, heavy))
                 light_mean, heavy_mean = means
                 right.append(rising * (heavy_mean - light_mean) > 0)
@@ -127,7 +130,7 @@ def piece(data: str, repeat: int, folder: Path) -> Rows:
     """Label differences of neighbours, and agreements of attributions, on unseen compounds."""
     part = drawn(data, repeat)
     split = split_of(part, "random", repeat)
-    fractions, network = shares(part), trained(part, split.train, repeat)
+    fractions, network = shares(part), fractions_network(part, split.train, repeat)
     X, known, y = fractions[split.test], fractions[split.train], part.y[split.test]
     error = np.abs(network.predict(X) - y)
     facts = {"data": data, "repeat": repeat, "seed": SEED}
@@ -152,17 +155,32 @@ def piece(data: str, repeat: int, folder: Path) -> Rows:
     found = {name: np.where(X > 0, values, np.nan) for name, values in found.items()}
     random = np.random.default_rng([SEED, repeat, 2])
     for name in (GRADIENTS, DELETION):
-        found[f"{name}, shuffled"] = shuffled(found[name], random)
+        found[f"{name}, shuffled"] = shuffled_within(found[name], random)
     for name, values in found.items():
         row = facts | {"way": name, "n_test": len(X)}
-        rows.append(row | {"what": "ridge", "value": agreement(values, additive)})
+        rows.append(row | {"what": "ridge", "value": agreement_within(values, additive)})
         if not name.startswith(GRADIENTS):
-            both = agreement(values, found[GRADIENTS])
+            both = agreement_within(values, found[GRADIENTS])
             rows.append(row | {"what": GRADIENTS, "value": both})
         if data in RISING:
             share, pairs = anion_order(values, X, RISING[data])
             rows.append(row | {"what": "anions", "value": share, "pairs": pairs})
     return rows
+
+
+def example(part: Part, split: Split, place: int, repeat: int) -> Explained:
+    """What four networks on fractions say of one test compound, and why.
+
+    Parameters
+    ----------
+    part, split, repeat : as of the jobs
+    place : of the compound in the test part
+    """
+    fit, stop = np.split(split.train, [len(split.train) * 9 // 10])
+    settings, rows = uncertainty.network(repeat).set_params(clip=False), ([fit] * 4, [stop] * 4)
+    members = fit_repeats(settings, shares(part), part.y, *rows)
+    known, held = (Known(part.amounts[r], part.y[r]) for r in (fit, split.validation))
+    return explained(members, part.amounts[split.test[place]], known, held)
 
 
 def contrast(rows: pd.DataFrame, what: str, a: str, b: str) -> pd.DataFrame:

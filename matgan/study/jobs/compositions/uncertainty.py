@@ -33,10 +33,10 @@ from matgan.data.tasks import load_task_fold
 from matgan.learning.fit import Fit
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
 from matgan.learning.statistics import corrected_resampled_ttest, holm
-from matgan.learning.uncertainty.explanations import nearest
+from matgan.learning.uncertainty.explanations import nearest_points
 from matgan.learning.uncertainty.intervals import (
     Forecast,
-    calibrated,
+    conformal,
     gaussian,
     interval_scores,
 )
@@ -46,7 +46,7 @@ from matgan.study.jobs.runner import Job, Piece, Rows
 
 SEED, REPEATS, CHECKED = 0, 10, 2  # checked: also trained for twice as long
 DATA = {"energies": "eV/atom", "gaps": "eV", "Tc": "K"}
-SPLITS = ("random", "new systems", "new elements")
+HELD_OUT = ("random", "new systems", "new elements")
 MEMBERS, ROWS = 4, 2500
 
 
@@ -81,7 +81,7 @@ def drawn(data: str, repeat: int, rows: int = ROWS, start: int = 0) -> Part:
 
 
 def split_of(part: Part, kind: str, repeat: int) -> Split:
-    """To learn from, to calibrate on, and to test on; of `SPLITS`, by the seed of the repeat."""
+    """To learn from, to calibrate on, and to test on; of `HELD_OUT`, by the seed of the repeat."""
     seed = SEED + repeat
     if kind == "new elements":
         return unseen_elements(part.amounts, 10, seed)[0]
@@ -125,7 +125,9 @@ def forecasts(part: Part, split: Split, repeat: int, times: int = 1) -> dict[str
             elif name == "shuffled":
                 spread = random.permutation(both.spread)
             else:
-                spread = 0.1 + nearest(members[0].activations(part.X[rows], -2), hidden)[1][:, 0]
+                spread = (
+                    0.1 + nearest_points(members[0].activations(part.X[rows], -2), hidden)[1][:, 0]
+                )
             found[name].append(gaussian(both.centre, spread))
     return found
 
@@ -142,10 +144,10 @@ def piece(data: str, kind: str, repeat: int, times: int, folder: Path) -> Rows:
     for method, (held, test) in forecasts(part, split, repeat, times).items():
         ways = {"stated": test} if method in ("ensemble", "dropout", "quantiles") else {}
         how = "shifted" if method == "quantiles" else "normalised"
-        ways["conformal"] = calibrated(test, held, y, how)
+        ways["conformal"] = conformal(test, held, y, how)
         if method == "ensemble":
-            ways["constant"] = calibrated(test, held, y, "constant")
-            ways["by system"] = calibrated(test, held, y, how, systems[split.validation])
+            ways["constant"] = conformal(test, held, y, "constant")
+            ways["by system"] = conformal(test, held, y, how, systems[split.validation])
         for intervals, forecast in ways.items():
             row = facts | {"method": method, "intervals": intervals}
             row |= interval_scores(forecast, part.y[split.test])
@@ -190,7 +192,7 @@ def contrast(
     return table
 
 
-def is_converged(rows: pd.DataFrame) -> bool | None:
+def ensemble_converged(rows: pd.DataFrame) -> bool | None:
     """Whether twice the epochs change the ensemble's mean error by less than 2%, of each data.
 
     None where none were trained for twice as long.
@@ -205,7 +207,7 @@ def is_converged(rows: pd.DataFrame) -> bool | None:
 
 def _pieces() -> dict[str, Piece]:
     """All data and splits of a repeat before the next; twice as long for the first, last."""
-    usual = [(*which, r, 1) for r in range(REPEATS) for which in product(DATA, SPLITS)]
+    usual = [(*which, r, 1) for r in range(REPEATS) for which in product(DATA, HELD_OUT)]
     longer = [(data, "random", r, 2) for r in range(CHECKED) for data in DATA]
     return {
         f"{data}-{kind.replace(' ', '-')}-{r}{'-longer' * (times == 2)}": partial(

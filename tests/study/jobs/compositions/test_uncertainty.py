@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from matgan.data.splits import chemical_systems
-from matgan.learning.uncertainty.intervals import LEVELS
+from matgan.learning.uncertainty.intervals import INTERVAL_LEVELS
 from matgan.study.jobs.compositions import uncertainty as job
 
 
@@ -26,7 +26,7 @@ def test_draws_are_apart_and_differ_between_repeats(few):
     assert (few.y != other.y).any() and len(table) > 4500
 
 
-@pytest.mark.parametrize("kind", job.SPLITS)
+@pytest.mark.parametrize("kind", job.HELD_OUT)
 def test_what_is_tested_is_new_in_the_way_that_is_said(few, kind):
     split = job.split_of(few, kind, 3)
     parts = split.train, split.validation, split.test
@@ -54,7 +54,7 @@ def test_each_method_speaks_of_the_same_rows(few, monkeypatch):
     controls = rows[rows["method"].isin(["nearest composition", "shuffled"])]
     assert (controls["mae"].to_numpy() == ensemble["mae"].iloc[0]).all()
     assert rows.loc[rows["intervals"] == "constant", "rank"].isna().all()
-    assert rows["coverage"].between(0, 1).all() and len(LEVELS) == 9
+    assert rows["coverage"].between(0, 1).all() and len(INTERVAL_LEVELS) == 9
 
 
 def test_a_contrast_is_paired_and_corrected():
@@ -69,7 +69,7 @@ def test_a_contrast_is_paired_and_corrected():
     assert found["difference"] == pytest.approx(0.215) and found["repeats"] == 4
     expected = np.sqrt((1 / 4 + 1 / 8) * np.var([0, 0.01, 0.02, 0.03], ddof=1))
     assert (found["high"] - found["low"]) / 2 == pytest.approx(3.182446 * expected, rel=1e-5)
-    assert job.is_converged(pd.DataFrame(rows).assign(mae=1.0)) is None
+    assert job.ensemble_converged(pd.DataFrame(rows).assign(mae=1.0)) is None
 
 
 def test_convergence_asks_each_of_the_data():
@@ -77,6 +77,6 @@ def test_convergence_asks_each_of_the_data():
         [("gaps", 1, 1.0), ("gaps", 2, 0.99), ("Tc", 1, 5.0), ("Tc", 2, 4.95)],
         columns=["data", "times", "mae"],
     ).assign(split="random", repeat=0, method="ensemble", intervals="stated")
-    assert job.is_converged(rows)
+    assert job.ensemble_converged(rows)
     rows.loc[3, "mae"] = 4.5
-    assert not job.is_converged(rows)
+    assert not job.ensemble_converged(rows)
