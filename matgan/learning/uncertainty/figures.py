@@ -18,8 +18,9 @@ def _by_method(axes: Axes, rows: pd.DataFrame, score: str, names: list[str]) -> 
         part = rows[rows["data"] == one].dropna(subset=score)
         found = part.groupby("name", sort=False)[score].agg(["mean", "min", "max"])
         height = [names.index(name) + 0.22 * (1 - i) for name in found.index]
-        ends = [found["mean"] - found["min"], found["max"] - found["mean"]]
-        axes.errorbar(found["mean"], height, xerr=ends, fmt=mark, ms=5, lw=1, label=one)
+        mean, low, high = found.to_numpy().T
+        ends = [mean - low, high - mean]
+        axes.errorbar(mean, height, xerr=ends, fmt=mark, ms=5, lw=1, label=one)
     axes.set_yticks(range(len(names)), names)
 
 
