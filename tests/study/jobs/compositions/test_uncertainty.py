@@ -69,7 +69,7 @@ def test_a_contrast_is_paired_and_corrected():
     assert found["difference"] == pytest.approx(0.215) and found["repeats"] == 4
     expected = np.sqrt((1 / 4 + 1 / 8) * np.var([0, 0.01, 0.02, 0.03], ddof=1))
     assert (found["high"] - found["low"]) / 2 == pytest.approx(3.182446 * expected, rel=1e-5)
-    assert job.ensemble_converged(pd.DataFrame(rows).assign(mae=1.0)) is None
+    assert job.converged_data(pd.DataFrame(rows).assign(mae=1.0)) == set()
 
 
 def test_convergence_asks_each_of_the_data():
@@ -77,6 +77,6 @@ def test_convergence_asks_each_of_the_data():
         [("gaps", 1, 1.0), ("gaps", 2, 0.99), ("Tc", 1, 5.0), ("Tc", 2, 4.95)],
         columns=["data", "times", "mae"],
     ).assign(split="random", repeat=0, method="ensemble", intervals="stated")
-    assert job.ensemble_converged(rows)
+    assert job.converged_data(rows) == {"gaps", "Tc"}
     rows.loc[3, "mae"] = 4.5
-    assert not job.ensemble_converged(rows)
+    assert job.converged_data(rows) == {"gaps"}
