@@ -39,9 +39,10 @@ NAME = "site-likelihood"
 REPEATS = range(5)
 STRUCTURES, PROTOTYPES, CHEMICAL_SYSTEMS = "structures", "prototypes", "chemical systems"
 MAJORITY = "majority"
-TRAINED, TESTED_SITES = 60_000, 20_000  # sites, drawn at random among those of the parts
-ALL = 0  # sites: those of the whole training part, some 440,000
-EPOCHS = 12
+ALL = 0  # sites to learn from: those of the whole training part, some 440,000
+FEWER = (15_000, 60_000)  # drawn at random among them, for a learning curve
+TESTED_SITES = 20_000  # drawn at random among those of the test part
+EPOCHS = 40
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Setting:
     view: View
     held: str = STRUCTURES
     seed: int = 0
-    trained: int = TRAINED
+    trained: int = ALL
     epochs: int = EPOCHS
     autoencoder: bool = True
 
@@ -125,14 +126,14 @@ class Setting:
     def key(self) -> str:
         """Name of the piece."""
         words = [*self.view.name.replace(",", "").split(), *self.held.split(), str(self.seed)]
-        words += [f"{self.trained or 'all'}-sites"] * (self.trained != TRAINED)
+        words += [f"{self.trained}-sites"] * (self.trained != ALL)
         words += [f"{self.epochs}epochs"] * (self.epochs != EPOCHS)
         return "-".join(words + ["plain"] * (not self.autoencoder))
 
     @property
     def fit(self) -> Fit:
         """Choices of the training."""
-        return Fit(self.epochs, 512, 3e-3, average=0.99, seed=self.seed)
+        return Fit(self.epochs, 1024, 4e-3, average=0.99, precision="bfloat16", seed=self.seed)
 
 
 def trained_row(
@@ -159,19 +160,20 @@ def trained_row(
     true = asked.number.astype(int)
     name = setting.view.name if setting.autoencoder else f"{setting.view.name}, no autoencoder"
     row = {"view": name, "held out": setting.held, "seed": setting.seed, "n_train": len(sites)}
-    row |= {"n_test": len(asked), "epochs": setting.epochs}
+    row |= {"drawn": setting.trained, "n_test": len(asked), "epochs": setting.epochs}
     row |= {"log likelihood": float(np.maximum(likely[np.arange(len(true)), true], -30).mean())}
     top = np.argsort(-likely, axis=1)[:, :5]
     row |= {"among five": float((top == true[:, None]).any(1).mean())}
     return row | error_scores(true, top[:, 0]), model
 
 
-def majority_row(data: SiteData, held: str, seed: int, trained: int = TRAINED) -> dict:
+def majority_row(data: SiteData, held: str, seed: int, trained: int = ALL) -> dict:
     """The most frequent element of the training sites, everywhere."""
     learn, test = data.parts(held, seed)
     sites, asked = data.drawn(learn, trained, seed), data.drawn(test, TESTED_SITES, seed)
     answer = np.bincount(sites.number).argmax()
     row = {"view": MAJORITY, "held out": held, "seed": seed, "n_train": len(sites)}
+    row["drawn"] = trained
     found = error_scores(asked.number.astype(int), np.full(len(asked), answer))
     return row | {"n_test": len(asked), "epochs": 0} | found
 
@@ -239,20 +241,17 @@ def majority_piece(folder: Path) -> Rows:
 
 def settings() -> list[Setting]:
     """All trainings, first one of each kind: views, what is held out, the checks, then seeds."""
-    main, others = (SHAPE, BESIDE), (COMPOSITION, COPIES, SIZED, SIZED_BESIDE)
-    held_out = (PROTOTYPES, CHEMICAL_SYSTEMS)
-    found = [Setting(view) for view in main + others]
-    found += [Setting(view, held) for held in held_out for view in main]
+    main, others = (SHAPE, BESIDE), (COMPOSITION, SIZED, SIZED_BESIDE, COPIES)
+    held_out, more = (PROTOTYPES, CHEMICAL_SYSTEMS), REPEATS[1:]
+    found = [Setting(view) for view in main]
     found += [Setting(view, epochs=2 * EPOCHS) for view in main]
-    found += [Setting(view, seed=seed) for seed in REPEATS[1:] for view in main]
-    found += [Setting(view, trained=ALL) for view in main]
-    found += [
-        Setting(view, held, seed) for seed in REPEATS[1:] for held in held_out for view in main
-    ]
-    found += [Setting(view, seed=seed) for seed in REPEATS[1:] for view in others]
-    found += [Setting(view, trained=TRAINED // 4) for view in main]
+    found += [Setting(view, seed=seed) for seed in more for view in main]
+    found += [Setting(view) for view in others]
+    found += [Setting(view, held) for held in held_out for view in main]
+    found += [Setting(view, trained=n) for n in FEWER for view in main]
     found += [Setting(view, autoencoder=False) for view in main]
-    return [*found, *(Setting(view, trained=ALL, epochs=2 * EPOCHS) for view in main)]
+    found += [Setting(view, seed=seed) for seed in more for view in others]
+    return [*found, *(Setting(v, held, s) for s in more for held in held_out for v in main)]
 
 
 def _pieces() -> dict[str, Piece]:
@@ -264,7 +263,7 @@ JOBS = [
     Job(
         NAME,
         "which element sits on a site, by its surroundings: errors of views and controls",
-        0.5,
+        4.0,
         _pieces,
     )
 ]
