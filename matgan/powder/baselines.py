@@ -31,6 +31,22 @@ def coarse(codes: np.ndarray, points: int) -> np.ndarray:
     return roots[:, : n_bins * points].reshape(len(roots), n_bins, points).mean(2)
 
 
+def most_similar(train: np.ndarray, test: np.ndarray, neighbours: int) -> np.ndarray:
+    """Rows of the training patterns most similar to each test pattern (cosine), nearest first.
+
+    Parameters
+    ----------
+    train, test : (n, points) and (m, points)
+    neighbours : how many at most
+
+    Returns
+    -------
+    (m, neighbours) int
+    """
+    train, test = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test))
+    return np.argsort(-(test @ train.T), axis=1, kind="stable")[:, :neighbours]
+
+
 def nearest(
     train: np.ndarray,
     classes: np.ndarray,
@@ -42,10 +58,8 @@ def nearest(
 
     The class of the nearest pattern always wins; the others say which come next.
     """
-    train, test = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test))
-    neighbours = min(neighbours, len(train))
-    order = np.argsort(-(test @ train.T), axis=1, kind="stable")[:, :neighbours]
-    weights = 0.49 ** np.arange(neighbours)  # below a half: all later ones together weigh less
+    order = most_similar(train, test, neighbours)
+    weights = 0.49 ** np.arange(order.shape[1])  # below a half: all later ones weigh less together
     scores = {}
     for i, (label, size) in enumerate(counts.items()):
         scores[label] = np.zeros((len(test), size))

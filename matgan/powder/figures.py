@@ -143,3 +143,42 @@ def latent_maps(
         handles = all_axes.flat[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside right upper", markerscale=2)
     return figure
+
+
+def cell_errors(table: pd.DataFrame, measure: str, label: str) -> Figure:
+    """A measure of predicted cells by crystal system, a bar for each method.
+
+    Parameters
+    ----------
+    table : columns system, method and the measure; several rows of a method are its trainings
+    measure, label : column, and what it is
+    """
+    figure, axes = plt.subplots(figsize=(9, 3.6))
+    sns.barplot(table, x="system", y=measure, hue="method", errorbar=("pi", 100), ax=axes)
+    axes.set(xlabel="", ylabel=label)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def indexed_by_start(table: pd.DataFrame) -> Figure:
+    """Share of patterns indexed against the error of the guess, by crystal system.
+
+    Parameters
+    ----------
+    table : columns start (relative error of a guessed cell), tries, system and indexed
+    """
+    tries = sorted(table["tries"].unique())
+    figure, all_axes = plt.subplots(
+        1, len(tries), figsize=(4.5 * len(tries) + 2, 3.6), sharey=True, squeeze=False
+    )
+    for axes, n in zip(all_axes.flat, tries, strict=True):
+        own = table[table["tries"] == n].assign(percent=100 * table["start"])
+        sns.lineplot(
+            own, x="percent", y="indexed", hue="system", style="system", markers=True,
+            dashes=False, ax=axes, legend="brief" if n == tries[-1] else False,
+        )  # fmt: skip
+        title = "one guess" if n == 1 else f"{n} guesses around it"
+        axes.set(xlabel="error of the guess (%)", ylabel="share indexed", ylim=(0, 1.03))
+        axes.set_title(title)
+    sns.move_legend(all_axes.flat[-1], "upper left", bbox_to_anchor=(1, 1), title="")
+    return figure

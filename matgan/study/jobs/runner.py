@@ -50,7 +50,7 @@ MODULES = tuple(
             "explanations",
         ),
         "stability": ("stable", "systems", "bartel"),
-        "powder": ("patterns", "properties", "measured"),
+        "powder": ("patterns", "properties", "lattice", "measured"),
         "microstructure": (
             "labels",
             "homogenisation",
