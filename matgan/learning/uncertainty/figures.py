@@ -54,8 +54,9 @@ def ranks(rows: pd.DataFrame) -> Figure:
     rows = rows.dropna(subset="rank").assign(name=rows["method"])
     names, splits = list(rows["name"].unique())[::-1], list(rows["split"].unique())
     size = (3.2 * len(splits) + 2, 0.42 * len(names) + 1.4)
-    same = {"sharex": True, "sharey": True, "squeeze": False}
-    figure, panels = plt.subplots(1, len(splits), figsize=size, **same)
+    figure, panels = plt.subplots(
+        1, len(splits), figsize=size, sharex=True, sharey=True, squeeze=False
+    )
     for axes, split in zip(panels[0], splits, strict=True):
         _by_method(axes, rows[rows["split"] == split], "rank", names)
         axes.axvline(0, color="0.5", ls="--")

@@ -64,7 +64,7 @@ def divided_anew(name: str, folder: Path) -> Rows:
         half = np.cumsum(np.bincount(systems)[order]) <= len(y) / 2
         held = np.isin(systems, order[half])
         by_kind = [conformal_quantile(distance[held & (kinds == k)], COVERAGE) for k in range(3)]
-        factors = {
+        factors: dict[str, np.ndarray | float] = {
             "for each number of elements": np.choose(kinds, by_kind),
             "one for all": conformal_quantile(distance[held], COVERAGE),
             "by system": conformal_quantile(distance[held], COVERAGE, systems[held]),

@@ -37,6 +37,7 @@ from matgan.learning.statistics import corrected_resampled_ttest, holm
 from matgan.learning.uncertainty.explanations import nearest_points
 from matgan.learning.uncertainty.intervals import (
     Forecast,
+    Kind,
     conformal,
     gaussian,
     interval_scores,
@@ -144,7 +145,7 @@ def piece(data: str, kind: str, repeat: int, times: int, folder: Path) -> Rows:
     rows = []
     for method, (held, test) in forecasts(part, split, repeat, times).items():
         ways = {"stated": test} if method in ("ensemble", "dropout", "quantiles") else {}
-        how = "shifted" if method == "quantiles" else "normalised"
+        how: Kind = "shifted" if method == "quantiles" else "normalised"
         ways["conformal"] = conformal(test, held, y, how)
         if method == "ensemble":
             ways["constant"] = conformal(test, held, y, "constant")
