@@ -30,8 +30,9 @@ def composition_tasks() -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, index task (as the wheel names it), 31 rows: quantity, unit, folds (1 or 5), the
-    error of each of `PEERS` in that unit (NaN: not published), source
+    DataFrame, index task (as the wheel names it), 31 rows: quantity, unit, folds (1 or 5),
+    compounds (of all parts; of a fold), the error of each of `PEERS` in that unit (NaN: not
+    published), source
     """
     return _listed().copy()
 

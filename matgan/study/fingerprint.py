@@ -29,7 +29,7 @@ WEIGHTS = {
     "powder.classifier": "xrd-*",
     "properties.models": "predict-*",
     "crystals.substitution": "structures-*",
-    "study.jobs.compositions.tasks": "encoder-*",
+    "study.jobs.compositions.transfer": "encoder-*",
     "study.jobs.microstructure.design": "microstructure-gan",
 }
 

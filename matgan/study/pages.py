@@ -148,6 +148,26 @@ def candidates_table(run_dir: Path) -> str:
     return f"{field}\n{_sortable(columns, lines, 'searched')}"
 
 
+def representations_tables(run_dir: Path) -> str:
+    """What notebook 11 found of routes, and of pairs of them, in Markdown; or how to get some."""
+    folder = run_dir / "tables"
+    if not (folder / "small_data_ranks.csv").is_file():
+        return "This run has none: `python -m matgan jobs run small-data-trees`, then notebook 11."
+    lines = ["| route | tasks | errors over CrabNet's | mean place |", "|---|---|---|---|"]
+    for row in pd.read_csv(folder / "small_data_ranks.csv").to_dict("records"):
+        lines.append(
+            f"| {row['route']} | {row['tasks']} | {row['ratio']:.2f} | {row['rank']:.1f} |"
+        )
+    lines += ["", "| | over | tasks | error (95% interval over tasks) |", "|---|---|---|---|"]
+    for row in pd.read_csv(folder / "small_data_pairs.csv").to_dict("records"):
+        if row["tasks"]:
+            found = f"{row['error of a over b']:.3f}"
+            if row["low"] == row["low"]:  # one task has no interval
+                found += f" ({row['low']:.3f} to {row['high']:.3f})"
+            lines.append(f"| {row['a']} | {row['b']} | {row['tasks']} | {found} |")
+    return "\n".join(lines)
+
+
 def lowered(formulas: str) -> str:
     """Formulas in a text with the numbers behind their elements lowered, as HTML."""
     return re.sub(r"(?<=[A-Za-z])(\d+(?:\.\d+)?)", r"<sub>\1</sub>", html.escape(formulas))

@@ -102,6 +102,7 @@ def _lay_out(
         "verdicts.md": parts.verdicts(table),
         "claims.html": parts.claims_table(table, read),
         "candidates.html": parts.candidates_table(run_dir),
+        "representations.md": parts.representations_tables(run_dir),
         "statements.md": parts.statements_table(table),
         "notebooks.md": parts.notebooks_table(run_dir, read),
         "data.md": parts.data_cards(),

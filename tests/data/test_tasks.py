@@ -32,6 +32,10 @@ def test_five_folds_test_a_compound_at_most_once(wheel):
 def test_a_task_with_one_split_has_the_sizes_of_its_source(wheel):
     one = load_task_fold("mp_bulk_modulus")
     assert one["split"].value_counts().to_dict() == {"train": 4414, "test": 947, "val": 946}
+    listed = composition_tasks()["compounds"]
+    assert listed["mp_bulk_modulus"] == len(one)
+    for task in ("steels_yield", "castelli", "CritExam__Ed"):
+        assert listed[task] == len(load_task_fold(task))
     assert one.loc[one["split"] == "test", "target"].std() == pytest.approx(73.4858, abs=1e-4)
 
 

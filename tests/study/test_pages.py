@@ -21,6 +21,7 @@ from matgan.study.pages import (
     gallery,
     modules_table,
     notebooks_table,
+    representations_tables,
     rooms_of_package,
     statements,
     statements_table,
@@ -159,6 +160,24 @@ def test_candidates_are_written_for_a_chemist(tmp_path):
     for cell in ("0.988", "−0.012", "−0.090 to 0.070", "FeTiO<sub>3</sub>", "2 Fe³⁺", "12"):
         assert f"<td>{cell}</td>" in line
     assert "<td>0.5 Fe<sub>2</sub>O<sub>3</sub> + 0.25 Ti &amp; &lt;x&gt;</td>" in line
+
+
+def test_representations_are_told_from_the_run(tmp_path):
+    assert "jobs run small-data-trees" in representations_tables(tmp_path)
+    (tmp_path / "tables").mkdir()
+    ranks = pd.DataFrame({"route": ["trees", "Roost"], "tasks": [7, 7], "ratio": [0.987, 1.5]})
+    ranks.assign(best=[2, None], rank=[2.25, 1]).to_csv(
+        tmp_path / "tables" / "small_data_ranks.csv"
+    )
+    pairs = pd.DataFrame({"a": ["T", "E", "F"], "b": ["trees"] * 3, "tasks": [7, 1, 0]})
+    pairs["error of a over b"] = [1.0126, 0.9, None]
+    pairs.assign(low=[0.99, None, None], high=[1.03, None, None]).to_csv(
+        tmp_path / "tables" / "small_data_pairs.csv"
+    )
+    text = representations_tables(tmp_path)
+    assert "| trees | 7 | 0.99 | 2.2 |" in text
+    assert "| T | trees | 7 | 1.013 (0.990 to 1.030) |" in text
+    assert "| E | trees | 1 | 0.900 |" in text and "| F |" not in text
 
 
 def test_each_source_has_its_card():

@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from matgan.data.sources import SOURCES
-from matgan.files import atomic_file
+from matgan.files import atomic_file, load_arrays
 from matgan.learning.compute import device
 from matgan.study.fingerprint import decides, digest, reached, versions
 from matgan.study.run import LONG, PROJECT, RunError, git_state
@@ -43,12 +44,11 @@ MODULES = tuple(
             "encoders",
             "tasks",
             "leaderboards",
+            "transfer",
             "elemnet",
             "semi_supervised",
-            "uncertainty",
-            "active_learning",
-            "explanations",
         ),
+        "uncertainty": ("uncertainty", "active_learning", "explanations"),
         "stability": ("stable", "systems", "bartel"),
         "powder": ("patterns", "properties", "lattice", "measured"),
         "microstructure": (
@@ -254,6 +254,28 @@ def do_piece(work: Path, key: str, piece: Piece, deadline: float) -> str:
     except Timeout:
         return ""
     return key
+
+
+def computed_once(path: Path, compute: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    """What a part of a piece computes, kept in a file: a piece that was killed goes on behind it.
+
+    Parameters
+    ----------
+    path : .npz; it appears whole or not at all, its folders are made
+    compute : gives an array
+
+    Returns
+    -------
+    the array, and the minutes of this process that it took (of the last try, if some were killed)
+    """
+    if not path.is_file():
+        started = time.process_time()
+        found = compute()
+        minutes = (time.process_time() - started) / 60
+        with atomic_file(path) as file:
+            np.savez_compressed(file, allow_pickle=False, found=found, minutes=minutes)
+    kept = load_arrays(path, ["found", "minutes"])
+    return kept["found"], float(kept["minutes"])
 
 
 def _before(folder: Path) -> float:

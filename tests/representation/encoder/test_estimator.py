@@ -83,6 +83,9 @@ def test_it_starts_from_an_element_table_by_symbol(gaps):
     ("changes", "y", "message"),
     [
         ({}, [1.0, 2.0, 3.0], "2 compositions but 3 targets"),
+        ({}, 1.0, r"\(n,\) or \(n, m\) with m targets, not \(\)"),
+        ({}, [[[1.0, 2.0]], [[3.0, 4.0]]], r"not \(2, 1, 2\)"),
+        ({}, [[], []], r"not \(2, 0\)"),
         ({}, [1.0, np.inf], "infinite in row 1"),
         ({}, [[1.0, np.nan], [2.0, np.nan]], "column 1 of y is NaN throughout"),
         ({"width": 15}, [1.0, 2.0], "width = 15 must be a multiple of heads = 2"),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matgan.chemistry.elements import ELEMENTS
 from matgan.representation.encoder import routes
 from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
 
@@ -65,3 +66,27 @@ def test_a_combination_by_hand():
     np.testing.assert_allclose(weights, [1 / 4, 2 / 4, 1 / 4])
     weights = routes.combination(np.stack([right, high, low]), target, picks=50)
     assert np.abs(weights @ np.stack([right, high, low]) - target).max() < 0.02
+
+
+def test_fewer_labels_are_some_of_those_there_and_a_fifth_validates():
+    rows = {"train": np.arange(0, 40), "val": np.arange(40, 50), "test": np.arange(50, 60)}
+    compounds = routes.Compounds(np.eye(85)[:60], np.arange(60.0), rows, np.empty(0))
+    few, more = compounds.fewer(20, 3), compounds.fewer(30, 3)
+    assert (len(few.rows["train"]), len(few.rows["val"])) == (16, 4)
+    chosen = [set(of.rows["train"]) | set(of.rows["val"]) for of in (few, more)]
+    assert chosen[0] < chosen[1] <= set(range(50)) and len(chosen[1]) == 30
+    assert not set(few.rows["train"]) & set(few.rows["val"])
+    np.testing.assert_array_equal(few.rows["test"], rows["test"])
+    assert set(compounds.fewer(20, 4).rows["train"]) != set(few.rows["train"])
+    for labels in (4, 51):
+        with pytest.raises(ValueError, match=rf"from 5 to 50, all there are, not {labels}"):
+            compounds.fewer(labels, 0)
+
+
+def test_a_table_stands_beside_the_plain_features():
+    amounts = routes.read_compounds(FOLD).amounts
+    table = pd.DataFrame({"Z": np.arange(1.0, 86)}, index=list(ELEMENTS))
+    features = routes.with_table(amounts, table)
+    np.testing.assert_array_equal(features[:, :-1], routes.plain_features(amounts))
+    by_hand = amounts @ np.arange(1.0, 86) / amounts.sum(axis=1)
+    np.testing.assert_allclose(features[:, -1], by_hand, rtol=1e-6)

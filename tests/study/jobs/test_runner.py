@@ -6,9 +6,11 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from matgan.files import ArraysError
 from matgan.study.jobs import runner
 from matgan.study.jobs.runner import Job
 from matgan.study.run import PROJECT, RunError
@@ -211,3 +213,24 @@ def test_the_workers_of_a_dask_cluster_do_the_pieces(folders):
     table = pd.read_csv(folders / "long" / "roots.csv", float_precision="round_trip")
     assert table["root"].tolist() == [number**0.5 for number in range(4)]
     assert os.getpid() not in set(table["process"])
+
+
+def test_a_part_of_a_piece_is_computed_once_and_a_failure_leaves_nothing(tmp_path):
+    path, calls = tmp_path / "piece" / "part.npz", []
+
+    def compute():
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return np.arange(3.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.computed_once(path, compute)
+    assert not path.exists()
+    found, minutes = runner.computed_once(path, compute)
+    again, same = runner.computed_once(path, compute)
+    assert len(calls) == 2 and same == minutes >= 0
+    np.testing.assert_array_equal(found, again)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ArraysError, match=r"part\.npz is no sound"):
+        runner.computed_once(path, compute)

@@ -6,37 +6,45 @@ Matbench's folds are scikit-learn's `KFold` with the seed that its file of folds
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 
 from matgan.data.sources import read_csv, wheel_table
 from matgan.data.splits import chemical_systems
-from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
-from matgan.representation.encoder.routes import plain_features, source_features
+from matgan.representation.encoder.routes import TREES_RATE, plain_features, with_table
 from matgan.representation.encoder.sources import read_amounts
 from matgan.representation.encoder.trees import CrossFittedTrees, GatedTrees
+from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.study.jobs.compositions.tasks import (
-    ENCODER,
-    ENCODER_SOURCES,
+    SCRATCH,
     TREES,
-    TREES_SOURCE,
-    TUNED,
-    schedule,
+    TREES_T,
+    TREES_T_MIXED,
+    T,
+    task_encoder,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
 
 MATBENCH = {"matbench_expt_gap": "expt_gap", "matbench_mp_gap": "mp_gap"}
 MATBENCH_SEED = 18012019
 TC, TC_SYSTEMS = "supercon_chem_Tc", "supercon_chem_Tc, systems held out"
+FOLDS_OF_BOARDS = {
+    "matbench_expt_gap": 5,
+    TC: 1,
+    TC_SYSTEMS: 1,
+    "matbench_mp_gap": 5,
+}  # cheapest first
 MEAN = "mean of trees and encoder"
+NAME = "leaderboards"  # of the job
+
+# amounts and targets to learn from, amounts to predict -> predictions
+Learns = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -78,50 +86,109 @@ def load_board(name: str) -> Board:
     return Board(formulas, target, [fold])
 
 
-def board_piece(name: str, fold: int, folder: Path) -> Rows:
-    """Errors of each route on one fold of a leaderboard; what it predicts is kept in the folder."""
-    board = load_board(name)
-    learned, tested = board.folds[fold]
-    amounts, there = read_amounts(board.formulas)
-    place = np.cumsum(there) - 1  # of a row among the amounts
-    learned = learned[there[learned]]
-    rows, y = place[learned], board.target[learned]
-    source = ENCODER_SOURCES["without-others" if name == "matbench_mp_gap" else "without-small"]
-    encoder = load_encoder(source.file)
-    plain = plain_features(amounts)
+@dataclass(frozen=True)
+class BoardFold:
+    """One fold of a leaderboard, whose predictions lie in the folder of a piece."""
 
-    def by_trees(X: np.ndarray) -> np.ndarray:
-        return CrossFittedTrees(GatedTrees(learning_rate=0.06)).fit(X[rows], y).predict(X)
+    board: str
+    fold: int
 
-    def by_encoder() -> np.ndarray:
-        fine = CompositionEncoder(
-            **ENCODER, **schedule(len(rows)), learning_rate=5e-4, start=source.file,
-            checkpoint=folder / "encoder.checkpoint",
-        )  # fmt: skip
-        return fine.fit(amounts[rows], y).predict(amounts)
+    @property
+    def key(self) -> str:
+        """Of the fold's pieces."""
+        part = "systems" if self.board == TC_SYSTEMS else str(self.fold)
+        return f"{self.board.partition(',')[0]}-{part}"
 
-    routes: dict[str, Callable[[], np.ndarray]] = {
-        TREES: lambda: by_trees(plain),
-        TREES_SOURCE: lambda: by_trees(np.hstack([plain, source_features(encoder, amounts)])),
-        TUNED: by_encoder,
+    def predictions(self, route: str, learns: Learns, folder: Path) -> tuple[np.ndarray, float]:
+        """(tested,) predictions of one route, computed once, and their minutes.
+
+        What holds another element than the 85 is not learned from, and gets the median.
+        """
+
+        def predicted() -> np.ndarray:
+            board = load_board(self.board)
+            learned, tested = board.folds[self.fold]
+            amounts, of_learned = read_amounts([board.formulas[row] for row in learned])
+            unknown, of_tested = read_amounts([board.formulas[row] for row in tested])
+            y = board.target[learned][of_learned]
+            found = np.full(len(tested), np.median(y))
+            found[of_tested] = learns(amounts, y, unknown)
+            return found
+
+        return computed_once(predictions_file(folder, route), predicted)
+
+    def row(self, route: str, predicted: np.ndarray, minutes: float) -> dict:
+        """Of the table."""
+        board = load_board(self.board)
+        learned, tested = board.folds[self.fold]
+        return (
+            {"board": self.board, "fold": self.fold, "route": route, "rows": len(learned)}
+            | _scores(predicted, board.target[tested])
+            | {"cpu minutes": minutes}
+        )
+
+    def rows(self, routes: dict[str, Learns], folder: Path) -> Rows:
+        """Of several routes."""
+        return [
+            self.row(route, *self.predictions(route, learns, folder))
+            for route, learns in routes.items()
+        ]
+
+    def mean_row(self, name: str, members: list[tuple[np.ndarray, float]], folder: Path) -> dict:
+        """Of the mean of some predictions, which is kept, too."""
+        mean = np.mean([predicted for predicted, _ in members], axis=0)
+        mean, _ = computed_once(predictions_file(folder, name), lambda: mean)
+        return self.row(name, mean, sum(minutes for _, minutes in members))
+
+
+def predictions_file(folder: Path, route: str) -> Path:
+    """Where the predictions of a route lie in the folder of a piece."""
+    return folder / f"{route.replace(' ', '-').replace(',', '')}.npz"
+
+
+def board_folds() -> list[BoardFold]:
+    """Every fold of every leaderboard, cheapest first."""
+    return [BoardFold(board, fold) for board, n in FOLDS_OF_BOARDS.items() for fold in range(n)]
+
+
+def boosted(
+    features: Callable[[np.ndarray], np.ndarray],
+    amounts: np.ndarray,
+    y: np.ndarray,
+    tested: np.ndarray,
+) -> np.ndarray:
+    """Predictions of cross-fitted gated trees; see `Learns`."""
+    trees = CrossFittedTrees(GatedTrees(learning_rate=TREES_RATE))
+    return trees.fit(features(amounts), y).predict(features(tested))
+
+
+def trees_piece(of: BoardFold, folder: Path) -> Rows:
+    """Errors of trees on fractions and Magpie's statistics."""
+    return of.rows({TREES: partial(boosted, plain_features)}, folder)
+
+
+def table_piece(of: BoardFold, folder: Path) -> Rows:
+    """Errors with the mean of T beside these features, and of T with its rows mixed up."""
+    table = load_embedding(T)
+    tables = {TREES_T: table, TREES_T_MIXED: permuted_embedding(table, of.fold)}
+    routes: dict[str, Learns] = {
+        route: partial(boosted, partial(with_table, table=table)) for route, table in tables.items()
     }
-    found, minutes = {}, {}
-    for route, compute in routes.items():
-        start = time.process_time()
-        predicted = np.full(len(there), np.median(y))  # of other elements than the 85
-        predicted[there] = compute()
-        found[route], minutes[route] = predicted, (time.process_time() - start) / 60
-    found[MEAN] = (found[TREES_SOURCE] + found[TUNED]) / 2
-    minutes[MEAN] = minutes[TREES_SOURCE] + minutes[TUNED]
-    kept = pd.DataFrame({"row": tested, "target": board.target[tested]})
-    kept.assign(**{route: of[tested] for route, of in found.items()}).to_csv(
-        folder / "predictions.csv", index=False
-    )
+    return of.rows(routes, folder)
+
+
+def scratch_piece(of: BoardFold, folder: Path) -> Rows:
+    """Errors of an encoder from scratch, and of its mean with the trees."""
+
+    def scratch(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        encoder = task_encoder(len(y), 1e-3, 0, checkpoint=folder / "encoder.checkpoint")
+        return encoder.fit(amounts, y).predict(tested)
+
+    by_encoder = of.predictions(SCRATCH, scratch, folder)
+    by_trees = of.predictions(TREES, partial(boosted, plain_features), folder.parent / of.key)
     return [
-        {"board": name, "fold": fold, "route": route, "training rows": len(learned)}
-        | _scores(predicted[tested], board.target[tested])
-        | {"cpu minutes": minutes[route]}
-        for route, predicted in found.items()
+        of.row(SCRATCH, *by_encoder),
+        of.mean_row(MEAN, [by_trees, by_encoder], folder),
     ]
 
 
@@ -137,21 +204,22 @@ def _scores(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
 
 
 def _pieces() -> dict[str, Piece]:
-    folds = dict.fromkeys(MATBENCH, 5) | {TC: 1, TC_SYSTEMS: 1}
-    return {
-        f"{name.split(',')[0]}-{'systems' if name == TC_SYSTEMS else fold}": partial(
-            board_piece, name, fold
-        )
-        for name, n in folds.items()
-        for fold in range(n)
-    }
+    """Of one leaderboard after the other: trees, then with T, then encoders."""
+    pieces: dict[str, Piece] = {}
+    for board in FOLDS_OF_BOARDS:
+        folds = [of for of in board_folds() if of.board == board]
+        pieces |= {of.key: partial(trees_piece, of) for of in folds}
+        pieces |= {f"{of.key}-T": partial(table_piece, of) for of in folds}
+        pieces |= {f"{of.key}-scratch": partial(scratch_piece, of) for of in folds}
+    return pieces
 
 
 JOBS = [
     Job(
-        "leaderboards",
-        "Matbench's measured and calculated gaps, JARVIS's Tc: on their own folds",
-        5.0,
+        NAME,
+        "Matbench's measured and calculated gaps, JARVIS's Tc, on their own folds: trees, with and "
+        "without T, an encoder from scratch, their mean",
+        4.0,
         _pieces,
     )
 ]

@@ -1,4 +1,7 @@
-"""The jobs of notebook 11: encoders that learned from much, and what they do where data are few."""
+"""The jobs of the 27 small tasks that need nothing learned before: trees, encoders from scratch.
+
+The four tasks of OQMD have jobs of their own, see `encoders`. What a source brings: `transfer`.
+"""
 
 from __future__ import annotations
 
@@ -11,89 +14,136 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
-from matgan.files import PRETRAINED
-from matgan.representation.encoder import sources
-from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
+from matgan.learning.compute import device
+from matgan.learning.statistics import Interval, mean_interval
+from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.routes import (
+    Compounds,
     by_encoder,
     by_trees,
     combination,
-    permuted,
     plain_features,
     read_compounds,
-    source_features,
+    with_table,
 )
-from matgan.representation.encoder.sources import OQMD, joint_labels
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.representation.encoder.sources import OQMD
+from matgan.representation.tables import load_embedding, permuted_embedding
+from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
 
-ENCODER: dict[str, Any] = {
-    "width": 128, "layers": 3, "heads": 4, "dropout": 0.1, "precision": "bfloat16", "device": "cpu",
-}  # fmt: skip
-
-
-# --- what is learned before -----------------------------------------------------------------------
+TREES, TREES_T, TREES_T_MIXED = "trees", "trees with T", "trees with permuted T"
+SCRATCH, COMBINED = "encoder from scratch", "combined without a source"
+BY_TREES, BY_SCRATCH = "small-data-trees", "small-data-scratch"  # jobs
+T = "wgan-mp"  # learned from compositions of the Materials Project, without any property
+LABELS_DRAWN = (100, 300, 1000)  # labels of the learning curves, and all
+CURVES = ("phonons", "expt_gap", "elasticity_log10(K_VRH)", "castelli")
+ENCODER: dict[str, Any] = {"width": 128, "layers": 3, "heads": 4, "dropout": 0.1}
+CHEAP, LARGE = (
+    25_000,
+    100_000,
+)  # compounds of all folds: learning curves come between, T is left out
 
 
 @dataclass(frozen=True)
-class SourceOf:
-    """Which tables an encoder learns from, and whose compounds it must not see."""
+class Part:
+    """A fold of a task, with all of its labels or with some of them drawn at random."""
 
-    tasks: tuple[str, ...]
-    without: str  # "small": the small tasks; "others": all but OQMD's
-    epochs: int
+    task: str
+    fold: int
+    labels: int | None = None  # None: all, with the parts as published
+    seed: int = 0  # of the models, and with the fold of what is drawn
 
     @property
-    def file(self) -> Path:
-        """Where it lies once it ships."""
-        return PRETRAINED / f"encoder-without-{self.without}.safetensors"
+    def key(self) -> str:
+        """Of the part's pieces."""
+        words = [self.task, str(self.fold), *([str(self.labels)] if self.labels else [])]
+        return "".join(c if c.isalnum() else "-" for c in "-".join(words))
+
+    def compounds(self) -> Compounds:
+        """What there is to learn from and to test on."""
+        found = read_compounds(load_task_fold(self.task, self.fold))
+        return found.fewer(self.labels, self.fold) if self.labels else found
+
+    def row(self, compounds: Compounds, route: str, predicted: np.ndarray, minutes: float) -> dict:
+        """Of the table."""
+        sizes = {part: len(rows) for part, rows in compounds.rows.items()}
+        return (
+            {"task": self.task, "fold": self.fold, "route": route, "seed": self.seed}
+            | {"labels": sizes["train"] + sizes["val"], "drawn": self.labels is not None}
+            | {f"mae_{part}": compounds.error(predicted, part) for part in ("val", "test")}
+            | {"test compounds": sizes["test"] + len(compounds.lost_target)}
+            | {"cpu minutes": minutes}
+        )
 
 
-ENCODER_SOURCES = {
-    "without-small": SourceOf((*OQMD, *sources.MATERIALS_PROJECT), "small", 80),
-    "without-others": SourceOf(OQMD, "others", 80),
-}
+def task_parts() -> list[Part]:
+    """Every fold of every task but OQMD's, cheapest tasks first; learning curves before the last.
 
-
-def source_piece(name: str, folder: Path) -> Rows:
-    """Train an encoder on large tables; its errors on a hundredth of the compositions, held out.
-
-    One that lies in the folder is only measured: a GPU takes minutes, a processor hours.
+    So a table is of use when a job has done a part of its pieces.
     """
-    of = ENCODER_SOURCES[name]
-    names = sources.small_tasks() if of.without == "small" else sources.other_tasks()
-    labels = joint_labels(of.tasks, names)
-    held = np.random.default_rng(0).random(len(labels.amounts)) < 0.01
-    path = folder / of.file.name
-    if not path.is_file():
-        encoder = CompositionEncoder(
-            **ENCODER | {"precision": "float32", "device": "auto", "dropout": 0.0},
-            epochs=of.epochs, batch_size=1024, learning_rate=5e-3, average=0.9995,
-            checkpoint=folder / "encoder.checkpoint",
-        )  # fmt: skip
-        encoder.fit(labels.amounts[~held], labels.targets[~held]).save(path)
-    encoder = load_encoder(path)
-    error = np.abs(encoder.predict(labels.amounts[held]) - labels.targets[held])
-    away = np.abs(labels.targets[held] - np.nanmedian(labels.targets[~held], axis=0))
-    return [
-        {"source": name, "property": task, "epochs": of.epochs, "compositions": int((~held).sum())}
-        | {"left out": labels.left_out, "labels": int((~np.isnan(labels.targets[:, i])).sum())}
-        | {"mae": float(np.nanmean(error[:, i])), "mae_median": float(np.nanmean(away[:, i]))}
-        for i, task in enumerate(of.tasks)
+    listed = composition_tasks().drop(index=list(OQMD))
+    rows = (listed["folds"] * listed["compounds"]).sort_values(kind="stable")
+    whole = [Part(task, fold) for task in rows.index for fold in range(listed.loc[task, "folds"])]
+    drawn = [
+        Part(task, fold, labels)
+        for labels in LABELS_DRAWN
+        for task in CURVES
+        for fold in range(5)
+        if labels < listed.loc[task, "compounds"] * 0.7
     ]
+    cheap = [part for part in whole if rows[part.task] < CHEAP]
+    return [*cheap, *drawn, *whole[len(cheap) :]]
 
 
-# --- the tasks ------------------------------------------------------------------------------------
+# --- trees ----------------------------------------------------------------------------------------
 
 
-TREES, TREES_SOURCE = "trees", "trees with a source's predictions"
-TREES_MIXED = "trees with those of the permuted source"
-SCRATCH, TUNED = "encoder from scratch", "encoder fine-tuned"
-TUNED_MIXED = "encoder fine-tuned from the permuted source"
-COMBINATIONS = {
-    "combined": (TREES, TREES_SOURCE, SCRATCH, TUNED),
-    "combined without a source": (TREES, SCRATCH),
-    "combined with the permuted source": (TREES, TREES_MIXED, SCRATCH, TUNED_MIXED),
-}
+def known_trees(part: Part, compounds: Compounds, work: Path) -> tuple[np.ndarray, float]:
+    """What trees of fractions and Magpie predict for a part, computed once under `work`."""
+    path = work / BY_TREES / part.key / "trees.npz"
+    features = partial(plain_features, compounds.amounts)
+    return computed_once(path, lambda: by_trees(compounds, features(), part.seed))
+
+
+def trees_piece(part: Part, folder: Path) -> Rows:
+    """Errors of boosted trees on fractions and Magpie's statistics."""
+    compounds = part.compounds()
+    return [part.row(compounds, TREES, *known_trees(part, compounds, folder.parent.parent))]
+
+
+def table_piece(part: Part, folder: Path) -> Rows:
+    """Errors with the mean of T beside these features, and of T with its rows mixed up."""
+    compounds, rows = part.compounds(), []
+    table = load_embedding(T)
+    for route, of in ((TREES_T, table), (TREES_T_MIXED, permuted_embedding(table, part.fold))):
+
+        def predicted(of: pd.DataFrame = of) -> np.ndarray:
+            return by_trees(compounds, with_table(compounds.amounts, of), part.seed)
+
+        path = folder / f"{route.replace(' ', '-')}.npz"
+        rows.append(part.row(compounds, route, *computed_once(path, predicted)))
+    return rows
+
+
+def _trees_pieces() -> dict[str, Piece]:
+    """In the order of the parts; those with T behind the learning curves, of tasks not large."""
+    pieces: dict[str, Piece] = {}
+    listed = composition_tasks()
+    rows = listed["folds"] * listed["compounds"]
+    parts = task_parts()
+    last_drawn = max(k for k, part in enumerate(parts) if part.labels)
+    for k, part in enumerate(parts):
+        pieces[part.key] = partial(trees_piece, part)
+        if k >= last_drawn:
+            with_T = parts[:k] if k == last_drawn else [part]
+            pieces |= {
+                f"{of.key}-T": partial(table_piece, of)
+                for of in with_T
+                if of.labels is None and rows[of.task] < LARGE
+            }
+    return pieces
+
+
+# --- an encoder from scratch ----------------------------------------------------------------------
 
 
 def schedule(n: int) -> dict[str, Any]:
@@ -105,47 +155,49 @@ def schedule(n: int) -> dict[str, Any]:
     return {"epochs": 40, "batch_size": 512}
 
 
-def task_piece(task: str, fold: int, seed: int, folder: Path) -> Rows:
-    """Errors of every route on one fold of a task, and of their combinations."""
-    compounds = read_compounds(load_task_fold(task, fold))
-    n = len(compounds.rows["train"])
-    source = ENCODER_SOURCES["without-small" if n < sources.SMALL else "without-others"]
-    learned = load_encoder(source.file)
-    folder.mkdir(parents=True, exist_ok=True)
-    mixed_file = folder / "permuted.safetensors"
-    mixed = permuted(learned, mixed_file, seed)
-    plain = plain_features(compounds.amounts)
+def task_encoder(n: int, learning_rate: float, seed: int, **more) -> CompositionEncoder:
+    """An encoder for n training compounds, in what is faster on the device that is there."""
+    where = device()
+    precision: Any = "bfloat16" if where == "cpu" else "float32"
+    return CompositionEncoder(
+        **ENCODER, **schedule(n), learning_rate=learning_rate, random_state=seed,
+        precision=precision, device=where, **more,
+    )  # fmt: skip
 
-    def with_source(encoder: CompositionEncoder) -> np.ndarray:
-        return np.hstack([plain, source_features(encoder, compounds.amounts)])
 
-    def encoder(start: Path | None, learning_rate: float) -> np.ndarray:
-        name = "scratch" if start is None else start.stem
-        learns = CompositionEncoder(
-            **ENCODER, **schedule(n), learning_rate=learning_rate, random_state=seed,
-            start=start, checkpoint=folder / f"{name}.checkpoint",
-        )  # fmt: skip
-        return by_encoder(compounds, learns)
+def known_scratch(part: Part, compounds: Compounds, work: Path) -> tuple[np.ndarray, float]:
+    """What an encoder from scratch predicts for a part, computed once under `work`."""
+    folder = work / BY_SCRATCH / part.key
 
-    routes = {
-        TREES: lambda: by_trees(compounds, plain, seed),
-        TREES_SOURCE: lambda: by_trees(compounds, with_source(learned), seed),
-        TREES_MIXED: lambda: by_trees(compounds, with_source(mixed), seed),
-        SCRATCH: lambda: encoder(None, 1e-3),
-        TUNED: lambda: encoder(source.file, 5e-4),
-        TUNED_MIXED: lambda: encoder(mixed_file, 5e-4),
-    }
-    found = {route: _kept(folder / f"{i}.npy", of) for i, (route, of) in enumerate(routes.items())}
-    for name, members in COMBINATIONS.items():
-        of = np.stack([found[route] for route in members])
-        val = compounds.rows["val"]
-        found[name] = combination(of[:, val], compounds.target[val]) @ of
+    def predicted() -> np.ndarray:
+        checkpoint = folder / "scratch.checkpoint"
+        n = len(compounds.rows["train"])
+        return by_encoder(compounds, task_encoder(n, 1e-3, part.seed, checkpoint=checkpoint))
+
+    return computed_once(folder / "scratch.npz", predicted)
+
+
+def scratch_piece(part: Part, folder: Path) -> Rows:
+    """Errors of an encoder that knows nothing before, and of its combination with the trees."""
+    compounds, work = part.compounds(), folder.parent.parent
+    members = [known(part, compounds, work) for known in (known_scratch, known_trees)]
     return [
-        {"task": task, "fold": fold, "route": route, "seed": seed, "training compounds": n}
-        | {f"mae_{part}": compounds.error(predicted, part) for part in ("val", "test")}
-        | {"test compounds": len(compounds.rows["test"]) + len(compounds.lost_target)}
-        for route, predicted in found.items()
+        part.row(compounds, SCRATCH, *members[0]),
+        part.row(compounds, COMBINED, *combined(compounds, members)),
     ]
+
+
+def combined(
+    compounds: Compounds, members: list[tuple[np.ndarray, float]]
+) -> tuple[np.ndarray, float]:
+    """The weighted mean of several predictions, by the validation part; and all their minutes."""
+    of = np.stack([predicted for predicted, _ in members])
+    val = compounds.rows["val"]
+    weights = combination(of[:, val], compounds.target[val])
+    return weights @ of, sum(minutes for _, minutes in members)
+
+
+# --- the table ------------------------------------------------------------------------------------
 
 
 def errors_of_tasks(rows: pd.DataFrame) -> pd.DataFrame:
@@ -155,19 +207,20 @@ def errors_of_tasks(rows: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    rows : of the job small-data-tasks
+    rows : of the jobs of the tasks; with drawn labels only they do not count
 
     Returns
     -------
-    DataFrame, index task, a column for each route; only tasks all of whose folds are there
+    DataFrame, index task, a column for each route; NaN where not all folds of the task are there
     """
-    folds = rows.groupby("task")["fold"].nunique()
-    whole = folds.index[folds == composition_tasks()["folds"].reindex(folds.index)]
-    rows = rows[rows["task"].isin(whole)]
+    rows = rows[~rows["drawn"]]
     weighed = rows.assign(total=rows["mae_test"] * rows["test compounds"])
-    sums = weighed.groupby(["task", "route"], sort=False)[["total", "test compounds"]].sum()
-    mean = (sums["total"] / sums["test compounds"]).rename("error").reset_index()
-    return mean.pivot_table("error", "task", "route")[list(rows["route"].unique())]
+    groups = weighed.groupby(["task", "route"], sort=False)
+    sums = groups[["total", "test compounds"]].sum()
+    needed = composition_tasks()["folds"].reindex(sums.index.get_level_values("task"))
+    whole = groups["fold"].nunique().to_numpy() == needed.to_numpy()
+    mean = (sums["total"] / sums["test compounds"])[whole].rename("error").reset_index()
+    return mean.pivot_table("error", "task", "route").reindex(columns=rows["route"].unique())
 
 
 def beside_peers(errors: pd.DataFrame) -> pd.DataFrame:
@@ -180,48 +233,70 @@ def beside_peers(errors: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index route: tasks; ratio, the geometric mean of its errors over CrabNet's; best, the
-    number of tasks where it is below every one of the peers
+    number of tasks where it is below every one of the peers; rank, its mean place among the peers
     """
     peers = composition_tasks().loc[errors.index, list(PEERS)]
     ratios = np.log(errors.div(peers["CrabNet"], axis=0))
     best = errors.lt(peers.min(axis=1), axis=0)
+    places = {
+        route: (1 + peers.lt(error, axis=0).sum(axis=1))[error.notna()].mean()
+        for route, error in errors.items()
+    }
     return pd.DataFrame(
         {"tasks": errors.notna().sum(), "ratio": np.exp(ratios.mean()), "best": best.sum()}
+        | {"rank": pd.Series(places)}
     )
 
 
-def _kept(path: Path, compute) -> np.ndarray:
-    """What a route predicted, computed once: a piece that was killed goes on with the others."""
-    if not path.is_file():
-        np.save(path, compute())
-    return np.load(path)
+def ratio_of_routes(errors: pd.DataFrame, a: str, b: str) -> Interval:
+    """Geometric mean of one route's errors over another's, over the tasks that both have done.
+
+    Parameters
+    ----------
+    errors : as from `errors_of_tasks`
+    a, b : columns of it; below 1 the first one is better
+
+    Returns
+    -------
+    Interval, by Student's t of the logarithms over tasks; `p` for a ratio of 1; NaN: no such task
+    """
+    if not {a, b} <= set(errors.columns):
+        return Interval(*[np.nan] * 5)
+    logarithms = np.log(errors[a] / errors[b]).dropna()
+    if logarithms.empty:
+        return Interval(*[np.nan] * 5)
+    of = mean_interval(logarithms.to_numpy())
+    mean, low, high = np.exp([of.mean, of.low, of.high]).tolist()
+    return Interval(mean, low, high, of.t, of.p)
 
 
-def _task_pieces() -> dict[str, Piece]:
-    listed = composition_tasks()
-    return {
-        _key(task, fold): partial(task_piece, task, fold, 0)
-        for task, folds in listed["folds"].items()
-        if task not in OQMD
-        for fold in range(folds)
-    }
+def compared_routes(errors: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
+    """A row for each pair of routes: a, b, tasks that both have done, `ratio_of_routes`, its ends.
 
-
-def _key(task: str, fold: int) -> str:
-    return "".join(c if c.isalnum() else "-" for c in f"{task}-{fold}")
+    Parameters
+    ----------
+    errors : as from `errors_of_tasks`; its columns need not have every route
+    pairs : (a, b), see `ratio_of_routes`
+    """
+    rows = []
+    for a, b in pairs:
+        of, both = ratio_of_routes(errors, a, b), errors.reindex(columns=[a, b]).notna().all(axis=1)
+        row = {"a": a, "b": b, "tasks": int(both.sum()), "error of a over b": of.mean}
+        rows.append(row | {"low": of.low, "high": of.high, "p": of.p})
+    return pd.DataFrame(rows)
 
 
 JOBS = [
     Job(
-        "encoder-sources",
-        "encoders of what is known of OQMD and the Materials Project, without the tasks' compounds",
+        BY_TREES,
+        "27 tasks on their published parts, and fewer labels: boosted trees, with and without T",
         2.5,
-        lambda: {name: partial(source_piece, name) for name in ENCODER_SOURCES},
+        _trees_pieces,
     ),
     Job(
-        "small-data-tasks",
-        "27 tasks on their published parts: trees and encoders, with and without a source",
-        14.0,
-        _task_pieces,
+        BY_SCRATCH,
+        "the same: composition encoders from scratch, and combined with the trees",
+        5.0,
+        lambda: {part.key: partial(scratch_piece, part) for part in task_parts()},
     ),
 ]

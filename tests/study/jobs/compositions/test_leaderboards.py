@@ -8,12 +8,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
+from matgan.chemistry.composition import amounts_matrix
 from matgan.data.splits import chemical_systems
-from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.files import load_arrays
 from matgan.representation.encoder.sources import read_amounts
 from matgan.representation.encoder.trees import GatedTrees
 from matgan.study.jobs.compositions import leaderboards, tasks
-from matgan.study.jobs.compositions.leaderboards import TC, TC_SYSTEMS, load_board
+from matgan.study.jobs.compositions.leaderboards import (
+    TC,
+    TC_SYSTEMS,
+    BoardFold,
+    load_board,
+    predictions_file,
+)
 
 # SHA-256 of all folds' test rows, from matbench_v0.1_validation.json of the wheel matbench 0.6
 OFFICIAL = {
@@ -43,25 +50,54 @@ def test_superconductors_have_the_published_part_and_one_by_system(supercon):
     assert not set(systems[learned][there[learned]]) & set(systems[test][there[test]])
 
 
-def test_every_row_of_a_test_part_is_predicted(wheel, tmp_path, monkeypatch):
-    small = {"width": 16, "layers": 1, "heads": 2, "device": "cpu"}
-    monkeypatch.setattr(leaderboards, "ENCODER", small)
-    monkeypatch.setattr(leaderboards, "schedule", lambda n: {"epochs": 1, "batch_size": 64})
-    monkeypatch.setattr(tasks.SourceOf, "file", tmp_path / "source.safetensors")
-    source = CompositionEncoder(**small, epochs=1).fit(["NaCl", "GaN"], [1.0, 2.0])
-    source.save(tmp_path / "source.safetensors")
-    quick = GatedTrees(max_iter=5, patience=5)
+@pytest.fixture
+def few(wheel, monkeypatch):
+    """A leaderboard with few rows to learn from, and models that learn fast."""
+    small = {"width": 16, "layers": 1, "heads": 2}
+    monkeypatch.setattr(tasks, "ENCODER", small)
+    monkeypatch.setattr(tasks, "schedule", lambda n: {"epochs": 1, "batch_size": 64})
+    quick = GatedTrees(max_iter=3, patience=3)
     monkeypatch.setattr(leaderboards, "GatedTrees", lambda learning_rate: quick)
     whole = load_board("matbench_expt_gap")
-    few = replace(whole, folds=[(learned[::16], test) for learned, test in whole.folds])
-    monkeypatch.setattr(leaderboards, "load_board", lambda name: few)
-    rows = pd.DataFrame(leaderboards.board_piece("matbench_expt_gap", 4, tmp_path))
-    assert rows["route"].is_unique and (rows["test rows"] == 920).all()
-    kept = pd.read_csv(tmp_path / "predictions.csv")
-    assert len(kept) == 920 and kept.notna().all(axis=None)
+    board = replace(whole, folds=[(learned[::30], test) for learned, test in whole.folds])
+    monkeypatch.setattr(leaderboards, "load_board", lambda name: board)
+    return board
+
+
+def test_every_row_of_a_test_part_is_predicted_and_a_kill_loses_nothing(few, tmp_path, monkeypatch):
+    of = BoardFold("matbench_expt_gap", 4)
+    pieces = [leaderboards.trees_piece, leaderboards.table_piece, leaderboards.scratch_piece]
+    folders = [tmp_path / f"{of.key}{end}" for end in ("", "-T", "-scratch")]
+
+    def all_rows():
+        given = zip(pieces, folders, strict=True)
+        return pd.DataFrame([row for piece, folder in given for row in piece(of, folder)])
+
+    rows = all_rows()
+    assert rows["route"].is_unique and len(rows) == 5 and (rows["test rows"] == 920).all()
+    target = few.target[few.folds[4][1]]
     for row in rows.to_dict("records"):
-        predicted, positive = kept[row["route"]], kept["target"] > 0
-        error = (predicted - kept["target"]).abs()
+        (path,) = tmp_path.glob(f"*/{predictions_file(tmp_path, row['route']).name}")
+        predicted = load_arrays(path, ["found"])["found"]
+        error = np.abs(predicted - target)
         assert row["mae"] == pytest.approx(error.mean())
-        assert row["mae above 0"] == pytest.approx(error[positive].mean())
-        assert row["r2"] == pytest.approx(r2_score(kept["target"], predicted))
+        assert row["mae above 0"] == pytest.approx(error[target > 0].mean())
+        assert row["r2"] == pytest.approx(r2_score(target, predicted))
+    monkeypatch.setattr(leaderboards, "CrossFittedTrees", None)  # nothing is computed again
+    monkeypatch.setattr(leaderboards, "task_encoder", None)
+    pd.testing.assert_frame_equal(all_rows(), rows)
+
+
+def test_what_holds_other_elements_gets_the_median(few, tmp_path):
+    of, (_, tested) = BoardFold("matbench_expt_gap", 0), few.folds[0]
+    asked = {}
+
+    def learns(amounts, y, unknown):
+        asked.update(y=y, unknown=unknown)
+        return np.full(len(unknown), -1.0)
+
+    predicted, _ = of.predictions("any", learns, tmp_path)
+    other = np.isnan(amounts_matrix([few.formulas[k] for k in tested], "nan", "allow")).any(axis=1)
+    assert (predicted[~other] == -1).all() and len(predicted) == len(tested)
+    assert (predicted[other] == np.median(asked["y"])).all()
+    assert len(asked["unknown"]) == (~other).sum()

@@ -1,41 +1,85 @@
-"""The jobs of the 31 tasks: every route on a small task, with a small source."""
+"""The jobs of the 27 tasks: their parts, every route on a small task, the table beside peers."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from matgan.data.tasks import PEERS, composition_tasks
-from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.sources import OQMD
 from matgan.study.jobs.compositions import tasks
-from matgan.study.jobs.compositions.tasks import ENCODER_SOURCES, JOBS
+from matgan.study.jobs.compositions.tasks import BY_SCRATCH, BY_TREES, JOBS, Part, task_parts
 
 
-def test_the_pieces_are_every_fold_of_every_task_but_oqmds():
-    (pieces,) = (job.pieces() for job in JOBS if job.name == "small-data-tasks")
+def test_the_parts_are_every_fold_of_every_task_but_oqmds_and_fewer_labels():
     listed = composition_tasks().drop(index=list(OQMD))
-    assert len(pieces) == listed["folds"].sum() == 79
-    assert {piece.args[0] for piece in pieces.values()} == set(listed.index)
+    whole = [part for part in task_parts() if part.labels is None]
+    assert len(whole) == listed["folds"].sum() == 79
+    assert {part.task for part in whole} == set(listed.index)
+    drawn = [part for part in task_parts() if part.labels]
+    assert len(drawn) == 5 * (4 * 3 - 1)  # phonons has no thousand
+    assert all(part.labels < listed.loc[part.task, "compounds"] for part in drawn)
+    keys = [part.key for part in task_parts()]
+    assert len(set(keys)) == len(keys)
+    sizes = [listed.loc[part.task, ["compounds", "folds"]].prod() for part in whole]
+    assert sizes == sorted(sizes)
 
 
-def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, monkeypatch):
-    small = {"width": 16, "layers": 1, "heads": 2, "device": "cpu"}
-    monkeypatch.setattr(tasks, "ENCODER", small)
-    monkeypatch.setattr(tasks, "schedule", lambda n: {"epochs": 2, "batch_size": 64})
-    monkeypatch.setattr(tasks.SourceOf, "file", tmp_path / "source.safetensors")
-    source = CompositionEncoder(**small, epochs=1)
-    source.fit(["NaCl", "GaN", "MgO", "Fe2O3"], [[1.0, 2.0], [2.0, 0.0], [3.0, 1.0], [0.0, 1.0]])
-    source.save(ENCODER_SOURCES["without-small"].file)
-    monkeypatch.setattr(tasks, "by_trees", lambda compounds, features, seed: features[:, -1] * 0.0)
+def test_the_jobs_have_trees_for_every_part_and_T_for_small_tasks():
+    by_trees, by_scratch = (job.pieces() for job in JOBS)
+    keys = [part.key for part in task_parts()]
+    assert list(by_scratch) == keys and set(keys) <= set(by_trees)
+    listed = composition_tasks().drop(index=list(OQMD))
+    small = listed[listed["folds"] * listed["compounds"] < 100_000]
+    assert len(small) == 24 and len(by_trees) == len(keys) + small["folds"].sum()
+    order = list(by_trees)
+    assert all(order.index(f"{part.key}-T") > order.index(part.key) for part in task_parts()
+               if part.labels is None and part.task in small.index)  # fmt: skip
 
-    rows = tasks.task_piece("steels_yield", 0, 0, tmp_path / "piece")
-    routes = [row["route"] for row in rows]
-    assert len(set(routes)) == len(rows) == 6 + len(tasks.COMBINATIONS)
-    by_route = {row["route"]: row for row in rows}
-    assert by_route[tasks.TREES]["mae_test"] == pytest.approx(1420, abs=60)  # of zeros: MPa
-    assert all(np.isfinite(row["mae_val"]) and row["test compounds"] == 63 for row in rows)
-    monkeypatch.setattr(tasks, "by_encoder", None)  # nothing is computed again
-    assert tasks.task_piece("steels_yield", 0, 0, tmp_path / "piece") == rows
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Models that learn next to nothing; counts how often each is asked."""
+    asked = []
+
+    def zeros(compounds, *rest):
+        asked.append(rest)
+        return np.zeros(len(compounds.target))
+
+    monkeypatch.setattr(tasks, "by_trees", zeros)
+    monkeypatch.setattr(tasks, "by_encoder", zeros)
+    return asked
+
+
+def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, quick):
+    part = Part("steels_yield", 0)
+    (of_trees,) = tasks.trees_piece(part, tmp_path / BY_TREES / part.key)
+    of_T = tasks.table_piece(part, tmp_path / BY_TREES / f"{part.key}-T")
+    of_scratch = tasks.scratch_piece(part, tmp_path / BY_SCRATCH / part.key)
+    rows = [of_trees, *of_T, *of_scratch]
+    assert [row["route"] for row in rows] == [
+        tasks.TREES, tasks.TREES_T, tasks.TREES_T_MIXED, tasks.SCRATCH, tasks.COMBINED,
+    ]  # fmt: skip
+    for row in rows:
+        assert row["mae_test"] == pytest.approx(1420, abs=60)  # of zeros: MPa
+        assert (row["test compounds"], row["labels"], row["drawn"]) == (63, 249, False)
+    features = [rest[0].shape[1] for rest in quick if len(rest) == 2]
+    assert features == [218, 218 + 128, 218 + 128]  # trees once, for themselves and the combination
+    again = tasks.scratch_piece(part, tmp_path / BY_SCRATCH / part.key)
+    assert again == of_scratch and len(quick) == 4
+
+
+def test_fewer_labels_are_said_and_test_the_same_compounds(wheel, tmp_path, quick):
+    part = Part("steels_yield", 1, 100)
+    (row,) = tasks.trees_piece(part, tmp_path / BY_TREES / part.key)
+    assert (row["labels"], row["drawn"], row["test compounds"]) == (100, True, 63)
+
+
+def test_an_encoder_learns_in_what_is_faster_here(monkeypatch):
+    for where, precision in (("cpu", "bfloat16"), ("cuda", "float32")):
+        monkeypatch.setattr(tasks, "device", lambda where=where: where)
+        encoder = tasks.task_encoder(500, 1e-3, 7)
+        assert (encoder.device, encoder.precision, encoder.epochs) == (where, precision, 200)
 
 
 def test_errors_are_over_all_test_compounds_and_beside_the_peers():
@@ -48,8 +92,12 @@ def test_errors_are_over_all_test_compounds_and_beside_the_peers():
         ],
         columns=["task", "fold", "route", "mae_test", "test compounds"],
     )  # fmt: skip
+    rows["drawn"] = False
+    fewer = rows.assign(drawn=True, mae_test=1e6)
+    alone = rows[rows["task"] == "mp_mu_b"].assign(route="one task", mae_test=1.0)[:1]
+    rows = pd.concat([rows, fewer, alone], ignore_index=True)
     errors = tasks.errors_of_tasks(rows)
-    assert list(errors.columns) == ["trees", "combined"]
+    assert list(errors.columns) == ["trees", "combined", "one task"]
     listed = composition_tasks()
     assert list(errors.index) == ["mp_mu_b", "phonons"]  # one fold of jdft2d is not the task
     by_hand = sum(10 * (k + 1) * (100 + k) for k in range(5)) / sum(100 + k for k in range(5))
@@ -61,4 +109,24 @@ def test_errors_are_over_all_test_compounds_and_beside_the_peers():
     best = sum(
         errors.loc[task, "combined"] < listed.loc[task, list(PEERS)].min() for task in errors.index
     )
-    assert against.loc["combined", "best"] == best and against["tasks"].tolist() == [2, 2]
+    assert against.loc["combined", "best"] == best and against["tasks"].tolist() == [2, 2, 1]
+    # of mp_mu_b a route with an error of 1 is before all five peers, and 50 behind them
+    assert against.loc["one task", "rank"] == 1 and against.loc["one task", "best"] == 1
+    of_phonons = 1 + (listed.loc["phonons", list(PEERS)] < by_hand).sum()
+    assert against.loc["trees", "rank"] == (6 + of_phonons) / 2
+
+
+def test_a_ratio_of_routes_by_hand():
+    errors = pd.DataFrame({"a": [1.0, 2.0, 8.0, np.nan], "b": [2.0, 2.0, 2.0, 1.0]})
+    of = tasks.ratio_of_routes(errors, "a", "b")
+    assert of.mean == pytest.approx((0.5 * 1 * 4) ** (1 / 3))
+    logarithms = np.log([0.5, 1, 4])
+    low, high = stats.t.interval(0.95, 2, logarithms.mean(), stats.sem(logarithms))
+    assert (of.low, of.high) == pytest.approx((np.exp(low), np.exp(high)))
+    assert of.p == pytest.approx(stats.ttest_1samp(logarithms, 0).pvalue)
+    assert np.isnan(tasks.ratio_of_routes(errors, "a", "c").mean)
+    assert np.isnan(tasks.ratio_of_routes(errors[3:], "a", "b").mean)
+    table = tasks.compared_routes(errors, [("a", "b"), ("a", "c")])
+    assert table["tasks"].tolist() == [3, 0] and table["error of a over b"][0] == of.mean
+    assert table.loc[1, ["error of a over b", "low", "high", "p"]].isna().all()
+    assert tasks.compared_routes(pd.DataFrame(), [("a", "b")])["tasks"].tolist() == [0]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from matgan.learning.uncertainty.acquisition import STRATEGIES
-from matgan.study.jobs.compositions import active_learning as job
+from matgan.study.jobs.uncertainty import active_learning as job
 
 
 def test_strategies_start_alike_and_differ_after(wheel, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from matgan.chemistry.composition import formulas, fractions
 from matgan.chemistry.elements import ELEMENT_INDEX
-from matgan.study.jobs.compositions import explanations as job
+from matgan.study.jobs.uncertainty import explanations as job
 from matgan.study.run import LONG, PROJECT
 
 

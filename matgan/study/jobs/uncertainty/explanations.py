@@ -35,9 +35,9 @@ from matgan.learning.uncertainty.explanations import (
     integrated_gradients,
     nearest_points,
 )
-from matgan.study.jobs.compositions import uncertainty
-from matgan.study.jobs.compositions.uncertainty import DATA, Part, drawn, split_of
 from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.uncertainty import uncertainty
+from matgan.study.jobs.uncertainty.uncertainty import DATA, Part, drawn, split_of
 
 SEED, REPEATS = 0, 10
 ELEMENTS_IN_ORDER = (("F", "Cl", "Br", "I"), ("O", "S", "Se", "Te"), ("N", "P", "As", "Sb"))

@@ -6,7 +6,7 @@ import pytest
 
 from matgan.data.splits import chemical_systems
 from matgan.learning.uncertainty.intervals import INTERVAL_LEVELS
-from matgan.study.jobs.compositions import uncertainty as job
+from matgan.study.jobs.uncertainty import uncertainty as job
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,173 @@
+"""The jobs of what is learned elsewhere: sources, and what they bring where data are few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from matgan.files import PRETRAINED
+from matgan.representation.encoder import sources
+from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
+from matgan.representation.encoder.routes import (
+    by_encoder,
+    by_trees,
+    permuted,
+    plain_features,
+    source_features,
+)
+from matgan.representation.encoder.sources import OQMD, joint_labels
+from matgan.study.jobs.compositions.leaderboards import BoardFold, Learns, board_folds, boosted
+from matgan.study.jobs.compositions.tasks import (
+    ENCODER,
+    Part,
+    combined,
+    known_scratch,
+    known_trees,
+    task_encoder,
+    task_parts,
+)
+from matgan.study.jobs.runner import Job, Rows, computed_once
+
+TREES_SOURCE = "trees with a source's predictions"
+TREES_MIXED = "trees with those of the permuted source"
+TUNED = "encoder fine-tuned"
+TUNED_MIXED = "encoder fine-tuned from the permuted source"
+COMBINED_SOURCE, COMBINED_MIXED = "combined", "combined with the permuted source"
+MEAN_SOURCE = "mean of trees and encoder, with a source"
+RATE = 5e-4  # of the fine-tuning
+
+
+# --- what is learned before -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceOf:
+    """Which tables an encoder learns from, and whose compounds it must not see."""
+
+    tasks: tuple[str, ...]
+    without: str  # "small": the small tasks; "others": all but OQMD's
+    epochs: int
+
+    @property
+    def file(self) -> Path:
+        """Where it lies once it ships."""
+        return PRETRAINED / f"encoder-without-{self.without}.safetensors"
+
+
+ENCODER_SOURCES = {
+    "without-small": SourceOf((*OQMD, *sources.MATERIALS_PROJECT), "small", 80),
+    "without-others": SourceOf(OQMD, "others", 80),
+}
+
+
+def source_piece(name: str, folder: Path) -> Rows:
+    """Train an encoder on large tables; its errors on a hundredth of the compositions, held out.
+
+    One that lies in the folder is only measured: a GPU takes minutes, a processor hours.
+    """
+    of = ENCODER_SOURCES[name]
+    names = sources.small_tasks() if of.without == "small" else sources.other_tasks()
+    labels = joint_labels(of.tasks, names)
+    held = np.random.default_rng(0).random(len(labels.amounts)) < 0.01
+    path = folder / of.file.name
+    if not path.is_file():
+        encoder = CompositionEncoder(
+            **ENCODER | {"dropout": 0.0},
+            epochs=of.epochs, batch_size=1024, learning_rate=5e-3, average=0.9995,
+            checkpoint=folder / "encoder.checkpoint",
+        )  # fmt: skip
+        encoder.fit(labels.amounts[~held], labels.targets[~held]).save(path)
+    encoder = load_encoder(path)
+    error = np.abs(encoder.predict(labels.amounts[held]) - labels.targets[held])
+    away = np.abs(labels.targets[held] - np.nanmedian(labels.targets[~held], axis=0))
+    return [
+        {"source": name, "property": task, "epochs": of.epochs, "compositions": int((~held).sum())}
+        | {"left out": labels.left_out, "labels": int((~np.isnan(labels.targets[:, i])).sum())}
+        | {"mae": float(np.nanmean(error[:, i])), "mae_median": float(np.nanmean(away[:, i]))}
+        for i, task in enumerate(of.tasks)
+    ]
+
+
+# --- what it brings -------------------------------------------------------------------------------
+
+
+def transfer_piece(part: Part, folder: Path) -> Rows:
+    """Errors of every route with a source, and with the permuted one, on one part of a task."""
+    compounds, work = part.compounds(), folder.parent.parent
+    whole = len(Part(part.task, part.fold).compounds().rows["train"])
+    source = ENCODER_SOURCES["without-small" if whole < sources.SMALL else "without-others"]
+    learned = load_encoder(source.file)
+    folder.mkdir(parents=True, exist_ok=True)
+    mixed_file = folder / "permuted.safetensors"
+    mixed = permuted(learned, mixed_file, part.seed)
+
+    def trees(encoder: CompositionEncoder) -> np.ndarray:
+        parts = plain_features(compounds.amounts), source_features(encoder, compounds.amounts)
+        return by_trees(compounds, np.hstack(parts), part.seed)
+
+    def tuned(start: Path) -> np.ndarray:
+        n, checkpoint = len(compounds.rows["train"]), folder / f"{start.stem}.checkpoint"
+        more = {"start": start, "checkpoint": checkpoint}
+        return by_encoder(compounds, task_encoder(n, RATE, part.seed, **more))
+
+    routes = {
+        TREES_SOURCE: lambda: trees(learned),
+        TREES_MIXED: lambda: trees(mixed),
+        TUNED: lambda: tuned(source.file),
+        TUNED_MIXED: lambda: tuned(mixed_file),
+    }
+    found = {
+        route: computed_once(folder / f"{i}.npz", predicted)
+        for i, (route, predicted) in enumerate(routes.items())
+    }
+    without = [known(part, compounds, work) for known in (known_trees, known_scratch)]
+    for name, members in (
+        (COMBINED_SOURCE, (TREES_SOURCE, TUNED)),
+        (COMBINED_MIXED, (TREES_MIXED, TUNED_MIXED)),
+    ):
+        found[name] = combined(compounds, [*without, *(found[route] for route in members)])
+    return [part.row(compounds, route, *of) for route, of in found.items()]
+
+
+def board_piece(of: BoardFold, folder: Path) -> Rows:
+    """Errors with a source on one fold of a leaderboard."""
+    big = of.board == "matbench_mp_gap"
+    source = ENCODER_SOURCES["without-others" if big else "without-small"]
+    encoder = load_encoder(source.file)
+
+    def features(amounts: np.ndarray) -> np.ndarray:
+        return np.hstack([plain_features(amounts), source_features(encoder, amounts)])
+
+    def tuned(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        more = {"start": source.file, "checkpoint": folder / "encoder.checkpoint"}
+        return task_encoder(len(y), RATE, 0, **more).fit(amounts, y).predict(tested)
+
+    routes: dict[str, Learns] = {TREES_SOURCE: partial(boosted, features), TUNED: tuned}
+    members = [of.predictions(route, learns, folder) for route, learns in routes.items()]
+    rows = [of.row(route, *found) for route, found in zip(routes, members, strict=True)]
+    return [*rows, of.mean_row(MEAN_SOURCE, members, folder)]
+
+
+JOBS = [
+    Job(
+        "encoder-sources",
+        "encoders of what is known of OQMD and the Materials Project, without the tasks' compounds",
+        2.5,
+        lambda: {name: partial(source_piece, name) for name in ENCODER_SOURCES},
+    ),
+    Job(
+        "small-data-transfer",
+        "27 tasks, and fewer labels: trees and encoders with a source, and with the permuted one",
+        9.0,
+        lambda: {part.key: partial(transfer_piece, part) for part in task_parts()},
+    ),
+    Job(
+        "leaderboards-transfer",
+        "the leaderboards with a source: trees, encoder, their mean",
+        3.0,
+        lambda: {of.key: partial(board_piece, of) for of in board_folds()},
+    ),
+]

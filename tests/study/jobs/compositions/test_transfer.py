@@ -1,0 +1,71 @@
+"""The jobs of what is learned elsewhere: every route on a small task, with a small source."""
+
+import numpy as np
+import pytest
+
+from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.study.jobs.compositions import leaderboards, tasks, transfer
+from matgan.study.jobs.compositions.leaderboards import BoardFold
+from matgan.study.jobs.compositions.tasks import Part, task_parts
+from matgan.study.jobs.compositions.transfer import ENCODER_SOURCES, JOBS
+
+SMALL = {"width": 16, "layers": 1, "heads": 2}
+
+
+@pytest.fixture
+def source(monkeypatch, tmp_path):
+    """A source that learned two properties of four compounds; trees and encoders as small."""
+    monkeypatch.setattr(tasks, "ENCODER", SMALL)
+    monkeypatch.setattr(tasks, "schedule", lambda n: {"epochs": 1, "batch_size": 64})
+    monkeypatch.setattr(transfer.SourceOf, "file", tmp_path / "source.safetensors")
+    learned = CompositionEncoder(**SMALL, epochs=1, device="cpu")
+    learned.fit(["NaCl", "GaN", "MgO", "Fe2O3"], [[1.0, 2.0], [2.0, 0.0], [3.0, 1.0], [0.0, 1.0]])
+    learned.save(ENCODER_SOURCES["without-small"].file)
+
+
+def test_the_pieces_are_the_parts_of_the_tasks_and_the_folds_of_the_leaderboards():
+    _, by_task, by_board = (job.pieces() for job in JOBS)
+    assert list(by_task) == [part.key for part in task_parts()] and len(by_board) == 12
+
+
+def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, monkeypatch, source):
+    seen = []
+
+    def by_trees(compounds, features, seed):
+        seen.append(features)
+        return np.zeros(len(features))
+
+    monkeypatch.setattr(transfer, "by_trees", by_trees)
+    monkeypatch.setattr(tasks, "by_trees", by_trees)
+    part, folder = Part("steels_yield", 0), tmp_path / "small-data-transfer" / "steels"
+    rows = transfer.transfer_piece(part, folder)
+    by_route = {row["route"]: row for row in rows}
+    assert len(by_route) == len(rows) == 6
+    assert by_route[transfer.TREES_SOURCE]["mae_test"] == pytest.approx(1420, abs=60)  # of zeros
+    assert all(np.isfinite(row["mae_val"]) and row["test compounds"] == 63 for row in rows)
+    with_source, mixed, plain = seen
+    assert with_source.shape[1] == mixed.shape[1] == plain.shape[1] + 2 * 2 + 16
+    assert not np.allclose(with_source, mixed) and np.allclose(with_source[:, :218], plain)
+    monkeypatch.setattr(transfer, "by_encoder", None)  # nothing is computed again
+    monkeypatch.setattr(tasks, "by_encoder", None)
+    assert transfer.transfer_piece(part, folder) == rows
+
+
+def test_a_leaderboard_with_a_source(wheel, tmp_path, monkeypatch, source):
+    board = leaderboards.load_board("matbench_expt_gap")
+    few = [(learned[::16], test[::4]) for learned, test in board.folds]
+    small = leaderboards.Board(board.formulas, board.target, few)
+    monkeypatch.setattr(leaderboards, "load_board", lambda name: small)
+    learned = []
+
+    def boosted(features, amounts, y, tested):
+        learned.append(features(amounts).shape[1])
+        return np.full(len(tested), 1.0)
+
+    monkeypatch.setattr(transfer, "boosted", boosted)
+    rows = transfer.board_piece(BoardFold("matbench_expt_gap", 4), tmp_path / "piece")
+    assert [row["route"] for row in rows] == [
+        transfer.TREES_SOURCE, transfer.TUNED, transfer.MEAN_SOURCE,
+    ]  # fmt: skip
+    assert learned == [218 + 2 * 2 + 16]
+    assert rows[0]["mae"] == pytest.approx(np.abs(board.target[few[4][1]] - 1).mean())
