@@ -1,4 +1,4 @@
-"""Unit cells and the lines of a powder pattern: how near must a guessed cell be to be refined?
+"""Unit cells and the lines of a powder pattern: from a guessed cell to the one that fits.
 
 A line at the spacing d has q = 1/d², which is linear in the six numbers of the reciprocal metric:
 q(hkl) = A h² + B k² + C l² + D kl + E hl + F hk. So a guessed cell is refined by turns: give each
@@ -18,12 +18,12 @@ from matgan.powder.reflections import reciprocal_basis, reflections
 
 N_LINES = 20  # as indexing programs ask for
 WEAKEST = 0.005  # area of a line over that of the strongest, to be seen
-APART = 0.05  # degrees 2θ; nearer lines are one
+RESOLVED = 0.05  # degrees 2θ; nearer lines are one
 _STAGES = (5, 7, 10, 14, 20)  # lines that are fitted, one after the other
 _TURNS = 8  # at most, in each stage
 _MOST_PLANES = 20_000  # a guess whose lines need more is given up
 ACCURACY = 5e-4  # relative, of q: 0.01° at a 2θ of 40°
-SAME = 0.003  # relative difference of q up to which two lattices have a line in common
+EQUAL = 0.003  # relative difference of q up to which two lattices have a line in common
 
 
 def niggli_cells(structures: Structures) -> np.ndarray:
@@ -59,7 +59,7 @@ def first_lines(
     """q = 1/d² (1/Å²) of the first lines that a pattern shows, rising: (up to n,).
 
     Places are exact; what is weaker than `WEAKEST` of the strongest line is not seen, and lines
-    nearer than `APART` are one, at the place of the stronger.
+    nearer than `RESOLVED` are one, at the place of the stronger.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def first_lines(
     angles, areas = angles[inside], areas[inside]
     order = np.argsort(angles)
     angles, areas = angles[order], areas[order]
-    groups = np.cumsum(np.diff(angles, prepend=-np.inf) > APART) - 1
+    groups = np.cumsum(np.diff(angles, prepend=-np.inf) > RESOLVED) - 1
     total = np.bincount(groups, areas)
     strongest = np.lexsort([-areas, groups])[np.searchsorted(groups, np.arange(len(total)))]
     seen = angles[strongest][total > WEAKEST * total.max()][:n]
@@ -217,7 +217,7 @@ def same_lattice(cell: np.ndarray, other: np.ndarray, n: int = N_LINES) -> bool:
     Parameters
     ----------
     cell, other : (6,)
-    n : lines of the lattice, extinct ones included, that must be equal to `SAME`
+    n : lines of the lattice, extinct ones included, that must be equal to `EQUAL`
     """
     both = []
     for one in (cell, other):
@@ -230,5 +230,5 @@ def same_lattice(cell: np.ndarray, other: np.ndarray, n: int = N_LINES) -> bool:
         both.append((volume, q[: 2 * n]))
     (volume, q), (other_volume, other_q) = both
     m = min(len(q), len(other_q))
-    near = np.abs(q[:m] - other_q[:m]) <= SAME * other_q[:m]
-    return bool(abs(volume / other_volume - 1) <= 3 * SAME and near.all())
+    near = np.abs(q[:m] - other_q[:m]) <= EQUAL * other_q[:m]
+    return bool(abs(volume / other_volume - 1) <= 3 * EQUAL and near.all())

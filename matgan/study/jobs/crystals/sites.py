@@ -241,12 +241,11 @@ def majority_piece(folder: Path) -> Rows:
 
 def settings() -> list[Setting]:
     """All trainings, first one of each kind: views, what is held out, the checks, then seeds."""
-    main, others = (SHAPE, BESIDE), (COMPOSITION, SIZED, SIZED_BESIDE, COPIES)
+    main, others = (SHAPE, BESIDE), (SIZED_BESIDE, COMPOSITION, COPIES, SIZED)
     held_out, more = (PROTOTYPES, CHEMICAL_SYSTEMS), REPEATS[1:]
-    found = [Setting(view) for view in main]
+    found = [Setting(view) for view in main + others]
     found += [Setting(view, epochs=2 * EPOCHS) for view in main]
     found += [Setting(view, seed=seed) for seed in more for view in main]
-    found += [Setting(view) for view in others]
     found += [Setting(view, held) for held in held_out for view in main]
     found += [Setting(view, trained=n) for n in FEWER for view in main]
     found += [Setting(view, autoencoder=False) for view in main]

@@ -25,7 +25,7 @@ from matgan.study.jobs.runner import Job, Piece, Rows
 NAME = "pattern-lattice"
 MEDIAN, SYSTEM, NEAREST = "median cell", "median of its crystal system", "nearest pattern"
 NETWORK = "FCN"
-CONTROLS = (MEDIAN, SYSTEM, NEAREST)
+UNLEARNED = (MEDIAN, SYSTEM, NEAREST)
 ASKED = 200  # test structures whose lines are indexed
 TRIES, SPREAD = 20, 0.05  # guesses, and their relative standard deviation
 LINE_ERROR = 0.01  # degrees 2θ
@@ -34,7 +34,7 @@ PASSES = 30
 
 
 @lru_cache(maxsize=1)
-def reduced(setting: Setting) -> np.ndarray:
+def reduced_cells(setting: Setting) -> np.ndarray:
     """(n, 6) Niggli cells of the structures of a setting."""
     return cells.niggli_cells(material(setting).crystals)
 
@@ -59,7 +59,7 @@ def volumes(of: np.ndarray) -> np.ndarray:
 
 def control_cells(method: str, setting: Setting) -> np.ndarray:
     """The cell that a method without a network gives each test structure: (m, 6)."""
-    one, known = material(setting), reduced(setting)
+    one, known = material(setting), reduced_cells(setting)
     test = one.test["MEGNet"]
     systems, train = one.classes[:, 0], known[~test]
     if method == MEDIAN:
@@ -75,7 +75,7 @@ def network_cells(
     setting: Setting, passes: int, seed: int, checkpoint=None, progress=None
 ) -> np.ndarray:
     """The cell that an FCN reads from each test pattern: (m, 6)."""
-    one, y = material(setting), as_targets(reduced(setting))
+    one, y = material(setting), as_targets(reduced_cells(setting))
     test = one.test["MEGNet"]
     mean, deviation = y[~test].mean(0), y[~test].std(0)
     nothing = np.zeros((len(y), 0), np.float32)
@@ -130,7 +130,7 @@ def cell_rows(
     """
     one = material(setting)
     test = one.test["MEGNet"]
-    true, systems = reduced(setting)[test], np.array(SYSTEMS)[one.classes[test, 0]]
+    true, systems = reduced_cells(setting)[test], np.array(SYSTEMS)[one.classes[test, 0]]
     off = np.abs(found[:, :3] / true[:, :3] - 1)
     chosen, lines = questions(setting, n)
     right = np.array(
@@ -163,7 +163,7 @@ def start_rows(setting: Setting, error: float, n: int = ASKED, tries: int = TRIE
     """How often a cell that is off by some relative error is near enough, by system and tries."""
     one = material(setting)
     test = one.test["MEGNet"]
-    true, rng = reduced(setting)[test], np.random.default_rng([setting.seed, 29])
+    true, rng = reduced_cells(setting)[test], np.random.default_rng([setting.seed, 29])
     off = rng.normal(0, error, true.shape) * [1, 1, 1, 0.5, 0.5, 0.5]
     rows = []
     for attempts in (1, tries):
@@ -193,7 +193,7 @@ def network_piece(passes: int, seed: int, folder: Path) -> Rows:
 
 
 def _pieces() -> dict[str, Piece]:
-    pieces: dict[str, Piece] = {m.replace(" ", "-"): partial(control_piece, m) for m in CONTROLS}
+    pieces: dict[str, Piece] = {m.replace(" ", "-"): partial(control_piece, m) for m in UNLEARNED}
     pieces |= {f"off-by-{100 * s:.0f}-percent": partial(start_piece, s) for s in STARTS}
     run: Callable[[int], Piece] = partial(partial, network_piece, PASSES)
     pieces |= {f"network-{seed}": run(seed) for seed in TRAININGS}

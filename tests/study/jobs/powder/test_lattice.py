@@ -17,7 +17,7 @@ def one(crystals):
 
 
 def test_targets_are_cells_again(one):
-    known = job.reduced(SMALL)
+    known = job.reduced_cells(SMALL)
     np.testing.assert_allclose(job.as_cells(job.as_targets(known)), known, rtol=1e-4)
     assert (np.diff(known[:, :3], axis=1) >= -1e-6).all()
     expected = [one.crystals.structure(i).get_primitive_structure().volume for i in range(20)]
@@ -26,7 +26,7 @@ def test_targets_are_cells_again(one):
 
 def test_the_true_cells_have_no_error_and_are_indexed(one):
     test = one.test["MEGNet"]
-    rows = job.cell_rows(job.reduced(SMALL)[test], SMALL, {"method": "true"}, n=12, tries=1)
+    rows = job.cell_rows(job.reduced_cells(SMALL)[test], SMALL, {"method": "true"}, n=12, tries=1)
     everything = rows[0]
     assert everything["system"] == "all" and everything["asked"] == 12
     assert everything["edges_percent"] == everything["volume_percent"] == 0
@@ -36,11 +36,11 @@ def test_the_true_cells_have_no_error_and_are_indexed(one):
 
 def test_the_systems_median_is_nearer_than_that_of_all_and_neither_is_near(one):
     rows = {}
-    for method in job.CONTROLS:
+    for method in job.UNLEARNED:
         found = job.control_cells(method, SMALL)
         rows[method] = job.cell_rows(found, SMALL, {"method": method}, n=5, tries=1)[0]
     assert rows[job.SYSTEM]["edges_percent"] < rows[job.MEDIAN]["edges_percent"]
-    known, test = job.reduced(SMALL), one.test["MEGNet"]
+    known, test = job.reduced_cells(SMALL), one.test["MEGNet"]
     np.testing.assert_array_equal(
         job.control_cells(job.MEDIAN, SMALL)[0], np.median(known[~test], axis=0)
     )
