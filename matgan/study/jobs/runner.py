@@ -48,6 +48,7 @@ MODULES = tuple(
             "elemnet",
             "semi_supervised",
         ),
+        "uncertainty": ("uncertainty", "active_learning", "explanations"),
         "stability": ("stable", "systems", "bartel"),
         "powder": ("patterns", "properties", "lattice", "measured"),
         "microstructure": (

@@ -6,10 +6,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from matgan.data.splits import chemical_systems
+from matgan.learning.uncertainty.intervals import conformal_quantile
 from matgan.properties import models, training
+from matgan.properties.models import COVERAGE
 from matgan.study.jobs.runner import Job, Piece, Rows
+
+SEED, DRAWS = 0, 200
 
 
 def evaluation(name: str, folder: Path) -> Rows:
@@ -39,8 +45,47 @@ def evaluation(name: str, folder: Path) -> Rows:
     return table.to_dict("records")
 
 
+def divided_anew(name: str, folder: Path) -> Rows:
+    """Coverage where the calibration and the test part are divided anew, by chemical systems.
+
+    The networks saw neither. Each draw puts whole systems into two halves, takes the factors from
+    one and counts in the other: one for each number of elements, as `predict` does, one for all,
+    and one for all with each system of the same weight.
+    """
+    model, data = models.pretrained(name), training.labelled(name)
+    unseen = np.flatnonzero(data.there & (data.part != "train"))
+    amounts, y = data.amounts[unseen], data.target[unseen]
+    median, scale, _ = model.raw(amounts)
+    distance = np.abs((np.log1p(y) if model.of.log else y) - median) / scale
+    systems = np.unique(chemical_systems(amounts), return_inverse=True)[1]
+    kinds, rows = models.kinds(amounts), []
+    for draw in range(DRAWS):
+        order = np.random.default_rng([SEED, draw]).permutation(systems.max() + 1)
+        half = np.cumsum(np.bincount(systems)[order]) <= len(y) / 2
+        held = np.isin(systems, order[half])
+        by_kind = [conformal_quantile(distance[held & (kinds == k)], COVERAGE) for k in range(3)]
+        factors: dict[str, np.ndarray | float] = {
+            "for each number of elements": np.choose(kinds, by_kind),
+            "one for all": conformal_quantile(distance[held], COVERAGE),
+            "by system": conformal_quantile(distance[held], COVERAGE, systems[held]),
+        }
+        for how, factor in factors.items():
+            inside = pd.Series((distance <= factor)[~held])
+            row = {"property": name, "draw": draw, "factors": how, "seed": SEED}
+            row |= {"n_held": int(held.sum()), "n_test": len(inside)}
+            row |= {"systems": len(np.unique(systems[~held])), "coverage": float(inside.mean())}
+            row["coverage_systems"] = float(inside.groupby(systems[~held]).mean().mean())
+            row["width"] = float(np.mean((2 * factor * scale)[~held]))
+            rows.append(row)
+    return rows
+
+
 def _pieces() -> dict[str, Piece]:
     return {name: partial(evaluation, name) for name in models.PROPERTIES}
+
+
+def _divided() -> dict[str, Piece]:
+    return {name: partial(divided_anew, name) for name in reversed(models.PROPERTIES)}
 
 
 JOBS = [
@@ -49,5 +94,11 @@ JOBS = [
         "the models of `predict` on chemical systems held out, beside look-up and boosted trees",
         0.3,
         _pieces,
+    ),
+    Job(
+        "predict-intervals",
+        "coverage of `predict` on unseen systems, 200 divisions",
+        0.02,
+        _divided,
     ),
 ]

@@ -1,0 +1,82 @@
+"""The job of uncertainties: parts that share nothing, matched controls, contrasts on one split."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matgan.data.splits import chemical_systems
+from matgan.learning.uncertainty.intervals import INTERVAL_LEVELS
+from matgan.study.jobs.uncertainty import uncertainty as job
+
+
+@pytest.fixture(scope="module")
+def few(request) -> pd.DataFrame:
+    wheel = request.getfixturevalue("wheel")
+    assert wheel is not None
+    return job.drawn("gaps", 0, 300)
+
+
+def test_draws_are_apart_and_differ_between_repeats(few):
+    after = job.drawn("gaps", 0, 300, start=300)
+    both = np.vstack([few.amounts, after.amounts])
+    table = job.all_rows("gaps")
+    assert len(both) == 600 and few.X.shape == (300, 217)
+    assert len(np.unique(both, axis=0)) == 600  # measured gaps have one row for each formula
+    other = job.drawn("gaps", 1, 300)
+    assert (few.y != other.y).any() and len(table) > 4500
+
+
+@pytest.mark.parametrize("kind", job.HELD_OUT)
+def test_what_is_tested_is_new_in_the_way_that_is_said(few, kind):
+    split = job.split_of(few, kind, 3)
+    parts = split.train, split.validation, split.test
+    assert len(np.unique(np.concatenate(parts))) == 300 and min(map(len, parts)) > 10
+    systems = chemical_systems(few.amounts)
+    shared = np.isin(systems[split.test], systems[split.train]).any()
+    there, tested = (few.amounts[part].any(0) for part in (split.train, split.test))
+    if kind == "new systems":
+        assert not shared
+        assert not np.isin(systems[split.validation], systems[split.train]).any()
+    if kind == "new elements":
+        assert ((few.amounts[split.test] > 0)[:, tested & ~there].any(1)).all()
+
+
+def test_each_method_speaks_of_the_same_rows(few, monkeypatch):
+    monkeypatch.setattr(job, "drawn", lambda *given: few)
+    short = job.network(0).set_params(epochs=2, patience=2)
+    monkeypatch.setattr(
+        job, "network", lambda r, dropout=0.0, times=1: short.set_params(dropout=dropout)
+    )
+    rows = pd.DataFrame(job.piece("gaps", "random", 0, 1, None))
+    assert len(rows) == 11 and rows[["n_train", "n_held", "n_test"]].nunique().eq(1).all()
+    ensemble = rows[rows["method"] == "ensemble"]
+    assert len(set(ensemble["mae"])) == 1  # one centre, four kinds of intervals
+    controls = rows[rows["method"].isin(["nearest composition", "shuffled"])]
+    assert (controls["mae"].to_numpy() == ensemble["mae"].iloc[0]).all()
+    assert rows.loc[rows["intervals"] == "constant", "rank"].isna().all()
+    assert rows["coverage"].between(0, 1).all() and len(INTERVAL_LEVELS) == 9
+
+
+def test_a_contrast_is_paired_and_corrected():
+    rows = [
+        {"data": "gaps", "split": "random", "repeat": r, "times": 1, "method": method}
+        | {"intervals": "stated", "rank": value + 0.1 * (r % 2), "n_test": 1, "n_train": 8}
+        for r in range(4)
+        for method, value in (("ensemble", 0.5 + 0.01 * r), ("dropout", 0.3))
+    ]
+    pair = (("ensemble", "stated"), ("dropout", "stated"))
+    found = job.contrast(pd.DataFrame(rows), "rank", *pair).iloc[0]
+    assert found["difference"] == pytest.approx(0.215) and found["repeats"] == 4
+    expected = np.sqrt((1 / 4 + 1 / 8) * np.var([0, 0.01, 0.02, 0.03], ddof=1))
+    assert (found["high"] - found["low"]) / 2 == pytest.approx(3.182446 * expected, rel=1e-5)
+    assert job.converged_data(pd.DataFrame(rows).assign(mae=1.0)) == set()
+
+
+def test_convergence_asks_each_of_the_data():
+    rows = pd.DataFrame(
+        [("gaps", 1, 1.0), ("gaps", 2, 0.99), ("Tc", 1, 5.0), ("Tc", 2, 4.95)],
+        columns=["data", "times", "mae"],
+    ).assign(split="random", repeat=0, method="ensemble", intervals="stated")
+    assert job.converged_data(rows) == {"gaps", "Tc"}
+    rows.loc[3, "mae"] = 4.5
+    assert job.converged_data(rows) == {"gaps"}
