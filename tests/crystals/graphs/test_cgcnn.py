@@ -8,8 +8,9 @@ from known_structures import NACL, QUARTZ, RUTILE, some
 from pymatgen.core import Lattice, Structure
 from torch.nn.functional import softplus
 
-from matgan.crystals import cgcnn
-from matgan.crystals.cgcnn import CrystalGraphNetwork, GatedConvolution, crystal_graphs
+from matgan.crystals.graphs import cgcnn
+from matgan.crystals.graphs.neighbours import crystal_graphs
+from matgan.crystals.graphs.network import CrystalGraphNetwork, GatedConvolution
 from matgan.crystals.structures import StructureError, from_pymatgen
 from matgan.learning.fit import Fit
 
