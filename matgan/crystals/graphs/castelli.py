@@ -82,8 +82,8 @@ def load_castelli() -> Structures:
 
 @lru_cache(maxsize=1)
 def castelli_graphs() -> CrystalGraphs:
-    """Graphs of `load_castelli`, row by row."""
-    return crystal_graphs(load_castelli())
+    """Graphs of `load_castelli`, row by row, images of a neighbour at one distance merged."""
+    return crystal_graphs(load_castelli()).merged()
 
 
 def graphs_of_one_size(structures: Structures, graphs: CrystalGraphs) -> CrystalGraphs:
@@ -134,7 +134,7 @@ def null_models(seed: int = 0, epochs: int = 200) -> dict[str, RegressorMixin]:
     """
     network = FullyConnectedRegressor(
         hidden=(256, 128),
-        input_scaling="common",
+        input_scaling=None,
         learning_rate=3e-3,
         epochs=epochs,
         batch_size=64,

@@ -40,7 +40,8 @@ def element_properties() -> pd.DataFrame:
     """
     table = pd.read_csv(Path(__file__).with_name("elements.csv"), index_col="number")
     places = [_place(z) for z in table.index]
-    return table.assign(**dict(zip(("group", "period", "block", "valence"), zip(*places, strict=True), strict=True)))
+    columns = ["group", "period", "block", "valence"]
+    return table.join(pd.DataFrame(places, table.index, columns))
 
 
 @lru_cache(maxsize=1)

@@ -41,14 +41,14 @@ class GatedConvolution(nn.Module):
         self.from_distance = nn.Linear(n_gaussians, 2 * width)
         self.norm_edges, self.norm_atoms = nn.BatchNorm1d(2 * width), nn.BatchNorm1d(width)
 
-    def forward(self, atoms: Tensor, edges: Tensor, gaussians: Tensor) -> Tensor:
+    def forward(self, atoms: Tensor, edges: Tensor, gaussians: Tensor, images: Tensor) -> Tensor:
         centre, neighbour = edges
         as_centre, as_neighbour = self.from_atom(atoms).chunk(2, 1)  # (A, 2 width) each
         z = self.from_distance(gaussians)  # (E, 2 width)
         # index_select, whose gradient is many times as fast as that of indexing
         z = z + as_centre.index_select(0, centre) + as_neighbour.index_select(0, neighbour)
         gate, core = self.norm_edges(z).chunk(2, 1)
-        message = torch.sigmoid(gate) * functional.softplus(core)  # (E, width)
+        message = torch.sigmoid(gate) * functional.softplus(core) * images  # (E, width)
         total = torch.zeros_like(atoms).index_add(0, centre, message)
         return functional.softplus(atoms + self.norm_atoms(total))
 
@@ -67,10 +67,10 @@ class SimpleConvolution(nn.Module):
         self.from_self = nn.Linear(width, width)
         self.norm_atoms = nn.BatchNorm1d(width)
 
-    def forward(self, atoms: Tensor, edges: Tensor, gaussians: Tensor) -> Tensor:
+    def forward(self, atoms: Tensor, edges: Tensor, gaussians: Tensor, images: Tensor) -> Tensor:
         centre, neighbour = edges
         there = self.from_neighbour(atoms).index_select(0, neighbour)
-        message = there + self.from_distance(gaussians)  # (E, width)
+        message = (there + self.from_distance(gaussians)) * images  # (E, width)
         total = torch.zeros_like(atoms).index_add(0, centre, message)
         return functional.softplus(self.norm_atoms(total + self.from_self(atoms)))
 
@@ -121,23 +121,29 @@ class CrystalGraphNetwork(nn.Module):
         self.described = elements == "described"
         if self.described:
             self.register_buffer("features", torch.from_numpy(element_features()), persistent=False)
-        self.embed = nn.Linear(ELEMENT_FEATURES, width) if self.described else nn.Embedding(MAX_Z + 1, width)
+            self.embed: nn.Module = nn.Linear(ELEMENT_FEATURES, width)
+        else:
+            self.embed = nn.Embedding(MAX_Z + 1, width)
         self.register_buffer("centres", torch.linspace(0, RADIUS, n_gaussians))
         kind = GatedConvolution if convolution == "gated" else SimpleConvolution
         self.convolutions = nn.ModuleList([kind(width, n_gaussians) for _ in range(layers)])
-        read = nn.Sequential(nn.Linear(width, hidden), nn.Softplus())
-        self.read = read if pooling == "full" else nn.Identity()
+        full = nn.Sequential(nn.Linear(width, hidden), nn.Softplus())
+        self.read: nn.Module = full if pooling == "full" else nn.Identity()
         last = hidden if pooling == "full" else width
         self.heads = nn.ModuleDict({name: nn.Linear(last, n) for name, n in classes.items()})
 
-    def forward(self, numbers: Tensor, edges: Tensor, distances: Tensor, graph: Tensor):
+    def forward(
+        self, numbers: Tensor, edges: Tensor, distances: Tensor, images: Tensor, graph: Tensor
+    ) -> dict[str, Tensor]:
         """{label: (B, outputs)} of a batch as `CrystalGraphs.batch` gives it."""
         # a mean of linear functions is the function of the mean: both poolings read the mean vector
-        crystal = self.read(_mean(self._atoms(numbers, edges, distances), graph))
+        crystal = self.read(_mean(self._atoms(numbers, edges, distances, images), graph))
         return {name: head(crystal) for name, head in self.heads.items()}
 
     @torch.no_grad()
-    def site_values(self, numbers: Tensor, edges: Tensor, distances: Tensor, graph: Tensor):
+    def site_values(
+        self, numbers: Tensor, edges: Tensor, distances: Tensor, images: Tensor, graph: Tensor
+    ) -> dict[str, Tensor]:
         """{label: (A, outputs)}: a number of each atom, whose mean over a crystal is the answer.
 
         Raises
@@ -146,17 +152,19 @@ class CrystalGraphNetwork(nn.Module):
             The network's pooling is not linear: it has no such numbers.
         """
         if self.pooling != "linear":
-            raise ValueError(f"sites have values of their own with linear pooling, not {self.pooling}")
-        atoms = self._atoms(numbers, edges, distances)
+            raise ValueError(
+                f"sites have values of their own with linear pooling, not {self.pooling}"
+            )
+        atoms = self._atoms(numbers, edges, distances, images)
         return {name: head(atoms) for name, head in self.heads.items()}
 
-    def _atoms(self, numbers: Tensor, edges: Tensor, distances: Tensor) -> Tensor:
+    def _atoms(self, numbers: Tensor, edges: Tensor, distances: Tensor, images: Tensor) -> Tensor:
         """(A, width): each atom with its surroundings."""
         spacing = self.centres[1]
         gaussians = torch.exp(-(((distances[:, None] - self.centres) / spacing) ** 2))  # (E, G)
         atoms = self.embed(self.features[numbers] if self.described else numbers)
         for convolution in self.convolutions:
-            atoms = convolution(atoms, edges, gaussians)
+            atoms = convolution(atoms, edges, gaussians, images[:, None])
         return atoms
 
 

@@ -61,7 +61,7 @@ MODULES = tuple(
             "transfer",
             "reconstruction",
         ),
-        "crystals": ("descriptors", "structures", "sites", "site_ranking"),
+        "crystals": ("descriptors", "structures", "sites", "site_ranking", "graphs"),
     }.items()
     for name in names
 )

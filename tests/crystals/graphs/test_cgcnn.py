@@ -1,127 +1,12 @@
-"""CGCNN: neighbours against pymatgen, invariances of the network, Equation 5 by hand."""
+"""CGCNN learns: errors, seeds, classes, contributions of sites, the command."""
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from known_structures import NACL, QUARTZ, RUTILE, some
-from pymatgen.core import Lattice, Structure
-from torch.nn.functional import softplus
 
 from matgan.crystals.graphs import cgcnn
 from matgan.crystals.graphs.neighbours import crystal_graphs
-from matgan.crystals.graphs.network import CrystalGraphNetwork, GatedConvolution
-from matgan.crystals.structures import StructureError, from_pymatgen
 from matgan.learning.fit import Fit
-
-
-@pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(0)
-    network = CrystalGraphNetwork({"value": 3}, width=16, layers=2, hidden=16)
-    network.train()
-    with torch.no_grad():  # running statistics that are not those of the start
-        graphs = crystal_graphs(some())
-        for _ in range(5):
-            network(*graphs.batch(np.arange(3)))
-    return network.eval()
-
-
-def predict(network, *structures):
-    graphs = crystal_graphs(from_pymatgen(structures))
-    with torch.no_grad():
-        return network(*graphs.batch(np.arange(len(structures))))["value"].numpy()
-
-
-def test_neighbours_are_the_nearest_shells():
-    graphs = crystal_graphs(from_pymatgen([NACL]))
-    for atom in range(8):  # 6 unlike ions at a/2, then 12 like ones: the twelfth is among these
-        distances = np.sort(graphs.distances[graphs.edges[0] == atom])
-        assert distances[:6] == pytest.approx(5.64 / 2)
-        assert distances[6:] == pytest.approx(5.64 / np.sqrt(2))
-        assert len(distances) == 18
-
-
-@pytest.mark.parametrize("structure", [RUTILE, QUARTZ], ids=["rutile", "quartz"])
-def test_neighbours_are_pymatgens(structure):
-    graphs = crystal_graphs(from_pymatgen([structure]))
-    for atom, site in enumerate(structure):
-        theirs = sorted(n.nn_distance for n in structure.get_neighbors(site, 6))[:12]
-        ours = np.sort(graphs.distances[graphs.edges[0] == atom])
-        assert ours[:12] == pytest.approx(theirs, abs=1e-4)
-
-
-@pytest.mark.parametrize("structure", [NACL, RUTILE, QUARTZ], ids=["NaCl", "rutile", "quartz"])
-def test_cell_origin_and_order_do_not_matter(network, structure):
-    expected = predict(network, structure)
-    moved = structure.copy()
-    moved.translate_sites(range(len(moved)), [0.37, 0.11, 0.83])
-    primitive = structure.get_primitive_structure()
-    large = structure.copy()
-    large.make_supercell([[1, 1, 0], [0, 2, 0], [0, 0, 1]])
-    order = np.random.default_rng(0).permutation(len(structure))
-    shuffled = Structure.from_sites([structure[i] for i in order])
-    for same in (moved, primitive, large, shuffled):
-        assert predict(network, same) == pytest.approx(expected, abs=1e-4)
-
-
-def test_other_elements_and_distances_do_matter(network):
-    expected = predict(network, NACL)
-    other = NACL.copy()
-    other.replace_species({"Na": "K"})
-    stretched = NACL.copy()
-    stretched.scale_lattice(1.1 * NACL.volume)
-    for different in (other, stretched):
-        assert np.abs(predict(network, different) - expected).max() > 1e-3
-
-
-def test_structures_of_a_batch_do_not_mix(network):
-    together = predict(network, NACL, RUTILE, QUARTZ)
-    for row, structure in enumerate((NACL, RUTILE, QUARTZ)):
-        assert together[row] == pytest.approx(predict(network, structure)[0], abs=1e-5)
-
-
-def test_a_layer_is_equation_5():
-    """Two atoms, two edges each, written out; the normalisations at their start in eval mode."""
-    torch.manual_seed(1)
-    layer = GatedConvolution(4, 3).eval()
-    atoms, gaussians = torch.rand(2, 4), torch.rand(4, 3)
-    edges = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]])
-    scale = 1 / np.sqrt(1 + layer.norm_edges.eps)
-    own, other = layer.from_atom.weight.chunk(2)
-    weight = torch.cat([own, other, layer.from_distance.weight], 1)
-    bias = layer.from_distance.bias
-    for centre in (0, 1):
-        total = torch.zeros(4)
-        for edge in range(4):
-            if edges[0, edge] == centre:
-                z = torch.cat([atoms[centre], atoms[edges[1, edge]], gaussians[edge]])
-                gate, core = (scale * (weight @ z + bias)).split(4)
-                total += torch.sigmoid(gate) * softplus(core)
-        expected = softplus(atoms[centre] + scale * total)
-        assert torch.allclose(layer(atoms, edges, gaussians)[centre], expected, atol=1e-5)
-
-
-def test_two_atoms_on_one_place_are_named():
-    double = Structure(Lattice.cubic(4), ["Na", "Na"], [[0, 0, 0], [0, 0, 0.001]])
-    with pytest.raises(StructureError, match="structure 0: two atoms"):
-        crystal_graphs(from_pymatgen([double]))
-
-
-def test_an_atom_that_stands_alone_has_no_edges():
-    alone = Structure(Lattice.cubic(100), ["He"], [[0, 0, 0]])
-    graphs = crystal_graphs(from_pymatgen([alone]))
-    assert len(graphs) == 1 and graphs.edges.shape == (2, 0)
-
-
-def test_an_atom_far_from_all_others_still_has_neighbours():
-    lonely = Structure(Lattice.cubic(15), ["He"], [[0, 0, 0]])
-    graphs = crystal_graphs(from_pymatgen([lonely]))
-    assert (graphs.distances[:6] == 15).all()
-
-
-# --- training -------------------------------------------------------------------------------------
-
 
 PARTS = {"train": 400, "test": 60}
 
@@ -151,3 +36,56 @@ def test_the_command_goes_on_and_writes_the_table(few, tmp_path, monkeypatch, ca
     assert table.loc["ALIGNN (published)", "mae"] == 0.024
     assert "step 12 of 12" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [out]  # and no checkpoint
+
+
+# --- learn_graphs ---------------------------------------------------------------------------------
+
+
+SMALL = {"width": 8, "layers": 1, "hidden": 8}
+
+
+@pytest.fixture(scope="module")
+def graphs(few):
+    return crystal_graphs(few).merged()
+
+
+def test_contributions_have_the_answer_as_their_mean(few, graphs):
+    y = few.table[["e_form", "gap"]].to_numpy()
+    rows = np.arange(100)
+    model = cgcnn.learn_graphs(graphs, y, rows, Fit(1, 16), pooling="linear", **SMALL)
+    asked = np.array([400, 3, 17])
+    sites = model.contributions(graphs, asked)
+    assert [len(part) for part in sites] == [len(few[i][1]) for i in asked]
+    means = np.array([part.mean(0) for part in sites])
+    assert means == pytest.approx(model.predict(graphs, asked), abs=1e-4)
+
+
+def test_answers_are_in_the_unit_of_what_was_learned(few, graphs):
+    """Of values a thousand times as large the answers are a thousand times as large."""
+    y, rows = few.table["e_form"].to_numpy(), np.arange(100)
+    once, larger = (
+        cgcnn.learn_graphs(graphs, f * y + s, rows, Fit(1, 16), **SMALL).predict(graphs, rows)
+        for f, s in ((1, 0), (1000, 7))
+    )
+    assert larger == pytest.approx(1000 * once + 7, rel=1e-3, abs=1)
+
+
+def test_classes_are_told_apart(few, graphs):
+    """Heavy or light: the elements say so."""
+    light = np.array([few[i][1].mean() < 25 for i in range(len(few))]).astype(int)
+    rows = np.arange(400)
+    fit = Fit(6, 16, learning_rate=1e-2)
+    model = cgcnn.learn_graphs(graphs, light, rows, fit, **SMALL)
+    found = model.probabilities(graphs, np.arange(400, 460))
+    assert found.sum(1) == pytest.approx(1)
+    right = (found.argmax(1) == light[400:]).mean()
+    assert right > 0.85 > max(light[400:].mean(), 1 - light[400:].mean())
+
+
+def test_a_value_that_is_no_number_is_named(few, graphs):
+    y = few.table["e_form"].to_numpy().copy()
+    y[7] = np.nan
+    with pytest.raises(ValueError, match=r"the value of graph 7 is \[nan\]: no number"):
+        cgcnn.learn_graphs(graphs, y, np.arange(10), Fit(1))
+    with pytest.raises(ValueError, match="there are 3 values for 460 graphs"):
+        cgcnn.learn_graphs(graphs, y[:3], np.arange(3), Fit(1))
