@@ -26,9 +26,10 @@ def cubic_perovskites(structures: Structures) -> pd.DataFrame:
     from pymatgen.core import Element
 
     symbols = [Element.from_Z(z).symbol for z in range(1, 104)]
-    small = np.diff(structures.first) == 5
+    cubic = (structures.table["space_group"] == _CUBIC).to_numpy()
+    candidates = np.flatnonzero(cubic & (np.diff(structures.first) == 5))
     rows = []
-    for i in np.flatnonzero(small & (structures.table["space_group"] == _CUBIC).to_numpy()):
+    for i in map(int, candidates):
         cell, numbers, frac = structures[i]
         kinds, counts = np.unique(numbers, return_counts=True)
         if sorted(counts) != [1, 1, 3]:

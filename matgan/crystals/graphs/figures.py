@@ -93,7 +93,7 @@ def contributions_beside(one: pd.DataFrame, other: pd.DataFrame, names: Sequence
     return figure
 
 
-def learning_curve(rows: pd.DataFrame, lines: dict[str, float]) -> Figure:
+def error_curve(rows: pd.DataFrame, lines: dict[str, float]) -> Figure:
     """Errors over the number of compounds learned from, both on log scales.
 
     Parameters

@@ -26,7 +26,7 @@ def mean_contributions(table: pd.DataFrame) -> pd.DataFrame:
     return table.pivot_table("contribution", "element", "site", aggfunc="mean")
 
 
-def agreement(table: pd.DataFrame, other: pd.DataFrame | None = None) -> pd.DataFrame:
+def site_agreement(table: pd.DataFrame, other: pd.DataFrame | None = None) -> pd.DataFrame:
     """Rank correlations of contributions between trainings, site by site.
 
     Parameters

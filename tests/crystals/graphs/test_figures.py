@@ -43,6 +43,6 @@ def test_each_element_is_at_its_two_contributions():
 
 def test_a_learning_curve_goes_through_the_means():
     rows = pd.DataFrame({"features": "a", "n_train": [10, 10, 20], "mae": [0.4, 0.2, 0.1]})
-    axes = figures.learning_curve(rows, {"the review": 0.099}).axes[0]
+    axes = figures.error_curve(rows, {"the review": 0.099}).axes[0]
     x, y = axes.lines[0].get_data()
     assert list(x) == [10, 20] and list(y) == pytest.approx([0.3, 0.1])

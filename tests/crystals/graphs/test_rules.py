@@ -24,7 +24,7 @@ def table(values, repeats):
 
 def test_agreement_is_the_mean_rank_correlation_of_pairs():
     values = np.random.default_rng(0).normal(size=(3, 2, 6))
-    found = rules.agreement(table(values, 3)).set_index("site")
+    found = rules.site_agreement(table(values, 3)).set_index("site")
     for s, site in enumerate("AB"):
         by_hand = [spearmanr(values[a][s], values[b][s])[0] for a, b in ((0, 1), (0, 2), (1, 2))]
         assert found.loc[site, "mean"] == pytest.approx(np.mean(by_hand))
@@ -35,12 +35,12 @@ def test_agreement_is_the_mean_rank_correlation_of_pairs():
 def test_agreement_with_another_model_compares_the_same_repeat():
     values = np.random.default_rng(1).normal(size=(3, 2, 6))
     ours, theirs = table(values, 3), table(-values, 2)
-    found = rules.agreement(ours, theirs)
+    found = rules.site_agreement(ours, theirs)
     assert found["mean"].tolist() == pytest.approx([-1, -1]) and (found["pairs"] == 2).all()
 
 
 def test_one_training_agrees_with_nothing():
-    found = rules.agreement(table(np.ones((1, 2, 6)), 1))
+    found = rules.site_agreement(table(np.ones((1, 2, 6)), 1))
     assert found["mean"].isna().all() and (found["pairs"] == 0).all()
 
 

@@ -22,8 +22,8 @@ from matgan.learning.statistics import scores
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 NAME = "crystal-graphs"
-PROPERTIES = ("e_form", "gap", "metal")  # eV/atom, eV, and gap = 0 or not
-SEEDS = range(5)
+GRAPH_TARGETS = ("e_form", "gap", "metal")  # eV/atom, eV, and gap = 0 or not
+GRAPH_SEEDS = range(5)
 PASSES, RATE = 100, 5e-3
 GATED, SIMPLE, FOREST = "CGCNN", "CGCNN, simple convolution", "forest on Magpie"
 
@@ -86,10 +86,10 @@ def forest_piece(name: str, folder: Path) -> Rows:
 
 def _pieces() -> dict[str, Piece]:
     todo = [("e_form", "gated", 0, PASSES), ("e_form", "gated", 0, 2 * PASSES)]
-    todo += [(name, "gated", seed, PASSES) for seed in SEEDS for name in PROPERTIES]
-    todo += [("e_form", "simple", seed, PASSES) for seed in SEEDS]
+    todo += [(name, "gated", seed, PASSES) for seed in GRAPH_SEEDS for name in GRAPH_TARGETS]
+    todo += [("e_form", "simple", seed, PASSES) for seed in GRAPH_SEEDS]
     pieces: dict[str, Piece] = {
-        f"forest-{name}": partial(forest_piece, name) for name in PROPERTIES
+        f"forest-{name}": partial(forest_piece, name) for name in GRAPH_TARGETS
     }
     for name, convolution, seed, passes in todo:
         key = f"{name}-{convolution}-{seed}-{passes}"
