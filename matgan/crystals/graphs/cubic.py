@@ -1,4 +1,4 @@
-"""The same perovskites in two collections: which unit do Castelli's energies have?"""
+"""The same perovskites in two collections, which shows the unit of Castelli's energies."""
 
 from __future__ import annotations
 

@@ -133,6 +133,7 @@ def null_piece(name: str, share: str, epochs: int, repeats: int, folder: Path) -
     name : of `castelli.null_models`
     share, repeats : of the splits
     epochs : where it is a network
+    folder : not used
     """
     structures, splits = pv.load_castelli(), castelli_splits(share, repeats)
     y, model = structures.table["heat"].to_numpy(), pv.null_models(epochs=epochs)[name]
