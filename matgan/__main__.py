@@ -53,7 +53,9 @@ GROUPS = {
     "Train": {
         "train": Command("matgan.wgan.training", "a WGAN on compositions; resumable"),
         "sweep": Command("matgan.generated.sweep", "many short WGANs: which setting learns?"),
-        "cgcnn": Command("matgan.crystals.cgcnn", "a crystal graph network on formation energies"),
+        "cgcnn": Command(
+            "matgan.crystals.graphs.cgcnn", "a crystal graph network on formation energies"
+        ),
         "train-properties": Command(
             "matgan.properties.training",
             "the models of predict: energies, gaps, critical temperatures",

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from matgan.crystals import structures
+from matgan.crystals.graphs import castelli
 from matgan.data import compounds, sources
 
 # a job in the background of a shell ignores Ctrl-C, and so would what the tests start
@@ -94,6 +95,12 @@ def supercon():
 def crystals():
     """Crystal structures of the Materials Project, with labels."""
     return _or_skip(structures.load_structures)
+
+
+@pytest.fixture(scope="session")
+def perovskites():
+    """Castelli's perovskites, as far as they are at hand."""
+    return _or_skip(castelli.load_castelli)
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,14 @@ _GARNETDNN = Repository(
 REPOSITORIES = {
     "ye2018_perovskites": _GARNETDNN,
     "ye2018_binary_oxides": _GARNETDNN,
+    "castelli_perovskites": Repository(
+        "txie-93/cdvae",
+        "f857f598d6f6cca5dc1ea0582d228f12dcc2c2ea",  # 7 MB of it are read
+    ),
+    "mp_binary_moduli": Repository(
+        "materialsvirtuallab/matcalc",
+        "aa76b41edb9ffb62f7efb2b5d3a3f7a8b2b4747d",  # 1 MB of it is read
+    ),
     "rruff_measured": Repository(
         "AGI-init/XRDs",
         "94ab78472f014a43489c928c692823d7b8d179d5",  # 9 MB of patterns
@@ -109,8 +117,14 @@ def rebuild(name: str, archive: Path | None = None) -> Path:
                     content.write(ye2018_table(opened, name))
                 elif name == "mp_stability":
                     content.write(gzip.compress(mp_stability(opened), mtime=0))
+                elif name == "mp_binary_moduli":
+                    content.write(mp_binary_moduli(opened))
                 else:
-                    make = rruff_measured if name == "rruff_measured" else mp_structures
+                    make = {
+                        "rruff_measured": rruff_measured,
+                        "castelli_perovskites": castelli_perovskites,
+                        "mp_structures": mp_structures,
+                    }[name]
                     np.savez_compressed(content, allow_pickle=False, **make(opened))
         except (zipfile.BadZipFile, KeyError, IndexError, ValueError) as error:
             _remove(own)  # damaged, perhaps: the next call fetches it again
@@ -164,6 +178,34 @@ def ye2018_table(archive: zipfile.ZipFile, name: str) -> bytes:
         formula = "".join(f"{symbol}{n:g}" for symbol, n in entry["composition"].items())
         lines.append(f"{label},{formula},{entry['energy']:.6f},{entry['correction']}")
     return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def mp_binary_moduli(archive: zipfile.ZipFile) -> bytes:
+    """Moduli of binary compounds of matcalc's benchmark as a table, in their order."""
+    name = "mp-binary-pbe-elasticity-2025.1.json.gz"
+    (path,) = _members(archive, f"benchmark_data/({re.escape(name)})").values()
+    columns = ("mp_id", "formula", "bulk_modulus_vrh", "shear_modulus_vrh")
+    lines = [",".join(columns)]
+    for entry in json.loads(gzip.decompress(archive.read(path))):
+        lines.append(",".join(str(entry[column]) for column in columns))
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def castelli_perovskites(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """Perovskites of CDVAE's perov_5, its validation and test parts; atoms as A, B, X, X, X."""
+    members = _members(archive, r"data/perov_5/(val|test)\.csv")
+    tables = [pd.read_csv(io.BytesIO(archive.read(members[part]))) for part in ("val", "test")]
+    table = pd.concat(tables)
+    cells, numbers, places = zip(*map(read_published_cif, table["cif"]), strict=True)
+    energies = ("heat_all", "heat_ref", "dir_gap", "ind_gap")
+    return {
+        "id": table["material_id"].to_numpy(np.int32),
+        "cell": np.array(cells, np.float32),
+        "Z": np.array(numbers, np.uint8),
+        "frac": np.array(places, np.float32),
+        **{name: table[name].to_numpy(np.float32) for name in energies},
+        "part": np.repeat(np.arange(2, dtype=np.uint8), [len(t) for t in tables]),
+    }
 
 
 # Each pattern is a pickled dict, all 908 with the same layout; nothing of it is run: the bytes

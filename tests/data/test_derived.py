@@ -1,6 +1,7 @@
 """Derived files: made from small archives of the same layout, and from the real ones where had."""
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from known_structures import NACL, QUARTZ, RUTILE
+from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
@@ -102,6 +104,51 @@ def test_entries_become_a_table_in_their_order(energies, cache, monkeypatch):
         derived.rebuild("ye2018_binary_oxides", energies)
     promise(monkeypatch, "ye2018_binary_oxides", sha256=hashlib.sha256(oxides).hexdigest())
     assert derived.rebuild("ye2018_binary_oxides", energies).read_bytes() == oxides
+
+
+# --- perovskites and moduli -----------------------------------------------------------------------
+
+
+def perovskite(a, b, x, length):
+    cell = Lattice.cubic(length)
+    places = [[0, 0, 0], [0.51, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0.5, 0.5]]
+    return Structure(cell, [a, b, *x], places)
+
+
+def test_perovskites_keep_their_order_of_atoms_and_say_their_part(tmp_path):
+    rows = {"val": [("Ba", "Ti", "OON", 4.0, 0.5)], "test": [("K", "Ta", "FOO", 4.1, -0.25)]}
+    members = {"data/perov_5/train.csv": "not read"}
+    for part, compounds in rows.items():
+        listed = [
+            {"material_id": 10 * i + len(part), "cif": str(CifWriter(perovskite(a, b, x, length)))}
+            | {"heat_all": heat, "heat_ref": heat + 1, "dir_gap": 1.5, "ind_gap": 1.0}
+            for i, (a, b, x, length, heat) in enumerate(compounds)
+        ]
+        members[f"data/perov_5/{part}.csv"] = pd.DataFrame(listed).to_csv()
+    with zipfile.ZipFile(archive(tmp_path / "p.zip", members)) as opened:
+        made = derived.castelli_perovskites(opened)
+    assert made["Z"].tolist() == [[56, 22, 8, 8, 7], [19, 73, 9, 8, 8]]
+    assert made["part"].tolist() == [0, 1] and made["id"].tolist() == [3, 4]
+    assert made["heat_all"].tolist() == [0.5, -0.25] and made["heat_ref"].tolist() == [1.5, 0.75]
+    assert made["cell"][:, 0] == pytest.approx([4.0, 4.1])
+    assert made["frac"][0, 1] == pytest.approx([0.51, 0.5, 0.5])
+
+
+def test_moduli_become_a_table_in_their_order(tmp_path, cache, monkeypatch):
+    listed = [
+        {"mp_id": "mp-2", "formula": "Nb3Pt", "bulk_modulus_vrh": 203.6, "shear_modulus_vrh": 81.7},
+        {"mp_id": "mp-1", "formula": "CaMg", "bulk_modulus_vrh": 25.36, "shear_modulus_vrh": 14.0},
+    ]
+    name = "benchmark_data/mp-binary-pbe-elasticity-2025.1.json.gz"
+    path = archive(tmp_path / "m.zip", {name: gzip.compress(json.dumps(listed).encode())})
+    with zipfile.ZipFile(path) as opened:
+        made = derived.mp_binary_moduli(opened)
+    assert made == (
+        b"mp_id,formula,bulk_modulus_vrh,shear_modulus_vrh\r\n"
+        b"mp-2,Nb3Pt,203.6,81.7\r\nmp-1,CaMg,25.36,14.0\r\n"
+    )
+    promise(monkeypatch, "mp_binary_moduli", sha256=hashlib.sha256(made).hexdigest())
+    assert derived.rebuild("mp_binary_moduli", path).read_bytes() == made
 
 
 # --- published predictions of stability ---------------------------------------------------------

@@ -9,8 +9,9 @@ import pytest
 import torch
 from known_structures import some
 
-from matgan.crystals import cgcnn
-from matgan.crystals.cgcnn import CrystalGraphNetwork, crystal_graphs
+from matgan.crystals.graphs import cgcnn
+from matgan.crystals.graphs.neighbours import crystal_graphs
+from matgan.crystals.graphs.network import CrystalGraphNetwork
 from matgan.files import BusyError, WeightsError
 from matgan.learning import compute
 from matgan.learning import fit as dt

@@ -61,7 +61,15 @@ MODULES = tuple(
             "transfer",
             "reconstruction",
         ),
-        "crystals": ("descriptors", "structures", "sites", "site_ranking"),
+        "crystals": (
+            "descriptors",
+            "structures",
+            "sites",
+            "site_ranking",
+            "graphs",
+            "moduli",
+            "energies",
+        ),
     }.items()
     for name in names
 )

@@ -16,7 +16,9 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from matgan.crystals.cgcnn import CrystalGraphNetwork, Graphs, crystal_graphs
+from matgan.crystals.graphs.cgcnn import Graphs
+from matgan.crystals.graphs.neighbours import crystal_graphs
+from matgan.crystals.graphs.network import CrystalGraphNetwork
 from matgan.crystals.structures import Structures, load_structures
 from matgan.crystals.symmetry import prototypes
 from matgan.data.splits import grouped_parts
@@ -134,7 +136,7 @@ def network_and_source(name: str, setting: Setting) -> tuple[Callable, Examples]
     points, patch = one.codes.shape[1], round(1.7 / setting.step)  # tokens of 1.7 degrees
     if name == "CGCNN":
         graphs = Graphs(crystal_graphs(one.crystals), one.classes)
-        return partial(CrystalGraphNetwork, counts), graphs
+        return partial(CrystalGraphNetwork, counts, elements="learned"), graphs
     stored = patterns.Stored(one.codes, one.classes)
     if name == "FCN":
         return partial(FCN, points, counts), stored

@@ -11,7 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsRegressor
 
 from matgan.chemistry.composition import amounts_matrix
-from matgan.crystals.cgcnn import CrystalGraphNetwork, Graphs, crystal_graphs
+from matgan.crystals.graphs.cgcnn import Graphs
+from matgan.crystals.graphs.neighbours import crystal_graphs
+from matgan.crystals.graphs.network import CrystalGraphNetwork
 from matgan.crystals.symmetry import SYSTEMS
 from matgan.learning.fit import (
     Examples,
@@ -62,7 +64,7 @@ def property_rows(
     mean, deviation = y[~test].mean(0), y[~test].std(0)
     values = ((y - mean) / deviation).astype(np.float32)
     if way == "structure (CGCNN)":
-        make: Callable = partial(CrystalGraphNetwork, {"value": len(TARGETS)})
+        make: Callable = partial(CrystalGraphNetwork, {"value": len(TARGETS)}, elements="learned")
         source: Examples = Graphs(crystal_graphs(crystals), values)
     else:
         x = _composition(way, amounts, test) if way != "pattern" else amounts[:, :0]
