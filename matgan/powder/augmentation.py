@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from matgan.crystals.cells import reciprocal_basis
 from matgan.crystals.structures import Structures, load_structures
 from matgan.learning.compute import DEVICES, device
 from matgan.learning.fit import Fit, classification_loss, train
@@ -44,7 +45,7 @@ from matgan.powder.patterns import (
     peaks,
     spacing_range,
 )
-from matgan.powder.reflections import Reflections, reciprocal_basis, reflections
+from matgan.powder.reflections import Reflections, reflections
 
 _WEAKEST = 3e-4  # of the strongest area; what is weaker drowns in any noise
 _MIXED_K_ALPHA = 1.54184  # Å, the unresolved doublet

@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 
+from matgan.crystals.cells import reciprocal_basis
 from matgan.crystals.structures import StructureError
 
 _MOST_AT_ONCE = 4_000_000  # complex numbers of the phase matrix held in memory
@@ -35,35 +36,6 @@ class Reflections:
     hkl: np.ndarray
     length: np.ndarray
     strength: np.ndarray
-
-
-def reciprocal_basis(cell: np.ndarray) -> np.ndarray:
-    """(3, 3) array: rows a*, b*, c* in 1/Å (without 2π) of a cell (a, b, c, α, β, γ).
-
-    Raises
-    ------
-    StructureError
-        A length or angle that is not positive, or angles that span no volume.
-    """
-    cell = np.asarray(cell, dtype=float)
-    if cell.shape != (6,) or not (np.isfinite(cell) & (cell > 0)).all():
-        raise StructureError(
-            f"the cell is {cell.tolist()}; it needs three lengths (Å) and three angles (degrees), "
-            "all positive"
-        )
-    a, b, c = cell[:3]
-    cos_a, cos_b, cos_g = np.cos(np.radians(cell[3:]))
-    sin_g = np.sin(np.radians(cell[5]))
-    height = (cos_a - cos_b * cos_g) / sin_g
-    volume_squared = 1 - cos_b**2 - height**2
-    if volume_squared <= 1e-12 or (cell[3:] >= 180).any():
-        raise StructureError(f"the angles {cell[3:].tolist()} span no cell")
-    direct = [
-        [a, 0, 0],
-        [b * cos_g, b * sin_g, 0],
-        [c * cos_b, c * height, c * np.sqrt(volume_squared)],
-    ]
-    return np.linalg.inv(np.array(direct)).T
 
 
 def reflections(

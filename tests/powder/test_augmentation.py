@@ -7,9 +7,10 @@ import pytest
 from known_structures import NACL, QUARTZ, RUTILE, some
 from pymatgen.core import Lattice, Structure
 
+from matgan.crystals.cells import reciprocal_basis
 from matgan.powder import augmentation
 from matgan.powder.patterns import Instrument, pattern
-from matgan.powder.reflections import reciprocal_basis, reflections
+from matgan.powder.reflections import reflections
 
 SHARP = Instrument(step=0.05, fwhm=0.1)
 NOTHING = augmentation.Augmentation(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from matgan.crystals.cells import reciprocal_basis
 from matgan.crystals.structures import SPLITS, Structures, load_structures
 from matgan.powder.augmentation import families, point_group
 from matgan.powder.background import INSTRUMENT, prepare
@@ -22,7 +23,7 @@ from matgan.powder.measured.lists import (
 from matgan.powder.measured.material import MEASURED_PARTS, MeasuredMaterial, write_material
 from matgan.powder.minerals import Measured, load_measured
 from matgan.powder.patterns import CU_KA1, encode_pattern, spacing_range
-from matgan.powder.reflections import reciprocal_basis, reflections
+from matgan.powder.reflections import reflections
 
 _MARGIN = 0.06  # of 1/d on both sides: what strain moves into the range
 

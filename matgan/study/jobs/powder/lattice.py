@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from matgan.crystals import cells
 from matgan.crystals.symmetry import SYSTEMS
 from matgan.learning.fit import Fit, Subset, outputs, regression_loss
-from matgan.powder import baselines, cells, patterns
+from matgan.powder import baselines, patterns
 from matgan.powder.networks import FCN, Regressor
+from matgan.powder.reflections import reflections
 from matgan.study.jobs.powder.patterns import TRAININGS, Setting, fitted, material
 from matgan.study.jobs.runner import Job, Piece, Rows
 
@@ -29,6 +31,8 @@ UNLEARNED = (MEDIAN, SYSTEM, NEAREST)
 ASKED = 200  # test structures whose lines are indexed
 TRIES, SPREAD = 20, 0.05  # guesses, and their relative standard deviation
 LINE_ERROR = 0.01  # degrees 2θ
+WEAKEST = 0.005  # area of a line over that of the strongest, to be seen
+RESOLVED = 0.05  # degrees 2θ; nearer lines are one
 STARTS = (0.0, 0.01, 0.02, 0.05, 0.1)  # relative errors of cells that are guessed from the true one
 PASSES = 30
 
@@ -95,6 +99,37 @@ def _reader(points: int, targets: int) -> Regressor:
 # --- what a cell is worth -------------------------------------------------------------------------
 
 
+def first_lines(
+    cell: np.ndarray,
+    numbers: np.ndarray,
+    frac: np.ndarray,
+    n: int = cells.N_LINES,
+    instrument: patterns.Instrument = patterns.Instrument(),  # noqa: B008  frozen
+) -> np.ndarray:
+    """q = 1/d² (1/Å²) of the first lines that a pattern shows, rising: (up to n,).
+
+    Places are exact; what is weaker than `WEAKEST` of the strongest line is not seen, and lines
+    nearer than `RESOLVED` are one, at the place of the stronger.
+
+    Parameters
+    ----------
+    cell, numbers, frac : of the structure, as `matgan.powder.patterns.pattern` takes them
+    n : lines at most
+    instrument : its range and wavelength
+    """
+    found = reflections(cell, numbers, frac, *patterns.spacing_range(instrument))
+    angles, areas = patterns.peaks(found, instrument)
+    inside = (angles >= instrument.start) & (angles <= instrument.stop)
+    angles, areas = angles[inside], areas[inside]
+    order = np.argsort(angles)
+    angles, areas = angles[order], areas[order]
+    groups = np.cumsum(np.diff(angles, prepend=-np.inf) > RESOLVED) - 1
+    total = np.bincount(groups, areas)
+    strongest = np.lexsort([-areas, groups])[np.searchsorted(groups, np.arange(len(total)))]
+    seen = angles[strongest][total > WEAKEST * total.max()][:n]
+    return (2 * np.sin(np.radians(seen / 2)) / float(instrument.wavelength)) ** 2
+
+
 @lru_cache(maxsize=1)
 def questions(setting: Setting, n: int = ASKED) -> tuple[np.ndarray, list[np.ndarray]]:
     """Some test structures, as places among them, and the first lines that each shows."""
@@ -105,7 +140,7 @@ def questions(setting: Setting, n: int = ASKED) -> tuple[np.ndarray, list[np.nda
     wavelength = float(patterns.Instrument().wavelength)
     lines = []
     for i in chosen:
-        q = cells.first_lines(*test[i])
+        q = first_lines(*test[i])
         theta = np.degrees(np.arcsin(np.sqrt(q) * wavelength / 2)) * 2
         theta += rng.normal(0, LINE_ERROR, len(q))
         lines.append(np.sort((2 * np.sin(np.radians(theta / 2)) / wavelength) ** 2))

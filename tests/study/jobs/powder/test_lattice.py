@@ -3,7 +3,6 @@ import pickle
 import numpy as np
 import pytest
 
-from matgan.powder import cells
 from matgan.study.jobs.powder import lattice as job
 from matgan.study.jobs.powder.patterns import Setting, material
 
@@ -60,7 +59,7 @@ def test_lines_are_off_by_a_hundredth_of_a_degree(one):
     test = one.crystals.take(one.test["MEGNet"])
     off = []
     for i, q in zip(chosen, lines, strict=True):
-        exact = cells.first_lines(*test[i])
+        exact = job.first_lines(*test[i])
         both = (2 * np.degrees(np.arcsin(np.sqrt(x) * 1.54056 / 2)) for x in (q, exact))
         off.append(np.subtract(*both))
     assert np.concatenate(off).std() == pytest.approx(job.LINE_ERROR, rel=0.2)

@@ -13,12 +13,8 @@ import spglib
 
 from matgan.crystals.structures import StructureError, Structures
 from matgan.crystals.symmetry import SYMPREC
-from matgan.powder.patterns import Instrument, peaks, spacing_range
-from matgan.powder.reflections import reciprocal_basis, reflections
 
 N_LINES = 20  # as indexing programs ask for
-WEAKEST = 0.005  # area of a line over that of the strongest, to be seen
-RESOLVED = 0.05  # degrees 2θ; nearer lines are one
 _STAGES = (5, 7, 10, 14, 20)  # lines that are fitted, one after the other
 _TURNS = 8  # at most, in each stage
 _MOST_PLANES = 20_000  # a guess whose lines need more is given up
@@ -49,35 +45,33 @@ def _cell_of(basis: np.ndarray) -> np.ndarray:
     return np.concatenate([edges, np.degrees(np.arccos(np.clip(cosines, -1, 1)))])
 
 
-def first_lines(
-    cell: np.ndarray,
-    numbers: np.ndarray,
-    frac: np.ndarray,
-    n: int = N_LINES,
-    instrument: Instrument = Instrument(),  # noqa: B008  frozen
-) -> np.ndarray:
-    """q = 1/d² (1/Å²) of the first lines that a pattern shows, rising: (up to n,).
+def reciprocal_basis(cell: np.ndarray) -> np.ndarray:
+    """(3, 3) array: rows a*, b*, c* in 1/Å (without 2π) of a cell (a, b, c, α, β, γ).
 
-    Places are exact; what is weaker than `WEAKEST` of the strongest line is not seen, and lines
-    nearer than `RESOLVED` are one, at the place of the stronger.
-
-    Parameters
-    ----------
-    cell, numbers, frac : of the structure, as `matgan.powder.patterns.pattern` takes them
-    n : lines at most
-    instrument : its range and wavelength
+    Raises
+    ------
+    StructureError
+        A length or angle that is not positive, or angles that span no volume.
     """
-    found = reflections(cell, numbers, frac, *spacing_range(instrument))
-    angles, areas = peaks(found, instrument)
-    inside = (angles >= instrument.start) & (angles <= instrument.stop)
-    angles, areas = angles[inside], areas[inside]
-    order = np.argsort(angles)
-    angles, areas = angles[order], areas[order]
-    groups = np.cumsum(np.diff(angles, prepend=-np.inf) > RESOLVED) - 1
-    total = np.bincount(groups, areas)
-    strongest = np.lexsort([-areas, groups])[np.searchsorted(groups, np.arange(len(total)))]
-    seen = angles[strongest][total > WEAKEST * total.max()][:n]
-    return (2 * np.sin(np.radians(seen / 2)) / float(instrument.wavelength)) ** 2
+    cell = np.asarray(cell, dtype=float)
+    if cell.shape != (6,) or not (np.isfinite(cell) & (cell > 0)).all():
+        raise StructureError(
+            f"the cell is {cell.tolist()}; it needs three lengths (Å) and three angles (degrees), "
+            "all positive"
+        )
+    a, b, c = cell[:3]
+    cos_a, cos_b, cos_g = np.cos(np.radians(cell[3:]))
+    sin_g = np.sin(np.radians(cell[5]))
+    height = (cos_a - cos_b * cos_g) / sin_g
+    volume_squared = 1 - cos_b**2 - height**2
+    if volume_squared <= 1e-12 or (cell[3:] >= 180).any():
+        raise StructureError(f"the angles {cell[3:].tolist()} span no cell")
+    direct = [
+        [a, 0, 0],
+        [b * cos_g, b * sin_g, 0],
+        [c * cos_b, c * height, c * np.sqrt(volume_squared)],
+    ]
+    return np.linalg.inv(np.array(direct)).T
 
 
 # --- refinement -----------------------------------------------------------------------------------

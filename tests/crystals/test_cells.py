@@ -6,10 +6,12 @@ from known_structures import NACL, RUTILE
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice
 
+from matgan.crystals import cells
+from matgan.crystals.cells import figure_of_merit, indexed_cell, refined_cell
 from matgan.crystals.structures import from_pymatgen
-from matgan.powder import cells
-from matgan.powder.cells import figure_of_merit, first_lines, indexed_cell, refined_cell
 from matgan.powder.patterns import CU_KA1, Instrument
+from matgan.study.jobs.powder import lattice
+from matgan.study.jobs.powder.lattice import first_lines
 
 LATTICE = Lattice.from_parameters(4.1, 5.3, 7.7, 81, 95, 102)
 
@@ -38,7 +40,7 @@ def test_first_lines_are_those_of_pymatgen(structure):
     given = XRDCalculator(CU_KA1).get_pattern(
         structure, two_theta_range=(instrument.start, instrument.stop)
     )
-    strong = given.y > 100 * cells.WEAKEST
+    strong = given.y > 100 * lattice.WEAKEST
     expected = 1 / np.array(given.d_hkls)[strong] ** 2
     found = first_lines(*arrays(structure), n=12)
     assert found == pytest.approx(expected[:12], rel=1e-3) and len(found) >= 8
