@@ -228,8 +228,10 @@ def network_piece(passes: int, seed: int, folder: Path) -> Rows:
 
 
 def _pieces() -> dict[str, Piece]:
-    pieces: dict[str, Piece] = {m.replace(" ", "-"): partial(control_piece, m) for m in UNLEARNED}
-    pieces |= {f"off-by-{100 * s:.0f}-percent": partial(start_piece, s) for s in STARTS}
+    pieces: dict[str, Piece] = {
+        f"off-by-{100 * s:.0f}-percent": partial(start_piece, s) for s in STARTS
+    }
+    pieces |= {m.replace(" ", "-"): partial(control_piece, m) for m in UNLEARNED}
     run: Callable[[int], Piece] = partial(partial, network_piece, PASSES)
     pieces |= {f"network-{seed}": run(seed) for seed in TRAININGS}
     # one training twice as long says whether the others have converged
