@@ -183,8 +183,9 @@ def beside_paper(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame as from `summarise`, a row for each dataset, split and features, with further columns:
-    relative (what twice the epochs changed of the MAE), converged (by less than 2%), test_chosen_…
-    (means of the authors' way) and paper_… (Table 4, at the description that it is of)
+    relative (what twice the epochs changed of the MAE), converged (by less than 2%),
+    `test_chosen_…` (means of the authors' way), `paper_…` (Table 4, at the description that it is
+    of)
     """
     same = common_repeats(rows)
     summary = summarise(same)

@@ -126,7 +126,7 @@ def score_repeat(
     task: Task, kind: str, features: str, repeat: int, model: FullyConnectedRegressor
 ) -> dict:
     """A row: the scores of the epoch that the validation rows chose, and of that which the test
-    rows would have chosen by their R² (test_chosen_…), as the authors did."""
+    rows would have chosen by their R² (`test_chosen_…`), as the authors did."""
     X, split = descriptions()[features](task, repeat), splits_of(task, kind)[repeat]
     model = clone(model).set_params(random_state=SEED + repeat)
     (fitted,) = fit_splits(X, task.y, [split], model, watch_test=True)
