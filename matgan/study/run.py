@@ -122,7 +122,7 @@ class Run:
         NotYetMade
             The table is not there; names the notebook to run first (`made_by`).
         """
-        return _read(self.find("tables", f"{_plain(name)}.csv", made_by=made_by))
+        return read_table(self.find("tables", f"{_plain(name)}.csv", made_by=made_by))
 
     def kept(self, name: str) -> pd.DataFrame:
         """Read results/long/NAME.csv, the table of a long computation that this run does not redo.
@@ -142,7 +142,7 @@ class Run:
                     f"there is no {path.relative_to(PROJECT)}: `python -m matgan jobs run {name}` "
                     "makes it (`python -m matgan jobs list` says how long it takes)"
                 )
-        kept = _read(table)
+        kept = read_table(table)
         kept.attrs["name"] = name
         kept.attrs["provenance"] = json.loads(provenance.read_text(encoding="utf-8"))
         known = self._entry().get("kept", {})
@@ -377,7 +377,7 @@ def origin(kept: pd.DataFrame) -> str:
     return f"Kept, not computed here: {facts['what']} ({made}). {command}."
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     # "NaN" and "Na" are formulas; only an empty field is a gap
     return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
 

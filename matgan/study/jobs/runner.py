@@ -6,7 +6,8 @@
 A job is cut into pieces that need nothing of each other, such as one training each. What a piece
 found is kept at once under runs/jobs, so that a job that was killed goes on with the pieces that
 are missing; trainings keep their checkpoints there. After every piece the table of those that are
-done is written to results/long/NAME.csv and how it was made to NAME.json.
+done is written to results/long/NAME.csv and how it was made to NAME.json. Where runs/jobs lacks a
+piece that the table has, as in a fresh clone, its rows are taken from the table.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from matgan.data.sources import SOURCES
 from matgan.files import atomic_file, load_arrays
 from matgan.learning.compute import device
 from matgan.study.fingerprint import decides, digest, reached, versions
-from matgan.study.run import LONG, PROJECT, RunError, git_state
+from matgan.study.run import LONG, PROJECT, RunError, git_state, read_table
 
 # with a list JOBS
 MODULES = tuple(
@@ -91,12 +92,15 @@ class Job:
     pieces : gives key -> function, in the order in which they should run. A function takes a folder
         of its own and gives rows of the table. It must be one that a process can be sent:
         defined in a module, its arguments bound by functools.partial.
+    leaves : name of a file that a piece leaves in its folder and other jobs need, or ""; a piece
+        of which only the rows are left is done again
     """
 
     name: str
     what: str
     core_hours: float
     pieces: Callable[[], dict[str, Piece]]
+    leaves: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -128,6 +132,45 @@ def finished(job: Job) -> dict[str, dict]:
         if path.is_file():
             done[key] = json.loads(path.read_text(encoding="utf-8"))
     return done
+
+
+def take_over(job: Job) -> list[str]:
+    """Finish the pieces that only the table in results/long has, with its rows; their keys.
+
+    A piece that has a folder is left as it is.
+
+    Raises
+    ------
+    RunError
+        The table has not as many rows as its pieces left.
+    """
+    path = LONG / f"{job.name}.json"
+    if job.leaves or not path.is_file():
+        return []
+    facts_of = json.loads(path.read_text(encoding="utf-8")).get("pieces", {})
+    counts = [facts.get("rows") for facts in facts_of.values()]
+    if not counts or None in counts:  # made before pieces counted their rows
+        return []
+    table = read_table(LONG / f"{job.name}.csv") if sum(counts) else pd.DataFrame()
+    if len(table) != sum(counts):
+        raise RunError(
+            f"{path.with_suffix('.csv')} has {len(table)} rows, its pieces left {sum(counts)}: "
+            "restore both files, or start anew with --fresh"
+        )
+    ends = np.cumsum(counts)
+    taken = []
+    for (key, facts), count, end in zip(facts_of.items(), counts, ends, strict=True):
+        there = WORK / job.name / key
+        if there.exists() or key not in job.pieces():
+            continue
+        rows = table.iloc[end - count : end].to_dict("records")
+        # every column in every row: the columns keep their order
+        facts |= {"rows": [{k: None if pd.isna(v) else v for k, v in r.items()} for r in rows]}
+        there.mkdir(parents=True)
+        with atomic_file(there / "done.json") as file:
+            file.write(json.dumps(facts, default=float).encode())
+        taken.append(key)
+    return taken
 
 
 def state(job: Job) -> tuple[str, int, int]:
@@ -174,6 +217,8 @@ def run_job(
     """
     if fresh:
         shutil.rmtree(WORK / job.name, ignore_errors=True)
+    elif taken := take_over(job):
+        print(f"{job.name}: {len(taken)} pieces taken from {LONG / job.name}.csv", flush=True)
     pieces = job.pieces()
     done = finished(job)
     todo = {key: piece for key, piece in pieces.items() if key not in done}
@@ -307,7 +352,7 @@ def _write(job: Job, done: dict[str, dict]) -> None:
         "command": f"python -m matgan jobs run {job.name}",
         "commit": sorted({facts.get("commit", "") for facts in done.values()}),
         "device": sorted({facts["device"] for facts in done.values()}),
-        "seeds": sorted({row["seed"] for row in rows if "seed" in row}),
+        "seeds": sorted({row["seed"] for row in rows if row.get("seed") is not None}),
         "complete": len(done) == total,
         "pieces_in_all": total,
         "core_hours": round(sum(facts["seconds"] for facts in done.values()) / 3600, 3),
@@ -315,10 +360,7 @@ def _write(job: Job, done: dict[str, dict]) -> None:
         "python": sys.version.split()[0],
         "packages": versions(),
         "data": {source.file: source.sha256 for source in SOURCES.values()},
-        "pieces": {
-            key: {name: value for name, value in facts.items() if name != "rows"}
-            for key, facts in done.items()
-        },
+        "pieces": {key: facts | {"rows": len(facts["rows"])} for key, facts in done.items()},
     }
     LONG.mkdir(parents=True, exist_ok=True)
     with FileLock(WORK / f".{job.name}.lock"):

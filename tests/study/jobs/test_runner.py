@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from matgan.files import ArraysError
 from matgan.study.jobs import runner
 from matgan.study.jobs.runner import Job
-from matgan.study.run import PROJECT, RunError
+from matgan.study.run import LONG, PROJECT, RunError
 
 
 def square(number, folder):
@@ -64,6 +65,78 @@ def test_what_is_done_is_not_done_again_and_fresh_forgets(folders):
     assert [calls(folders, key) for key in pieces()] == [1, 1, 2, 1]
     runner.run_job(JOB, fresh=True)
     assert [calls(folders, key) for key in pieces()] == [1, 1, 1, 1]
+
+
+def uneven(number, folder):
+    """A piece: as many rows as its number; not all with the same columns, one text like a gap."""
+    return [{"number": number, **({"x": i / 3} if i else {"name": "NaN"})} for i in range(number)]
+
+
+UNEVEN = Job(
+    "uneven", "rows", 0.1, lambda: {f"{n}": partial(uneven, n) for n in (2, 0, 3)} | pieces(1)
+)
+
+
+def test_a_fresh_clone_goes_on_from_the_table(folders, capsys):
+    runner.run_job(UNEVEN)
+    kept = [(folders / "long" / f"uneven.{end}").read_text() for end in ("csv", "json")]
+    assert [len(p) for p in kept] > [0, 0]
+    shutil.rmtree(folders / "work")
+    runner.run_job(UNEVEN)  # nothing is left to do
+    assert "4 pieces taken from" in capsys.readouterr().out
+    assert not (folders / "work" / "uneven" / "00" / "calls").exists()
+    assert kept == [(folders / "long" / f"uneven.{end}").read_text() for end in ("csv", "json")]
+    shutil.rmtree(folders / "work")
+    runner.run_job(UNEVEN, fresh=True)
+    assert (folders / "work" / "uneven" / "00" / "calls").exists()
+
+
+def test_pieces_that_the_table_lacks_are_done_and_others_are_kept(folders):
+    runner.run_job(Job("squares", "", 0.1, partial(pieces, 2)))
+    shutil.rmtree(folders / "work")
+    runner.run_job(JOB)
+    assert [(folders / "work" / "squares" / key / "calls").exists() for key in pieces()] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_piece_whose_file_others_need_is_done_again(folders):
+    job = Job("squares", "", 0.1, pieces, leaves="calls")
+    runner.run_job(job)
+    shutil.rmtree(folders / "work")
+    runner.run_job(job)
+    assert calls(folders, "00") == 1
+
+
+def test_a_table_that_lost_rows_is_not_taken_over(folders):
+    runner.run_job(JOB)
+    shutil.rmtree(folders / "work")
+    table = folders / "long" / "squares.csv"
+    table.write_text("".join(table.read_text().splitlines(True)[:-1]))
+    before = table.read_text()
+    with pytest.raises(RunError, match=r"squares.csv has 3 rows, its pieces left 4: restore"):
+        runner.run_job(JOB)
+    assert table.read_text() == before
+
+
+@pytest.mark.parametrize("path", sorted(LONG.glob("*.json")), ids=lambda path: path.stem)
+def test_every_kept_table_is_written_again_as_it_is(path, folders, monkeypatch):
+    facts = json.loads(path.read_text())
+    if None in (counts := [piece.get("rows") for piece in facts.get("pieces", {}).values()]):
+        pytest.skip("from before pieces counted their rows, or they are done again")
+    if not counts:
+        pytest.skip("from before there was the job")
+    monkeypatch.setattr(runner, "LONG", LONG)
+    job = Job(path.stem, "", 0.1, lambda: dict.fromkeys(facts["pieces"], square))
+    assert len(runner.take_over(job)) == len(counts)
+    monkeypatch.setattr(runner, "LONG", folders / "long")
+    runner.run_job(job)
+    again = (folders / "long" / f"{path.stem}.csv").read_bytes()
+    assert again == path.with_suffix(".csv").read_bytes()
 
 
 def test_changed_code_is_said_and_nothing_is_thrown_away(folders, monkeypatch):

@@ -146,6 +146,12 @@ def _resolution() -> dict[str, Piece]:
 
 
 JOBS = [
-    Job(NAME, "C11 of 4,000 volumes of 27³, strains of 5,500 of 21³", 0.2, _labels),
+    Job(
+        NAME,
+        "C11 of 4,000 volumes of 27³, strains of 5,500 of 21³",
+        0.2,
+        _labels,
+        leaves="labels.npz",
+    ),
     Job("microstructure-resolution", "C11 on voxels divided into 1, 8, 27", 0.4, _resolution),
 ]

@@ -303,6 +303,12 @@ def _look() -> dict[str, Piece]:
 
 JOBS = [
     Job("measured-choices", "networks and simulations for measured patterns", 40, _choices),
-    Job("measured-final", "the classifier of measured patterns, on CUDA", 2, _final),
+    Job(
+        "measured-final",
+        "the classifier of measured patterns, on CUDA",
+        2,
+        _final,
+        leaves="network.safetensors",
+    ),
     Job("measured-look", "the measured patterns that nothing was chosen on", 0.1, _look),
 ]

@@ -203,6 +203,7 @@ JOBS = [
         "energies and from distances",
         30.0,
         _pieces,
+        leaves="fold-0.npy",
     ),
     Job(
         f"{NAME}-mean",
