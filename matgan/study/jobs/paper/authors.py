@@ -33,6 +33,8 @@ from matgan.study.jobs.paper.elements import trainings
 SEED, REPEATS = 0, 10
 PLAIN = "rows plainly at random, formulas on both sides"
 APART = "at random, equal compositions on one side"
+KINDS = (PLAIN, APART)
+OQMD_REPEATS = 3
 
 PAPER_GAP, PAPER_TC = "MP band gap, authors' file", "SuperCon, authors' file"
 PAPER_ENERGY = "OQMD, authors' formulas"
@@ -171,6 +173,23 @@ def common_repeats(rows: pd.DataFrame) -> pd.DataFrame:
     of_all = rows.groupby(by)["features"].transform("nunique")
     has = rows.groupby([*by, "repeat"])["features"].transform("nunique")
     return rows[has == of_all].reset_index(drop=True)
+
+
+def is_complete(rows: pd.DataFrame, dataset: str) -> bool:
+    """Whether every description has every planned repeat on one of the authors' files.
+
+    Parameters
+    ----------
+    rows : of the job table4-authors or table4-authors-oqmd, as far as it is
+    dataset : PAPER_GAP, PAPER_TC or PAPER_ENERGY
+    """
+    if rows.empty:
+        return False
+    kinds, needed = ([PLAIN], OQMD_REPEATS) if dataset == PAPER_ENERGY else (KINDS, REPEATS)
+    here = as_planned(rows)
+    counts = here[here["dataset"] == dataset].groupby(["split", "features"])["repeat"].nunique()
+    pairs = pd.MultiIndex.from_product([kinds, descriptions()])
+    return bool((counts.reindex(pairs, fill_value=0) >= needed).all())
 
 
 def beside_paper(rows: pd.DataFrame) -> pd.DataFrame:

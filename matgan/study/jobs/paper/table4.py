@@ -22,6 +22,8 @@ from matgan.representation.published import HU_2020_REGRESSOR
 from matgan.study.jobs.paper.authors import (
     APART,
     EPOCHS,
+    KINDS,
+    OQMD_REPEATS,
     PAPER_ENERGY,
     PAPER_GAP,
     PAPER_TC,
@@ -39,7 +41,7 @@ from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import LONG, NotYetMade
 
 CHECKED = 3  # of the ten repeats: also trained for twice the epochs
-OQMD_REPEATS, OQMD_CHECKED = 3, 1
+OQMD_CHECKED = 1
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 SCALINGS = ("standard", "common", None)
 
@@ -157,7 +159,7 @@ def _search() -> dict[str, Piece]:
 def _scores() -> dict[str, Piece]:
     """One data set after the other: five repeats of everything first, then the other five."""
     parts = _parts(REPEATS, 5)
-    of = product((PAPER_GAP, PAPER_TC), parts, (PLAIN, APART), descriptions())
+    of = product((PAPER_GAP, PAPER_TC), parts, KINDS, descriptions())
     return {
         _key(name, kind.split(",")[0], features, part[0]): partial(
             score_piece, name, kind, features, part, CHECKED
@@ -181,7 +183,7 @@ def regressor_features() -> list[str]:
 
 
 def _regressor() -> dict[str, Piece]:
-    of = product((PLAIN, APART), (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, 5))
+    of = product(KINDS, (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, 5))
     return {
         _key(name, kind.split(",")[0], features, part[0]): partial(
             regressor_piece, name, kind, features, part

@@ -10,7 +10,7 @@ from matgan.representation.benchmark import Task
 from matgan.representation.published import HU_2020
 from matgan.representation.published import table4 as as_printed
 from matgan.study.jobs.paper import authors
-from matgan.study.jobs.paper.authors import APART, PAPER_GAP, PAPER_TC, PLAIN
+from matgan.study.jobs.paper.authors import APART, PAPER_ENERGY, PAPER_GAP, PAPER_TC, PLAIN
 
 FIVE = ["wgan-mp", *(f"wgan-mp-seed{k}" for k in range(1, 5))]
 
@@ -152,6 +152,19 @@ def test_a_table_that_lacks_pieces_is_read_as_far_as_it_goes():
     assert sorted(same["repeat"].unique()) == list(range(5)) and (same["epochs"] == 80).all()
     assert len(authors.contrasts(lacking)) == len(authors.planned())
     assert authors.contrasts(rows[rows["repeat"] == 0]).empty
+
+
+def test_a_data_set_is_complete_with_all_repeats_of_both_kinds_and_no_other_counts():
+    rows = pd.concat([made_up(), made_up().assign(split=APART)], ignore_index=True)
+    assert authors.is_complete(rows, PAPER_GAP)
+    assert not authors.is_complete(rows, PAPER_TC)
+    assert not authors.is_complete(made_up(), PAPER_GAP)  # one kind of split only
+    last = (rows["features"] == "SkipAtom") & (rows["repeat"] == 9) & (rows["split"] == APART)
+    assert not authors.is_complete(rows[~last], PAPER_GAP)
+    assert not authors.is_complete(rows[rows["features"] != "one-hot"], PAPER_GAP)
+    three = made_up().query("repeat < 3").assign(dataset=PAPER_ENERGY)
+    assert authors.is_complete(three, PAPER_ENERGY)
+    assert not authors.is_complete(pd.DataFrame(), PAPER_GAP)
 
 
 def test_the_table_has_the_papers_triples_where_they_belong():

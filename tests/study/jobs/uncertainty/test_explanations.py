@@ -46,7 +46,7 @@ def test_a_piece_has_each_way_beside_its_control(wheel, monkeypatch):
 
     for name, value in {"drawn": few, "EXPLAINED": 150, "FITTED": 150}.items():
         monkeypatch.setattr(job, name, value)
-    rows = {(row["what"], row["way"]): row for row in job.piece("gaps", 0, None)}
+    rows = {(row["what"], row["way"]): row for row in job.piece("gaps", 0, 1, None)}
     assert rows["completeness", job.GRADIENTS]["value"] < 0.05
     for way in (job.GRADIENTS, job.DELETION):
         assert rows["ridge", way]["value"] > rows["ridge", f"{way}, shuffled"]["value"]
@@ -56,6 +56,29 @@ def test_a_piece_has_each_way_beside_its_control(wheel, monkeypatch):
         row["shared"] for (what, _), row in rows.items() if what == "neighbours"
     )
     assert rows["ridge", job.GRADIENTS]["mae"] == pytest.approx(rows["neighbours", "any"]["mae"])
+
+
+def test_what_longer_training_changes_is_not_settled():
+    """By hand: a mean difference of 0.5 on repeats 0 and 1, which becomes 0.4, then 0.2."""
+
+    def rows(ways, mae, times, data="gaps"):
+        return [
+            {"what": "ridge", "data": data, "repeat": r, "times": times, "way": way}
+            | {"value": value + r, "mae": mae}
+            for r in range(2)
+            for way, value in ways.items()
+        ]
+
+    once = rows({"a": 0.6, "b": 0.1}, 1.0, 1)
+
+    def settled(more):
+        return job.is_settled(pd.DataFrame(once + more), "ridge", "a", "b")
+
+    assert settled(rows({"a": 0.7, "b": 0.3}, 1.01, 2))
+    assert not settled(rows({"a": 0.5, "b": 0.3}, 1.01, 2))
+    assert not settled(rows({"a": 0.7, "b": 0.3}, 0.97, 2))
+    assert not settled([])
+    assert not settled(rows({"a": 0.7, "b": 0.3}, 1.0, 2) + rows({"a": 1, "b": 0}, 1.0, 1, "Tc"))
 
 
 def test_the_page_of_the_docs_shows_what_the_code_says(wheel):
