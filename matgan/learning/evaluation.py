@@ -166,7 +166,12 @@ def convergence(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
 
 
 def is_converged(
-    checks: pd.DataFrame, dataset: str, split: str, features: Sequence[str], difference: float
+    checks: pd.DataFrame,
+    dataset: str,
+    split: str,
+    features: Sequence[str],
+    difference: float,
+    interval: tuple[float, float] | None = None,
 ) -> bool:
     """Whether longer training could not decide otherwise about a difference of feature sets.
 
@@ -176,16 +181,28 @@ def is_converged(
     dataset, split : of the claim
     features : the feature sets that it compares
     difference : between them, in the unit of the metric
+    interval : its ends, where there are two feature sets; None: not known
 
     Returns
     -------
     bool: for every one of them twice the epochs were tried, and changed the error by less than 2%
-    and by less than half of the difference.
+    and by less than half of the difference; or the interval holds 0, before and after it is moved
+    by what they changed of the difference: no difference is no difference after longer training.
     """
     here = checks[(checks["dataset"] == dataset) & (checks["split"] == split)]
     found = here.set_index("features").reindex(list(features))
-    small = (found["relative"].abs() < CHANGE) & (found["change"].abs() < SHARE * abs(difference))
-    return bool(small.all())
+    if not (found["relative"].abs() < CHANGE).all():
+        return False
+    return bool((found["change"].abs() < SHARE * abs(difference)).all()) or (
+        interval is not None
+        and stays_none(interval, found["change"].iloc[0] - found["change"].iloc[1])
+    )
+
+
+def stays_none(interval: tuple[float, float], change: float) -> bool:
+    """Whether 0 lies inside of an interval, and still does when the interval is moved."""
+    low, high = interval
+    return low < 0 < high and low + change < 0 < high + change
 
 
 def as_planned(rows: pd.DataFrame) -> pd.DataFrame:

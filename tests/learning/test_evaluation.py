@@ -144,6 +144,23 @@ def test_converged_is_what_longer_training_does_not_change(features, difference,
     assert is_converged(convergence(LONGER), "d", "s", features, difference) is expected
 
 
+def test_no_difference_is_converged_where_longer_training_makes_none():
+    """a becomes 0.018 lower, b stays: the interval of a - b is moved by as much."""
+    steady = pd.DataFrame([*trained("b", 10, [1.0, 1.0]), *trained("b", 20, [1.0, 1.0])])
+    rows = pd.concat([LONGER[LONGER["features"] == "a"], steady], ignore_index=True)
+
+    def converged(interval, difference=0.01, rows=rows):
+        return is_converged(convergence(rows), "d", "s", ["a", "b"], difference, interval)
+
+    assert not converged(None)
+    assert converged((-0.01, 0.03))
+    assert not converged((-0.02, 0.015))  # it would be a lead of a
+    assert not converged((0.001, 0.03))  # it is a difference, and might be none
+    assert converged((0.001, 0.099), 0.05)
+    worse = rows.assign(mae=rows["mae"].where(rows["epochs"] == 10, rows["mae"] * 1.05))
+    assert not converged((-0.2, 0.2), rows=worse)
+
+
 def test_the_rows_as_planned_leave_out_the_longer_trainings():
     rows = as_planned(LONGER)
     assert rows["epochs"].dropna().unique().tolist() == [10] and len(rows) == 3 + 2 + 1 + 2

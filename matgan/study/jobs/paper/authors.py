@@ -245,7 +245,7 @@ def contrasts(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
     tests = tests.sort_values(["dataset", "split"], kind="stable", ignore_index=True)
     return tests[columns].assign(
         converged=[
-            is_converged(checks, t.dataset, t.split, [t.a, t.b], t.difference)
+            is_converged(checks, t.dataset, t.split, [t.a, t.b], t.difference, (t.low, t.high))
             for t in tests.itertuples()
         ]
     )

@@ -9,7 +9,7 @@ data, and tell more than the prediction where they lie closer than those of equa
 attributions agree with known chemistry where they follow an additive ridge over elements fitted to
 other compounds, and the order of the anions (F, Cl, Br, I; O, S, Se, Te; N, P, As, Sb: gaps fall,
 energies rise), better than shuffled ones, by the same rule; ten repeats; and twice the epochs
-change neither the network's error by 2% nor a difference by half of it.
+change neither the network's error by 2% nor a difference by half of it, or leave 0 in its interval.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sklearn.linear_model import Ridge
 
 from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.data.splits import Split
+from matgan.learning.evaluation import CHANGE, SHARE, stays_none
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
 from matgan.learning.statistics import corrected_resampled_ttest, holm
 from matgan.learning.uncertainty.example import Explained, Known, explained
@@ -224,8 +225,10 @@ def is_settled(rows: pd.DataFrame, what: str, a: str, b: str) -> bool:
     Returns
     -------
     whether, in the mean of the repeats trained for both, the network's error changes by less than
-    2% and the difference by less than half of it; False where one of the data has none
+    2% and the difference by less than half of it, or none stays none (`stays_none`); False where
+    one of the data has no such repeats
     """
+    found = contrast(rows, what, a, b).set_index("data")
     rows = rows[rows["what"] == what]
     value = rows.pivot_table("value", ["data", "repeat"], ["times", "way"])
     error = rows.pivot_table("mae", ["data", "repeat"], "times")
@@ -237,8 +240,13 @@ def is_settled(rows: pd.DataFrame, what: str, a: str, b: str) -> bool:
     error = error.loc[both].groupby("data").mean()
     value = value.loc[both].groupby("data").mean()
     once, twice = (value[times][a] - value[times][b] for times in (1, 2))
-    same_error = (error[2] / error[1] - 1).abs() < 0.02
-    return bool((same_error & ((twice - once).abs() < once.abs() / 2)).all())
+    same_error = (error[2] / error[1] - 1).abs() < CHANGE
+    kept = [
+        abs(change) < SHARE * abs(once[data])
+        or stays_none((found.loc[data, "low"], found.loc[data, "high"]), change)
+        for data, change in (twice - once).items()
+    ]
+    return bool(same_error.all() and all(kept))
 
 
 def _pieces() -> dict[str, Piece]:
