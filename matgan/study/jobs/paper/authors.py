@@ -160,35 +160,42 @@ def planned() -> list[tuple[str, str]]:
     ]
 
 
+def compared_with(Ts: Sequence[str]) -> list[str]:
+    """Some T, and what they are planned against."""
+    return list(dict.fromkeys(name for pair in planned() if pair[0] in Ts for name in pair))
+
+
 # --- reading the tables ---------------------------------------------------------------------------
 
 
 def common_repeats(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table, which may lack pieces, of the repeats that all its descriptions have.
+    """The rows of a table, which may lack pieces, of the same repeats for all descriptions.
 
-    As planned: without those trained for twice the epochs.
+    As planned: without those trained for twice the epochs. Of each data set and kind of split only
+    the descriptions that have most repeats: the others are under way.
     """
     rows = as_planned(rows)
-    by = ["dataset", "split"]
-    of_all = rows.groupby(by)["features"].transform("nunique")
-    has = rows.groupby([*by, "repeat"])["features"].transform("nunique")
-    return rows[has == of_all].reset_index(drop=True)
+    counts = rows.groupby(["dataset", "split", "features"])["repeat"].transform("nunique")
+    most = counts.groupby([rows["dataset"], rows["split"]]).transform("max")
+    return rows[counts == most].reset_index(drop=True)
 
 
-def is_complete(rows: pd.DataFrame, dataset: str) -> bool:
-    """Whether every description has every planned repeat on one of the authors' files.
+def is_complete(rows: pd.DataFrame, dataset: str, T: str, kinds: Sequence[str]) -> bool:
+    """Whether a T and all that it is planned against have every planned repeat.
 
     Parameters
     ----------
     rows : of the job table4-authors or table4-authors-oqmd, as far as it is
     dataset : PAPER_GAP, PAPER_TC or PAPER_ENERGY
+    T : a description
+    kinds : of split
     """
     if rows.empty:
         return False
-    kinds, needed = ([PLAIN], OQMD_REPEATS) if dataset == PAPER_ENERGY else (KINDS, REPEATS)
     here = as_planned(rows)
     counts = here[here["dataset"] == dataset].groupby(["split", "features"])["repeat"].nunique()
-    pairs = pd.MultiIndex.from_product([kinds, descriptions()])
+    pairs = pd.MultiIndex.from_product([kinds, compared_with([T])])
+    needed = OQMD_REPEATS if dataset == PAPER_ENERGY else REPEATS
     return bool((counts.reindex(pairs, fill_value=0) >= needed).all())
 
 
@@ -275,6 +282,11 @@ def ahead(
         for row in found
     ]
     return parts, all(bool(row["converged"]) for row in found if row is not None)
+
+
+def claimed() -> list[str]:
+    """The T that a claim is made of: the paper's own, and the one that led in a pilot."""
+    return [paper_own_T(), "T (mp), mean"]
 
 
 def paper_own_T() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ from matgan.study.jobs.paper.authors import (
     PLAIN,
     REPEATS,
     SEED,
+    claimed,
+    compared_with,
     descriptions,
     load_paper_task,
     paper_own_T,
@@ -156,10 +158,19 @@ def _search() -> dict[str, Piece]:
     return {_key(*pair): partial(search_piece, *pair) for pair in pairs}
 
 
+def _claimed_and_rest() -> tuple[list[str], list[str]]:
+    first = compared_with(claimed())
+    return first, [features for features in descriptions() if features not in first]
+
+
 def _scores() -> dict[str, Piece]:
-    """One data set after the other: five repeats of everything first, then the other five."""
+    """What the claims need first, then the rest; five repeats of it, then the other five."""
     parts = _parts(REPEATS, 5)
-    of = product((PAPER_GAP, PAPER_TC), parts, KINDS, descriptions())
+    of = [
+        each
+        for some in _claimed_and_rest()
+        for each in product((PAPER_GAP, PAPER_TC), parts, KINDS, some)
+    ]
     return {
         _key(name, kind.split(",")[0], features, part[0]): partial(
             score_piece, name, kind, features, part, CHECKED
@@ -172,7 +183,7 @@ def _oqmd_scores() -> dict[str, Piece]:
     given = (PAPER_ENERGY, PLAIN)  # no formula comes twice: both kinds are one
     return {
         _key(features): partial(score_piece, *given, features, range(OQMD_REPEATS), OQMD_CHECKED)
-        for features in descriptions()
+        for features in chain(*_claimed_and_rest())
     }
 
 

@@ -250,7 +250,9 @@ def is_settled(rows: pd.DataFrame, what: str, a: str, b: str) -> bool:
 
 
 def _pieces() -> dict[str, Piece]:
-    pieces = {f"{data}-{r}": partial(piece, data, r, 1) for r in range(REPEATS) for data in DATA}
+    pieces: dict[str, Piece] = {
+        f"{data}-{r}": partial(piece, data, r, 1) for r in range(REPEATS) for data in DATA
+    }
     longer = {
         f"{data}-{r}-longer": partial(piece, data, r, 2) for r in range(CHECKED) for data in DATA
     }

@@ -149,22 +149,30 @@ def test_a_table_that_lacks_pieces_is_read_as_far_as_it_goes():
     rows = made_up()
     lacking = rows[(rows["features"] != "SkipAtom") | (rows["repeat"] < 5)]
     same = authors.common_repeats(lacking)
-    assert sorted(same["repeat"].unique()) == list(range(5)) and (same["epochs"] == 80).all()
-    assert len(authors.contrasts(lacking)) == len(authors.planned())
+    assert "SkipAtom" not in set(same["features"]) and (same["epochs"] == 80).all()
+    assert (same.groupby("features")["repeat"].nunique() == 10).all()
+    assert len(authors.contrasts(lacking)) == len(authors.planned())  # SkipAtom is in none
+    five = rows[rows["repeat"] < 5]
+    assert set(authors.common_repeats(five)["features"]) == set(rows["features"])
     assert authors.contrasts(rows[rows["repeat"] == 0]).empty
 
 
-def test_a_data_set_is_complete_with_all_repeats_of_both_kinds_and_no_other_counts():
+def test_a_claim_is_complete_with_all_repeats_of_all_that_it_compares():
+    T, kinds = "T (mp), mean", [PLAIN, APART]
     rows = pd.concat([made_up(), made_up().assign(split=APART)], ignore_index=True)
-    assert authors.is_complete(rows, PAPER_GAP)
-    assert not authors.is_complete(rows, PAPER_TC)
-    assert not authors.is_complete(made_up(), PAPER_GAP)  # one kind of split only
-    last = (rows["features"] == "SkipAtom") & (rows["repeat"] == 9) & (rows["split"] == APART)
-    assert not authors.is_complete(rows[~last], PAPER_GAP)
-    assert not authors.is_complete(rows[rows["features"] != "one-hot"], PAPER_GAP)
+    assert authors.is_complete(rows, PAPER_GAP, T, kinds)
+    assert not authors.is_complete(rows, PAPER_TC, T, kinds)
+    assert authors.is_complete(made_up(), PAPER_GAP, T, [PLAIN])
+    assert not authors.is_complete(made_up(), PAPER_GAP, T, kinds)
+    last = (rows["repeat"] == 9) & (rows["split"] == APART)
+    for name in (T, f"permuted {T}", "fractions", "Magpie", "mat2vec"):
+        lacking = rows[~(last & (rows["features"] == name))]
+        assert not authors.is_complete(lacking, PAPER_GAP, T, kinds), name
+        assert authors.is_complete(lacking, PAPER_GAP, T, [PLAIN])
+    assert authors.is_complete(rows[rows["features"] != "SkipAtom"], PAPER_GAP, T, kinds)
     three = made_up().query("repeat < 3").assign(dataset=PAPER_ENERGY)
-    assert authors.is_complete(three, PAPER_ENERGY)
-    assert not authors.is_complete(pd.DataFrame(), PAPER_GAP)
+    assert authors.is_complete(three, PAPER_ENERGY, T, [PLAIN])
+    assert not authors.is_complete(pd.DataFrame(), PAPER_GAP, T, kinds)
 
 
 def test_the_table_has_the_papers_triples_where_they_belong():
