@@ -106,11 +106,13 @@ def with_table(amounts: np.ndarray, table: pd.DataFrame) -> np.ndarray:
     return np.hstack([plain_features(amounts), pooled])
 
 
-def by_trees(compounds: Compounds, features: np.ndarray, seed: int) -> np.ndarray:
-    """(n,) predictions of boosted trees for all compounds of the fold."""
+def by_trees(
+    compounds: Compounds, features: np.ndarray, seed: int, rate: float = TREES_RATE
+) -> np.ndarray:
+    """(n,) predictions of boosted trees, at a learning rate, for all compounds of the fold."""
     rows = compounds.rows
     parts = (data[rows[part]] for part in ("train", "val") for data in (features, compounds.target))
-    trees = GatedTrees(learning_rate=TREES_RATE, random_state=seed)
+    trees = GatedTrees(learning_rate=rate, random_state=seed)
     return trees.fit(*parts).predict(features)
 
 

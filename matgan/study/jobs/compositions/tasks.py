@@ -15,9 +15,11 @@ import pandas as pd
 
 from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
 from matgan.learning.compute import device
+from matgan.learning.evaluation import CHANGE, SHARE
 from matgan.learning.statistics import Interval, mean_interval
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.routes import (
+    TREES_RATE,
     Compounds,
     by_encoder,
     by_trees,
@@ -31,16 +33,15 @@ from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
 
 TREES, TREES_T, TREES_T_MIXED = "trees", "trees with T", "trees with permuted T"
+TREES_SLOWER = "trees, half the rate"
 SCRATCH, COMBINED = "encoder from scratch", "combined without a source"
 BY_TREES, BY_SCRATCH = "small-data-trees", "small-data-scratch"  # jobs
 T = "wgan-mp"  # learned from compositions of the Materials Project, without any property
 LABELS_DRAWN = (100, 300, 1000)  # labels of the learning curves, and all
 CURVES = ("phonons", "expt_gap", "elasticity_log10(K_VRH)", "castelli")
 ENCODER: dict[str, Any] = {"width": 128, "layers": 3, "heads": 4, "dropout": 0.1}
-CHEAP, LARGE = (
-    25_000,
-    100_000,
-)  # compounds of all folds: learning curves come between, T is left out
+# compounds of all folds: learning curves come between; T, and half the rate, are left out above
+CHEAP, LARGE = 25_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,21 @@ def table_piece(part: Part, folder: Path) -> Rows:
     return rows
 
 
+def slower_piece(part: Part, folder: Path) -> Rows:
+    """Errors of the trees at half the learning rate: would they be better if they took longer?"""
+    compounds = part.compounds()
+
+    def predicted() -> np.ndarray:
+        return by_trees(compounds, plain_features(compounds.amounts), part.seed, TREES_RATE / 2)
+
+    return [part.row(compounds, TREES_SLOWER, *computed_once(folder / "trees.npz", predicted))]
+
+
 def _trees_pieces() -> dict[str, Piece]:
-    """In the order of the parts; those with T behind the learning curves, of tasks not large."""
+    """In the order of the parts; behind the learning curves, of tasks not large, with T and slower.
+
+    The cheap ones come with T before any is slower.
+    """
     pieces: dict[str, Piece] = {}
     listed = composition_tasks()
     rows = listed["folds"] * listed["compounds"]
@@ -134,12 +148,10 @@ def _trees_pieces() -> dict[str, Piece]:
     for k, part in enumerate(parts):
         pieces[part.key] = partial(trees_piece, part)
         if k >= last_drawn:
-            with_T = parts[:k] if k == last_drawn else [part]
-            pieces |= {
-                f"{of.key}-T": partial(table_piece, of)
-                for of in with_T
-                if of.labels is None and rows[of.task] < LARGE
-            }
+            earlier = parts[:k] if k == last_drawn else [part]
+            more = [of for of in earlier if of.labels is None and rows[of.task] < LARGE]
+            pieces |= {f"{of.key}-T": partial(table_piece, of) for of in more}
+            pieces |= {f"{of.key}-slower": partial(slower_piece, of) for of in more}
     return pieces
 
 
@@ -284,6 +296,23 @@ def compared_routes(errors: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.Da
         row = {"a": a, "b": b, "tasks": int(both.sum()), "error of a over b": of.mean}
         rows.append(row | {"low": of.low, "high": of.high, "p": of.p})
     return pd.DataFrame(rows)
+
+
+def trees_are_settled(errors: pd.DataFrame, ratio: float) -> bool:
+    """Whether trees at half the learning rate, which take twice as long, could decide otherwise.
+
+    Parameters
+    ----------
+    errors : as from `errors_of_tasks`
+    ratio : of errors, which a claim says to be below 1
+
+    Returns
+    -------
+    whether the geometric mean of the errors, over the tasks that have both, changes by less than 2%
+    and by less than half of what the ratio is away from 1
+    """
+    change = abs(ratio_of_routes(errors, TREES_SLOWER, TREES).mean - 1)
+    return bool(change < min(CHANGE, SHARE * abs(ratio - 1)))
 
 
 JOBS = [

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from matgan.data.tasks import PEERS, composition_tasks
+from matgan.representation.encoder import routes
 from matgan.representation.encoder.sources import OQMD
 from matgan.study.jobs.compositions import tasks
 from matgan.study.jobs.compositions.tasks import BY_SCRATCH, BY_TREES, JOBS, Part, task_parts
@@ -31,10 +32,22 @@ def test_the_jobs_have_trees_for_every_part_and_T_for_small_tasks():
     assert list(by_scratch) == keys and set(keys) <= set(by_trees)
     listed = composition_tasks().drop(index=list(OQMD))
     small = listed[listed["folds"] * listed["compounds"] < 100_000]
-    assert len(small) == 24 and len(by_trees) == len(keys) + small["folds"].sum()
+    assert len(small) == 24 and len(by_trees) == len(keys) + 2 * small["folds"].sum()
     order = list(by_trees)
-    assert all(order.index(f"{part.key}-T") > order.index(part.key) for part in task_parts()
-               if part.labels is None and part.task in small.index)  # fmt: skip
+    for part in task_parts():
+        if part.labels is None and part.task in small.index:
+            places = [order.index(part.key + more) for more in ("", "-T", "-slower")]
+            assert places == sorted(places)
+
+
+def test_trees_are_settled_where_half_the_rate_decides_nothing_else():
+    errors = pd.DataFrame({tasks.TREES: [1.0, 2.0], tasks.TREES_SLOWER: [0.98, 2.0]})
+    assert tasks.trees_are_settled(errors, 1.065)  # one percent lower
+    assert not tasks.trees_are_settled(errors, 1.015)
+    assert not tasks.trees_are_settled(errors, 0.985)
+    errors.loc[0, tasks.TREES_SLOWER] = 0.95
+    assert not tasks.trees_are_settled(errors, 1.5)
+    assert not tasks.trees_are_settled(errors[[tasks.TREES]], 1.5)
 
 
 @pytest.fixture
@@ -56,6 +69,9 @@ def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, quick):
     (of_trees,) = tasks.trees_piece(part, tmp_path / BY_TREES / part.key)
     of_T = tasks.table_piece(part, tmp_path / BY_TREES / f"{part.key}-T")
     of_scratch = tasks.scratch_piece(part, tmp_path / BY_SCRATCH / part.key)
+    (slower,) = tasks.slower_piece(part, tmp_path / BY_TREES / f"{part.key}-slower")
+    assert slower["route"] == tasks.TREES_SLOWER
+    assert quick.pop()[1:] == (0, routes.TREES_RATE / 2)
     rows = [of_trees, *of_T, *of_scratch]
     assert [row["route"] for row in rows] == [
         tasks.TREES, tasks.TREES_T, tasks.TREES_T_MIXED, tasks.SCRATCH, tasks.COMBINED,
