@@ -29,6 +29,7 @@ from matgan.study.jobs.paper.authors import (
     PAPER_TC,
     PLAIN,
     REPEATS,
+    SEARCH_EPOCHS,
     SEED,
     claimed,
     compared_with,
@@ -42,7 +43,7 @@ from matgan.study.jobs.paper.authors import (
 from matgan.study.jobs.runner import Job, Piece, Rows
 from matgan.study.run import LONG, NotYetMade
 
-CHECKED = 3  # of the ten repeats: also trained for twice the epochs
+AT_A_TIME = 5  # repeats of a piece; the first of them are also trained for twice the epochs
 OQMD_CHECKED = 1
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 SCALINGS = ("standard", "common", None)
@@ -57,14 +58,16 @@ def network(task: Task, times: int = 1) -> FullyConnectedRegressor:
 def search_piece(dataset: str, features: str, folder: Path) -> Rows:
     """Trials of input scalings, then of learning rates, until the best has worse ones beside it.
 
-    On the validation rows of the first split with equal compositions on one side, at full length.
+    On the validation rows of the first split with equal compositions on one side.
     """
     task = load_paper_task(dataset)
     X, split = descriptions()[features](task, 0), splits_of(task, APART)[0]
     scalings = {"Magpie": ("standard", "max-abs"), "Magpie, unscaled": (None,)}
     grid: dict[str, Sequence] = {"input_scaling": scalings.get(features, SCALINGS)}
     grid["learning_rate"] = (3e-3,)
-    best, tried = search(X, task.y, [split], network(task), grid)
+    epochs = SEARCH_EPOCHS[dataset]
+    model = network(task).set_params(epochs=epochs, patience=epochs)
+    best, tried = search(X, task.y, [split], model, grid)
     at = {RATES.index(3e-3): tried["validation_mae"].min()}
     while missing := [i for i in beside_best(at) if i not in at]:
         grid = {"input_scaling": (best.input_scaling,)}
@@ -74,7 +77,7 @@ def search_piece(dataset: str, features: str, folder: Path) -> Rows:
         tried = pd.concat([tried, more], ignore_index=True)
     inside = 0 < min(at, key=at.__getitem__) < len(RATES) - 1
     chosen = np.arange(len(tried)) == tried["validation_mae"].argmin()
-    facts = {"dataset": dataset, "features": features, "epochs": task.epochs, "seed": SEED}
+    facts = {"dataset": dataset, "features": features, "epochs": epochs, "seed": SEED}
     return tried.assign(chosen=chosen, inside=inside, **facts).to_dict("records")
 
 
@@ -104,18 +107,13 @@ def searched(task: Task, features: str) -> FullyConnectedRegressor:
 
 
 def score_piece(
-    dataset: str, kind: str, features: str, repeats: Sequence[int], checked: int, folder: Path
+    dataset: str, kind: str, features: str, repeats: Sequence[int], times: int, folder: Path
 ) -> Rows:
-    """Scores on some repeats; the first `checked` of all also after twice the epochs."""
+    """Scores on some repeats after a multiple of the epochs."""
     task = load_paper_task(dataset)
-    model = searched(task, features)
-    rows = []
-    for repeat in repeats:
-        for times in (1, 2) if repeat < checked else (1,):
-            epochs = times * task.epochs
-            longer = clone(model).set_params(epochs=epochs, patience=epochs)
-            rows.append(score_repeat(task, kind, features, repeat, longer))
-    return rows
+    epochs = times * task.epochs
+    model = searched(task, features).set_params(epochs=epochs, patience=epochs)
+    return [score_repeat(task, kind, features, repeat, model) for repeat in repeats]
 
 
 def regressor_piece(
@@ -164,26 +162,29 @@ def _claimed_and_rest() -> tuple[list[str], list[str]]:
 
 
 def _scores() -> dict[str, Piece]:
-    """What the claims need first, then the rest; five repeats of it, then the other five."""
-    parts = _parts(REPEATS, 5)
+    """What the claims need first, then the rest; all repeats of it, then the longer trainings."""
+    parts = [*((part, 1) for part in _parts(REPEATS, AT_A_TIME)), (range(AT_A_TIME), 2)]
     of = [
         each
         for some in _claimed_and_rest()
         for each in product((PAPER_GAP, PAPER_TC), parts, KINDS, some)
     ]
     return {
-        _key(name, kind.split(",")[0], features, part[0]): partial(
-            score_piece, name, kind, features, part, CHECKED
+        _key(name, kind.split(",")[0], features, part[0], times * EPOCHS[name]): partial(
+            score_piece, name, kind, features, part, times
         )
-        for name, part, kind, features in of
+        for name, (part, times), kind, features in of
     }
 
 
 def _oqmd_scores() -> dict[str, Piece]:
     given = (PAPER_ENERGY, PLAIN)  # no formula comes twice: both kinds are one
+    parts = (range(OQMD_REPEATS), 1), (range(OQMD_CHECKED), 2)
     return {
-        _key(features): partial(score_piece, *given, features, range(OQMD_REPEATS), OQMD_CHECKED)
-        for features in chain(*_claimed_and_rest())
+        _key(features, times * EPOCHS[PAPER_ENERGY]): partial(
+            score_piece, *given, features, part, times
+        )
+        for features, (part, times) in product(chain(*_claimed_and_rest()), parts)
     }
 
 
@@ -213,7 +214,7 @@ JOBS = [
     Job(
         "table4-authors",
         "Table 4 on the authors' gaps and superconductors: ten splits of two kinds",
-        10.0,
+        22.0,
         _scores,
     ),
     Job(

@@ -28,7 +28,7 @@ def gaps():
 
 
 def test_the_authors_rows_but_what_cannot_be_used(gaps):
-    assert len(gaps.table) == 30_186 and gaps.epochs == 80
+    assert len(gaps.table) == 30_186 and gaps.epochs == 160
     tc = had(PAPER_TC)
     assert len(tc.table) == 11_471 - 3 - 2
     left_out = ["Am0.01Si2Th1", "Y1Ba2Cu3O6050", "Bi1.6Pb0.4Sr2Cu3Ca2O1013"]

@@ -33,6 +33,7 @@ def small(monkeypatch, tmp_path):
         pytest.skip(f"not run: {error}")
     monkeypatch.setattr(jobs, "LONG", tmp_path)
     monkeypatch.setattr(jobs, "load_paper_task", few)
+    monkeypatch.setattr(jobs, "SEARCH_EPOCHS", dict.fromkeys(jobs.SEARCH_EPOCHS, 2))
     monkeypatch.setattr(jobs, "HU_2020_REGRESSOR", jobs.HU_2020_REGRESSOR | {"epochs": 3})
     return tmp_path
 
@@ -46,7 +47,7 @@ def test_pieces_are_folders_that_can_be_sent_and_few_enough():
         assert 60 * job.core_hours / len(pieces) < 10  # minutes
     n = len(jobs.descriptions())
     counts = [len(job.pieces()) for job in jobs.JOBS]
-    assert counts == [3 * n, 8 * n, 8 * len(jobs.regressor_features()), n]
+    assert counts == [3 * n, 12 * n, 8 * len(jobs.regressor_features()), 2 * n]
     assert set(jobs.regressor_features()) < set(jobs.descriptions())
 
 
@@ -93,9 +94,11 @@ def test_scores_take_the_settings_of_the_search_and_say_what_peeking_gives(small
         small / "table4-authors-search.csv", index=False
     )
     for kind in (PLAIN, APART):
-        table = pd.DataFrame(jobs.score_piece(PAPER_GAP, kind, features, range(2), 1, small))
-        assert table[["repeat", "epochs"]].to_numpy().tolist() == [[0, 2], [0, 4], [1, 2]]
-        assert table["training"].tolist() == ["wgan-mp", "wgan-mp", "wgan-mp-seed1"]
+        once = jobs.score_piece(PAPER_GAP, kind, features, range(2), 1, small)
+        twice = jobs.score_piece(PAPER_GAP, kind, features, range(1), 2, small)
+        table = pd.DataFrame([*once, *twice])
+        assert table[["repeat", "epochs"]].to_numpy().tolist() == [[0, 2], [1, 2], [0, 4]]
+        assert table["training"].tolist() == ["wgan-mp", "wgan-mp-seed1", "wgan-mp"]
         assert table["learning_rate"].eq(1e-2).all() and table["split"].eq(kind).all()
         assert (table["test_chosen_r2"] >= table["r2"] - 1e-6).all()
         assert np.isfinite(table[["mae", "rmse", "test_chosen_mae"]]).all(axis=None)
