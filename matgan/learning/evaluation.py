@@ -80,7 +80,10 @@ def fit_splits(
     model: RegressorMixin,
     watch_test: bool = False,
 ) -> list[RegressorMixin]:
-    """The fitted regressors behind `evaluate`, one for each split: for parity plots, residuals."""
+    """The fitted regressors behind `evaluate`, one for each split: for parity plots, residuals.
+
+    For the fully connected regressor X may be (splits, n, d), a description for each split.
+    """
     if isinstance(model, FullyConnectedRegressor):
         train, validation, test = zip(
             *((s.train, s.validation, s.test) for s in splits), strict=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -216,7 +217,7 @@ def fit_repeats(
     Parameters
     ----------
     settings : unfitted regressor with an integer random_state s; repeat r takes s + r
-    X : (n, d) array
+    X : (n, d) array; or (R, n, d), where each repeat describes the rows in its own way
     y : (n,) array
     rows, validation : R arrays of row numbers to train on and to choose the epoch by
     watch : R arrays of row numbers, or None
@@ -227,7 +228,13 @@ def fit_repeats(
     -------
     list of R fitted regressors
     """
-    X, y = check_X_y(X, y, dtype=(np.float64, np.float32), y_numeric=True)
+    check = partial(check_X_y, dtype=(np.float64, np.float32), y_numeric=True)
+    if np.ndim(X) == 3:
+        if len(X) != len(rows):
+            raise ValueError(f"X has {len(X)} descriptions for {len(rows)} repeats")
+        X, y = np.stack([check(of, y)[0] for of in X]), check(X[0], y)[1]
+    else:
+        X, y = check(X, y)
     seeds = [settings.random_state + r for r in range(len(rows))]
     models = [clone(settings).set_params(random_state=seed) for seed in seeds]
     _fit(models, X, y, rows, validation, seeds, watch)
@@ -242,7 +249,9 @@ class _Data:
 
     def __init__(self, X: np.ndarray, y: np.ndarray, models, where: str):
         self.linear = NETWORK_RECIPES[models[0].recipe].linear
-        self.features = torch.tensor(X, dtype=torch.float32, device=where)  # (n, d), a copy
+        # (n, d), or (R, n, d); a copy
+        self.features = torch.tensor(X, dtype=torch.float32, device=where)
+        self.repeat = torch.arange(len(models), device=where)[:, None]  # (R, 1)
         self.shift, self.scale = (
             torch.as_tensor(np.array(each), dtype=torch.float32, device=where)[:, None]
             for each in ([m.shift_ for m in models], [m.scale_ for m in models])
@@ -253,7 +262,9 @@ class _Data:
 
     def inputs(self, index: Tensor) -> Tensor:
         """(R, batch, d) from the row numbers (R, batch)."""
-        return self.features[index].sub_(self.shift).mul_(self.scale)
+        own = self.features.ndim == 3
+        rows = self.features[self.repeat, index] if own else self.features[index]
+        return rows.sub_(self.shift).mul_(self.scale)
 
     @torch.no_grad()
     def outputs(self, weights, biases, r: int, rows: Tensor) -> Tensor:
@@ -261,8 +272,9 @@ class _Data:
         weights, biases = ([p[r : r + 1] for p in ps] for ps in (weights, biases))
         step = max(1, _CHUNK // max(w.shape[2] for w in weights))
         parts = []
+        features = self.features[r] if self.features.ndim == 3 else self.features
         for chunk in rows.split(step):
-            x = (self.features[chunk] - self.shift[r]) * self.scale[r]
+            x = (features[chunk] - self.shift[r]) * self.scale[r]
             parts.append(forward(weights, biases, x[None], linear=self.linear)[-1][0, :, 0])
         return torch.cat(parts)
 
@@ -285,8 +297,8 @@ def _fit(
     how, dropout, where, R = models[0], models[0]._check(), device(models[0].device), len(models)
     recipe = NETWORK_RECIPES[how.recipe]
     y = np.asarray(y, dtype=float)
-    for model, own in zip(models, rows, strict=True):
-        model._set_scaling(X[own], y[own])
+    for r, (model, own) in enumerate(zip(models, rows, strict=True)):
+        model._set_scaling(X[r, own] if X.ndim == 3 else X[own], y[own])
     longest = max(len(r) for r in rows)
     batch = min(how.batch_size, longest)
     steps = math.ceil(longest / batch)
@@ -296,7 +308,7 @@ def _fit(
 
     weights, biases = (
         [p.to(where).requires_grad_() for p in ps]
-        for ps in initial([X.shape[1], *how.hidden, 1], seeds, recipe.deviation)
+        for ps in initial([X.shape[-1], *how.hidden, 1], seeds, recipe.deviation)
     )
     normalise = Normalisation(how.hidden, R, where) if recipe.normalised else None
     parameters = [*weights, *biases, *(normalise.parameters if normalise else [])]
@@ -355,7 +367,7 @@ def _fit(
             break
     coefs, intercepts = ([p.cpu().numpy() for p in ps] for ps in best)
     for r, model in enumerate(models):
-        model.n_features_in_ = X.shape[1]
+        model.n_features_in_ = X.shape[-1]
         model.coefs_ = [w[r] for w in coefs]
         model.intercepts_ = [b[r, 0] for b in intercepts]
         model.n_iter_, model.history_ = best_epoch[r], pd.DataFrame(history[r])

@@ -196,6 +196,19 @@ def test_networks_trained_side_by_side_are_those_trained_alone():
     assert cdist(*[np.array([m.predict(X) for m in together])] * 2)[0, 1] > 0.1
 
 
+def test_each_repeat_may_describe_the_rows_in_its_own_way():
+    rows, validation, watch = repeats(3)
+    own = np.stack([X, 2 * X + 1, X[:, ::-1]])
+    together = fit_repeats(small(epochs=5), own, Y, rows, validation, watch)
+    for r, model in enumerate(together):
+        parts = ([part[r]] for part in (rows, validation, watch))
+        (alone,) = fit_repeats(small(epochs=5, random_state=r), own[r], Y, *parts)
+        np.testing.assert_allclose(model.predict(own[r]), alone.predict(own[r]), atol=1e-3)
+        np.testing.assert_allclose(model.history_, alone.history_, rtol=1e-2, atol=1e-3)
+    with pytest.raises(ValueError, match="3 descriptions for 2 repeats"):
+        fit_repeats(small(), own, Y, rows[:2], validation[:2])
+
+
 def test_watched_rows_change_nothing_and_are_scored():
     rows, validation, watch = repeats(1)
     (plain,) = fit_repeats(small(), X, Y, rows, validation)

@@ -113,7 +113,7 @@ def score_piece(
     task = load_paper_task(dataset)
     epochs = times * task.epochs
     model = searched(task, features).set_params(epochs=epochs, patience=epochs)
-    return [score_repeat(task, kind, features, repeat, model) for repeat in repeats]
+    return score_repeats(task, kind, features, repeats, model)
 
 
 def regressor_piece(
@@ -121,25 +121,32 @@ def regressor_piece(
 ) -> Rows:
     """Scores of the authors' own regressor on some repeats."""
     task, model = load_paper_task(dataset), FullyConnectedRegressor(**HU_2020_REGRESSOR)
-    return [score_repeat(task, kind, features, repeat, model) for repeat in repeats]
+    return score_repeats(task, kind, features, repeats, model)
 
 
-def score_repeat(
-    task: Task, kind: str, features: str, repeat: int, model: FullyConnectedRegressor
-) -> dict:
-    """A row: the scores of the epoch that the validation rows chose, and of that which the test
-    rows would have chosen by their R² (`test_chosen_…`), as the authors did."""
-    X, split = descriptions()[features](task, repeat), splits_of(task, kind)[repeat]
-    model = clone(model).set_params(random_state=SEED + repeat)
-    (fitted,) = fit_splits(X, task.y, [split], model, watch_test=True)
-    peeked = fitted.history_.loc[fitted.history_["watched_r2"].idxmax()]
+def score_repeats(
+    task: Task, kind: str, features: str, repeats: Sequence[int], model: FullyConnectedRegressor
+) -> Rows:
+    """Rows for repeats that follow each other, whose networks are trained side by side.
+
+    The scores are those of the epoch that the validation rows chose, and those of the epoch that
+    the test rows would have chosen by their R² (`test_chosen_…`), as the authors did.
+    """
+    X = np.stack([descriptions()[features](task, repeat) for repeat in repeats])
+    splits = [splits_of(task, kind)[repeat] for repeat in repeats]
+    model = clone(model).set_params(random_state=SEED + repeats[0])
+    fitted = fit_splits(X, task.y, splits, model, watch_test=True)
     names = [name for name in tables_of_T() if name in features]
-    row: dict[str, object] = {"dataset": task.name, "features": features, "split": kind}
-    row |= {"repeat": repeat, "training": training_of(names[0], repeat) if names else ""}
-    row |= {"n_train": len(split.train) + len(split.validation), "n_test": len(split.test)}
-    row |= scores(task.y[split.test], fitted.predict(X[split.test]))
-    row |= {f"test_chosen_{metric}": peeked[f"watched_{metric}"] for metric in METRICS}
-    return row | {name: getattr(model, name) for name in SETTINGS} | {"seed": SEED}
+    rows = []
+    for repeat, of, split, network in zip(repeats, X, splits, fitted, strict=True):
+        peeked = network.history_.loc[network.history_["watched_r2"].idxmax()]
+        row: dict[str, object] = {"dataset": task.name, "features": features, "split": kind}
+        row |= {"repeat": repeat, "training": training_of(names[0], repeat) if names else ""}
+        row |= {"n_train": len(split.train) + len(split.validation), "n_test": len(split.test)}
+        row |= scores(task.y[split.test], network.predict(of[split.test]))
+        row |= {f"test_chosen_{metric}": peeked[f"watched_{metric}"] for metric in METRICS}
+        rows.append(row | {name: getattr(model, name) for name in SETTINGS} | {"seed": SEED})
+    return rows
 
 
 def _parts(repeats: int, size: int) -> list[range]:
