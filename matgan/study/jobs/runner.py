@@ -92,15 +92,15 @@ class Job:
     pieces : gives key -> function, in the order in which they should run. A function takes a folder
         of its own and gives rows of the table. It must be one that a process can be sent:
         defined in a module, its arguments bound by functools.partial.
-    leaves : name of a file that a piece leaves in its folder and other jobs need, or ""; a piece
-        of which only the rows are left is done again
+    leaves_files : whether pieces leave files in their folders that other jobs need; then a piece of
+        which only the rows are left is done again
     """
 
     name: str
     what: str
     core_hours: float
     pieces: Callable[[], dict[str, Piece]]
-    leaves: str = ""
+    leaves_files: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -145,7 +145,7 @@ def take_over(job: Job) -> list[str]:
         The table has not as many rows as its pieces left.
     """
     path = LONG / f"{job.name}.json"
-    if job.leaves or not path.is_file():
+    if job.leaves_files or not path.is_file():
         return []
     facts_of = json.loads(path.read_text(encoding="utf-8")).get("pieces", {})
     counts = [facts.get("rows") for facts in facts_of.values()]

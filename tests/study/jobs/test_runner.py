@@ -105,7 +105,7 @@ def test_pieces_that_the_table_lacks_are_done_and_others_are_kept(folders):
 
 
 def test_a_piece_whose_file_others_need_is_done_again(folders):
-    job = Job("squares", "", 0.1, pieces, leaves="calls")
+    job = Job("squares", "", 0.1, pieces, leaves_files=True)
     runner.run_job(job)
     shutil.rmtree(folders / "work")
     runner.run_job(job)

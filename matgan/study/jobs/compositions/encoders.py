@@ -183,7 +183,7 @@ JOBS = [
         f"the encoder on OQMD's published parts for {FINAL_EPOCHS} passes, {SEEDS} seeds",
         6.0,
         _final,
-        leaves="predicted.npy",
+        leaves_files=True,
     ),
     Job(
         f"{FINAL}-mean",

@@ -264,6 +264,6 @@ JOBS = [
         "which element sits on a site, by its surroundings: errors of views and controls",
         4.0,
         _pieces,
-        leaves="model.safetensors",
+        leaves_files=True,
     )
 ]

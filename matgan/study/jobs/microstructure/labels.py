@@ -151,7 +151,7 @@ JOBS = [
         "C11 of 4,000 volumes of 27³, strains of 5,500 of 21³",
         0.2,
         _labels,
-        leaves="labels.npz",
+        leaves_files=True,
     ),
     Job("microstructure-resolution", "C11 on voxels divided into 1, 8, 27", 0.4, _resolution),
 ]

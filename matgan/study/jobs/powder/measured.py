@@ -308,7 +308,7 @@ JOBS = [
         "the classifier of measured patterns, on CUDA",
         2,
         _final,
-        leaves="network.safetensors",
+        leaves_files=True,
     ),
     Job("measured-look", "the measured patterns that nothing was chosen on", 0.1, _look),
 ]

@@ -203,7 +203,7 @@ JOBS = [
         "energies and from distances",
         30.0,
         _pieces,
-        leaves="fold-0.npy",
+        leaves_files=True,
     ),
     Job(
         f"{NAME}-mean",
