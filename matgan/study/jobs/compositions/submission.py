@@ -60,8 +60,8 @@ def predictions(board: str, route: str, work: Path | None = None) -> list[np.nda
             has = f"; there are {', '.join(sorted(known))}" if known else ""
             raise RunError(
                 f"there are no predictions of {route!r} for fold {of.fold} of {board}{has}: "
-                f"`python -m matgan jobs run {' '.join(JOBS_OF_BOARDS)}` makes them in hours (--fresh: "
-                "where only the tables are there)"
+                f"`python -m matgan jobs run {' '.join(JOBS_OF_BOARDS)}` makes them in hours "
+                "(--fresh: where only the tables are there)"
             )
         found.append(load_arrays(there[0], ["found"])["found"])
     return found
