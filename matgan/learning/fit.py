@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 import numpy as np
 import torch
@@ -26,13 +26,10 @@ from torch.nn import functional
 
 from matgan import files
 from matgan.learning.checkpoint import Part, from_arrays, to_arrays
-from matgan.learning.compute import Diverged, deferred_interrupt, follow, learning_rate
+from matgan.learning.compute import Diverged, Precision, deferred_interrupt, follow, learning_rate
 from matgan.learning.cuda_graph import Graphed
 
 _CHECKPOINT_SECONDS = 60
-
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import joblib
 import numba
@@ -14,7 +15,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from matgan.learning import compute
-from matgan.learning.compute import DeviceError, device, learning_rate, on_all_cores
+from matgan.learning.compute import DeviceError, device, fast_precision, learning_rate, on_all_cores
 from matgan.learning.regressor import FullyConnectedRegressor
 
 # --- devices --------------------------------------------------------------------------------------
@@ -66,6 +67,13 @@ def test_an_unknown_device_is_named(cuda, monkeypatch, choice):
         monkeypatch.setenv("MATGAN_DEVICE", choice)
         with pytest.raises(DeviceError, match=f"MATGAN_DEVICE must be .*, not '{choice}'"):
             device()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="Linux names the instructions")
+def test_bfloat16_is_taken_where_the_processor_multiplies_it():
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    has = "avx512_bf16" in flags or "amx_tile" in flags
+    assert fast_precision("cpu") == ("bfloat16" if has else "float32")
 
 
 # --- learning rates -------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.chemistry.inputs import Compositions
 from matgan.learning import compute
 from matgan.learning.checkpoint import check_finite, check_fit, from_arrays, to_arrays
-from matgan.learning.fit import Fit, Precision, outputs, train
+from matgan.learning.compute import Precision
+from matgan.learning.fit import Fit, outputs, train
 from matgan.representation.encoder.network import CompositionNetwork, Tokens, known_targets_loss
 from matgan.representation.tables import load_embedding
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from matgan.chemistry.elements import ELEMENTS, N_ELEMENTS
 from matgan.data.splits import Split
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.evaluation import fit_splits
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.statistics import scores
@@ -62,7 +63,11 @@ def depth_network(
     if not dropout:
         settings["dropout"] = 0.0
     return FullyConnectedRegressor(
-        **settings, epochs=epochs, patience=epochs, random_state=seed, precision="bfloat16"
+        **settings,
+        epochs=epochs,
+        patience=epochs,
+        random_state=seed,
+        precision=fast_precision(device()),
     )
 
 

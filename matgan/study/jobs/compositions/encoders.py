@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.tasks import load_task_fold
-from matgan.learning.compute import device
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import Fit
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.pretraining import Pretext, pretrained_encoder
@@ -104,7 +104,8 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
         **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
         batch_size=choice.batch_size, learning_rate=choice.learning_rate, average=0.9995,
         weight_decay=choice.weight_decay,
-        precision="bfloat16" if where == "cpu" else "float32",  # whatever is faster there
+        # on CUDA its small matrices are faster in float32
+        precision=fast_precision(where) if where == "cpu" else "float32",
         device=where, random_state=seed, checkpoint=folder / "encoder.checkpoint",
     )  # fmt: skip
     encoder.fit(amounts, y)
@@ -124,7 +125,7 @@ def _begin(choice: EncoderChoice, amounts: np.ndarray, seed: int, folder: Path, 
     """Learn from the compositions alone, as long as from the energies afterwards."""
     fit = Fit(
         epochs=choice.epochs, batch_size=512, learning_rate=choice.learning_rate, seed=seed,
-        weight_decay=1e-2, average=0.9995, precision="bfloat16",
+        weight_decay=1e-2, average=0.9995, precision=fast_precision("cpu"),
     )  # fmt: skip
     pretext: Pretext = "masked" if choice.begins == "masked" else "replaced"
     checkpoint = folder / "start.checkpoint"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
-from matgan.learning.compute import device
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.evaluation import CHANGE, SHARE
 from matgan.learning.statistics import Interval, mean_interval
 from matgan.representation.encoder.estimator import CompositionEncoder
@@ -170,7 +170,7 @@ def schedule(n: int) -> dict[str, Any]:
 def task_encoder(n: int, learning_rate: float, seed: int, **more) -> CompositionEncoder:
     """An encoder for n training compounds, in what is faster on the device that is there."""
     where = device()
-    precision: Any = "bfloat16" if where == "cpu" else "float32"
+    precision = fast_precision(where) if where == "cpu" else "float32"
     return CompositionEncoder(
         **ENCODER, **schedule(n), learning_rate=learning_rate, random_state=seed,
         precision=precision, device=where, **more,

@@ -29,6 +29,7 @@ from matgan.crystals.sites.network import (
 from matgan.crystals.structures import Structures, load_structures
 from matgan.crystals.symmetry import prototypes
 from matgan.data.splits import grouped_parts
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import Fit
 from matgan.representation.maps import purity_test, tsne_map
 from matgan.study.jobs import runner
@@ -133,7 +134,14 @@ class Setting:
     @property
     def fit(self) -> Fit:
         """Choices of the training."""
-        return Fit(self.epochs, 1024, 4e-3, average=0.99, precision="bfloat16", seed=self.seed)
+        return Fit(
+            self.epochs,
+            1024,
+            4e-3,
+            average=0.99,
+            precision=fast_precision(device()),
+            seed=self.seed,
+        )
 
 
 def trained_row(

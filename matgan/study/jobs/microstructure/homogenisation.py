@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from matgan.learning.compute import device
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import Fit, outputs, train
 from matgan.microstructure import baselines
 from matgan.microstructure.examples import Volumes
@@ -175,7 +175,7 @@ def control_piece(seed: int, folder: Path) -> Rows:
 
 def network_piece(epochs: int, seed: int, folder: Path) -> Rows:
     """One training."""
-    fit = Fit(epochs, 32, 4e-3, average=0.99, precision="bfloat16", seed=seed)
+    fit = Fit(epochs, 32, 4e-3, average=0.99, precision=fast_precision(device()), seed=seed)
     return [network_row(_data(seed), fit, 12, folder / "checkpoint.safetensors")[0]]
 
 

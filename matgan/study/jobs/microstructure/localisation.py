@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from matgan.learning.compute import device
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import Fit, outputs, regression_loss, train
 from matgan.microstructure.baselines import MKS, PhaseMeans
 from matgan.microstructure.examples import Fields, Neighbourhoods
@@ -120,7 +120,7 @@ def control_piece(contrast: int, seed: int, folder: Path) -> Rows:
 def network_piece(method: str, contrast: int, epochs: int, seed: int, folder: Path) -> Rows:
     """One training."""
     kept = kept_labels(f"strain-{contrast}")
-    fit = Fit(epochs, 16, 5e-3, average=0.99, precision="bfloat16", seed=seed)
+    fit = Fit(epochs, 16, 5e-3, average=0.99, precision=fast_precision(device()), seed=seed)
     if method == PATCH:
         fit = Fit(epochs, 16, 1e-3, average=0.99, seed=seed)
     file = folder / "checkpoint.safetensors"

@@ -20,6 +20,7 @@ from matgan.chemistry.composition import amounts_matrix
 from matgan.data.compounds import load_mp_stability
 from matgan.data.splits import Split
 from matgan.files import atomic_file
+from matgan.learning.compute import fast_precision
 from matgan.learning.evaluation import fit_splits
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.statistics import calibration_error
@@ -52,7 +53,7 @@ ORDERS = 5  # of the compounds, each with folds of its own
 EPOCHS = {"T": 60, "permuted-T": 60, "fractions": 60, "encoder": 100}
 ENCODER: dict[str, Any] = {
     "width": 128, "layers": 3, "heads": 4, "dropout": 0.1, "batch_size": 512,
-    "learning_rate": 2e-3, "average": 0.9995, "precision": "bfloat16", "device": "cpu",
+    "learning_rate": 2e-3, "average": 0.9995, "precision": fast_precision("cpu"), "device": "cpu",
 }  # fmt: skip
 
 
