@@ -174,13 +174,13 @@ def _scores() -> dict[str, Piece]:
     of = [
         each
         for some in _claimed_and_rest()
-        for each in product((PAPER_GAP, PAPER_TC), parts, KINDS, some)
+        for each in product((PAPER_GAP, PAPER_TC), KINDS, parts, some)
     ]
     return {
         _key(name, kind.split(",")[0], features, part[0], times * EPOCHS[name]): partial(
             score_piece, name, kind, features, part, times
         )
-        for name, (part, times), kind, features in of
+        for name, kind, (part, times), features in of
     }
 
 
