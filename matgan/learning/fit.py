@@ -84,6 +84,30 @@ class Examples(Protocol):
         """Arrays, and what has a `repr`, that batches are made of: tells sources apart."""
 
 
+class ArrayExamples:
+    """Stored inputs and targets: see `Examples`.
+
+    Parameters
+    ----------
+    x : (n, …) what the network takes
+    y : (n, …) targets
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray):
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, rows, seed):
+        """See `Examples`."""
+        return (torch.from_numpy(self.x[rows]),), torch.from_numpy(self.y[rows])
+
+    def content(self):
+        """See `Examples`."""
+        return [self.x, self.y]
+
+
 class Subset:
     """Some rows of a source."""
 

@@ -23,7 +23,7 @@ from matgan.data.compounds import load_mp_compositions, load_oqmd, load_supercon
 from matgan.data.sources import wheel_table
 from matgan.data.splits import chemical_systems, compositions, grouped_parts
 from matgan.learning.checkpoint import from_arrays, to_arrays
-from matgan.learning.fit import Fit, content_hash, train
+from matgan.learning.fit import ArrayExamples, Fit, content_hash, train
 from matgan.learning.statistics import calibration_error, scores
 from matgan.properties import models
 from matgan.properties.known import KnownCompositions
@@ -105,23 +105,6 @@ RECIPES = {
 }
 
 
-class _Rows:
-    """Stored inputs and targets: see `matgan.learning.fit.Examples`."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray):
-        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, rows, seed):
-        rows = torch.from_numpy(rows)
-        return (self.x[rows],), self.y[rows]
-
-    def content(self):
-        return [self.x.numpy(), self.y.numpy()]
-
-
 def trained(
     name: str,
     folder: Path,
@@ -148,7 +131,7 @@ def trained(
     calibration = Calibration(float(values.mean()), float(values.std()))
     x = models.inputs(data.amounts[train_rows])
     y = (learned[train_rows] - calibration.mean) / calibration.deviation
-    rows = _Rows(x, np.column_stack([y, data.there[train_rows]]).astype(np.float32))
+    rows = ArrayExamples(x, np.column_stack([y, data.there[train_rows]]).astype(np.float32))
     networks = []
     for member in range(recipe.networks):
         fit = Fit(
@@ -170,7 +153,7 @@ def trained(
     return with_calibration(PropertyModel(of, networks, calibration, pairs, facts), data)
 
 
-def _trained(network: PropertyNetwork, rows: _Rows, fit: Fit, path: Path, show):
+def _trained(network: PropertyNetwork, rows: ArrayExamples, fit: Fit, path: Path, show):
     """The network after its training; one that an earlier call finished is read again."""
     done = path.with_suffix(".safetensors")
     belongs = {"made of": content_hash([*rows.content(), fit, to_arrays({"network": network})])}

@@ -232,6 +232,22 @@ def test_two_trainings_do_not_share_a_folder(peaks, tmp_path):
     dt.train(classifier(), source, LOSS, FIT, path)  # the folder is free again
 
 
+class Line(torch.nn.Linear):
+    def forward(self, x):
+        return {"value": super().forward(x)}
+
+
+def test_of_stored_arrays_a_linear_network_learns_what_least_squares_give():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 3)).astype(np.float32)
+    y = (x @ np.float32([2, -1, 0.5]) + rng.normal(0, 0.1, 512)).astype(np.float32)
+    source, network = dt.ArrayExamples(x, y), Line(3, 1, bias=False)
+    fit = dt.Fit(epochs=30, batch_size=32, learning_rate=0.05, weight_decay=0.0)
+    dt.train(network, dt.Subset(source, np.arange(256, 512)), dt.regression_loss, fit)
+    expected = np.linalg.lstsq(x[256:], y[256:], rcond=None)[0]
+    assert network.weight.detach().numpy()[0] == pytest.approx(expected, abs=0.02)
+
+
 def test_sources_are_told_apart_by_all_that_they_draw_from():
     structures, instrument = some(), Instrument(step=0.05, fwhm=0.25)
     targets = np.arange(3)[:, None]
@@ -250,6 +266,9 @@ def test_sources_are_told_apart_by_all_that_they_draw_from():
         cgcnn.Graphs(other_graphs, targets),
         dt.Subset(cgcnn.Graphs(graphs, targets), np.arange(3)),
         dt.Subset(cgcnn.Graphs(graphs, targets), np.arange(2)),
+        dt.ArrayExamples(targets, targets),
+        dt.ArrayExamples(targets, targets[::-1]),
+        dt.ArrayExamples(targets[::-1], targets),
     ]
     found = [dt.content_hash(source.content()) for source in sources]
     assert len(set(found)) == len(sources)

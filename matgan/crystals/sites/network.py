@@ -21,7 +21,7 @@ from torch.nn import functional
 from matgan.crystals.prototypes import N_Z
 from matgan.crystals.sites.fingerprints import LENGTHS, MAX_SPECIES, WIDTH, Sites
 from matgan.learning.compute import device
-from matgan.learning.fit import Fit, train
+from matgan.learning.fit import ArrayExamples, Fit, train
 
 LATENT = 64  # as theirs
 OWN = 0  # column of the element that is asked for, where it is hidden
@@ -161,24 +161,6 @@ def site_loss(found: dict[str, Tensor], numbers: Tensor, given: tuple[Tensor, ..
     return loss
 
 
-class SiteExamples:
-    """Sites of a view, scaled, as `matgan.learning.fit` takes them."""
-
-    def __init__(self, X: np.ndarray, numbers: np.ndarray):
-        self.X, self.numbers = X, numbers.astype(np.int64)
-
-    def __len__(self) -> int:
-        return len(self.X)
-
-    def batch(self, rows, seed):
-        """See `matgan.learning.fit.Examples`."""
-        return (torch.from_numpy(self.X[rows]),), torch.from_numpy(self.numbers[rows])
-
-    def content(self):
-        """See `matgan.learning.fit.Examples`."""
-        return [self.X, self.numbers]
-
-
 @dataclass(frozen=True)
 class SiteModel:
     """A trained network with the scale of its inputs."""
@@ -239,7 +221,7 @@ def learn_sites(
     occurring = np.bincount(sites.number, minlength=N_Z) > 0
     torch.manual_seed(fit.seed)
     network = SiteNetwork(view.width, occurring, **options)
-    source = SiteExamples((X - mean) / deviation, sites.number)
+    source = ArrayExamples((X - mean) / deviation, sites.number.astype(np.int64))
     train(network, source, site_loss, fit, checkpoint, progress, device(), same_shapes=True)
     network.eval()
     return SiteModel(network, view, mean, deviation)

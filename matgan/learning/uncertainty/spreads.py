@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from matgan.learning.fit import Fit, train
+from matgan.learning.fit import ArrayExamples, Fit, train
 from matgan.learning.layers import forward
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.uncertainty.intervals import Forecast, between_quantiles, gaussian
@@ -90,8 +90,8 @@ class QuantileNetwork(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], len(QUANTILES)))
         self.shift, self.scale = X.mean(0), 1 / np.where(X.std(0) > 0, X.std(0), 1)
         self.middle, self.deviation = float(y.mean()), float(y.std() or 1.0)
-        target = torch.as_tensor((y - self.middle) / self.deviation, dtype=torch.float32)
-        train(self, _Rows(self._scaled(X), target), pinball_loss, fit)
+        target = ((y - self.middle) / self.deviation).astype(np.float32)
+        train(self, ArrayExamples(self._scaled(X), target), pinball_loss, fit)
         return self
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -101,12 +101,12 @@ class QuantileNetwork(nn.Module):
     @torch.no_grad()
     def predict(self, X: np.ndarray) -> Forecast:
         """Intervals between the quantiles of X (n, d)."""
-        found = self(self._scaled(X))["quantiles"].double().numpy()
+        found = self(torch.from_numpy(self._scaled(X)))["quantiles"].double().numpy()
         return between_quantiles(found * self.deviation + self.middle)
 
-    def _scaled(self, X: np.ndarray) -> Tensor:
+    def _scaled(self, X: np.ndarray) -> np.ndarray:
         # an element that training hardly saw must not give inputs of a hundred deviations
-        return torch.as_tensor(((X - self.shift) * self.scale).clip(-10, 10), dtype=torch.float32)
+        return ((X - self.shift) * self.scale).clip(-10, 10).astype(np.float32)
 
 
 def pinball_loss(output: dict[str, Tensor], targets: Tensor, inputs) -> Tensor:
@@ -114,20 +114,3 @@ def pinball_loss(output: dict[str, Tensor], targets: Tensor, inputs) -> Tensor:
     at = torch.as_tensor(QUANTILES, dtype=torch.float32)
     difference = targets[:, None] - output["quantiles"]
     return torch.maximum(at * difference, (at - 1) * difference).mean()
-
-
-class _Rows:
-    """Stored inputs and targets: see `matgan.learning.fit.Examples`."""
-
-    def __init__(self, x: Tensor, y: Tensor):
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, rows, seed):
-        rows = torch.from_numpy(rows)
-        return (self.x[rows],), self.y[rows]
-
-    def content(self):
-        return [self.x.numpy(), self.y.numpy()]
