@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -171,52 +171,73 @@ def compare(
     metric: str = "mae",
     level: float = 0.95,
     pairs: Sequence[tuple[str, str]] | None = None,
+    *,
+    ways: str = "features",
+    within: Sequence[str] = ("dataset", "split"),
+    repeat: str = "repeat",
+    family: Sequence[str] | None = None,
+    ratio: Callable[[pd.DataFrame], float] | None = None,
+    common: bool = False,
 ) -> pd.DataFrame:
-    """Pairs of feature sets on the same splits: corrected t-test, Holm's correction.
+    """Pairs of ways, such as feature sets, on the same splits: corrected t-test, Holm's correction.
 
     Parameters
     ----------
-    rows : as for `summarise`
-    metric : {"mae", "rmse", "r2"}
+    rows : as for `summarise`; or with columns of other names, which are given below
+    metric : column that is compared
     level : of the confidence intervals
     pairs : the pairs (a, b) that a claim is about, named before the run; None: every pair. With 28
         pairs and three repeats Holm's correction leaves nothing below |t| = 23.6; a few planned
-        pairs leave more. A pair of which a dataset and split lack one is left out there.
+        pairs leave more. A pair of which a group of rows lacks one is left out there.
+    ways : column of what is compared
+    within : columns that tell the groups apart within which it is; none: all rows are one group
+    repeat : column that says which rows belong together
+    family : columns of the result; Holm's correction is over the rows that are equal there; none:
+        over all rows; None: `within`
+    ratio : n_test / n_train of the rows of a group; None: the mean of these two columns' ratio. 0
+        where repeats have no training rows in common.
+    common : whether a pair is compared on the repeats that both have, and left out where these are
+        fewer than two
 
     Returns
     -------
-    DataFrame, a row for each dataset, split and pair of feature sets a, b: metric, difference
-    (mean of a minus b), low, high, t, p, and p_holm, corrected over the pairs of one dataset and
-    split.
+    DataFrame, a row for each group and pair a, b: the columns of `within`, metric, a, b, repeats,
+    difference (mean of a minus b), low, high, t, p, and p_holm.
 
     Raises
     ------
     ValueError
-        Another metric, or two feature sets that were not evaluated on the same repeats.
+        A metric that is no column, or two ways that do not have the same repeats.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}")
+    if metric not in rows:
+        raise ValueError(f"metric must be one of {', '.join(map(str, rows))}, not {metric!r}")
     if pairs is not None:
-        rows = rows[rows["features"].isin({name for pair in pairs for name in pair})]
+        rows = rows[rows[ways].isin({name for pair in pairs for name in pair})]
     out = []
-    for (dataset, split), part in rows.groupby(["dataset", "split"], sort=False):
-        by_repeat = part.set_index("repeat").groupby("features", sort=False)[metric]
-        table = pd.DataFrame(dict(list(by_repeat)))  # a row for each repeat
-        if table.isna().any(axis=None):
-            lacking = table.columns[table.isna().any()][0]
-            raise ValueError(f"{dataset}, {split}: {lacking!r} lacks some of the repeats")
+    for names, part in rows.groupby(list(within), sort=False) if within else [((), rows)]:
+        by_way = part.set_index(repeat).groupby(ways, sort=False)[metric]
+        table = pd.DataFrame(dict(list(by_way)))  # a row for each repeat
+        lacking = table.columns[table.isna().any()]
+        if len(lacking) and not common:
+            where = ", ".join(map(str, names))
+            raise ValueError(f"{where}: {lacking[0]!r} lacks some of the repeats")
         asked = combinations(table.columns, 2) if pairs is None else pairs
-        tests = []
         for a, b in ((a, b) for a, b in asked if {a, b} <= set(table.columns)):
-            test = corrected_resampled_ttest(table[a] - table[b], _ratio(part), level)
-            tests.append(
-                {"dataset": dataset, "split": split, "metric": metric, "a": a, "b": b}
+            differences = (table[a] - table[b]).dropna()
+            if common and len(differences) < 2:
+                continue
+            test = corrected_resampled_ttest(differences, (ratio or _ratio)(part), level)
+            out.append(
+                dict(zip(within, names, strict=True))
+                | {"metric": metric, "a": a, "b": b, "repeats": len(differences)}
                 | {"difference": test.mean, "low": test.low, "high": test.high}
                 | {"t": test.t, "p": test.p}
             )
-        for found, adjusted in zip(tests, holm([test["p"] for test in tests]), strict=True):
-            out.append(found | {"p_holm": adjusted})
-    return pd.DataFrame(out)
+    columns = [*within, "metric", "a", "b", "repeats", "difference", "low", "high", "t", "p"]
+    tests = pd.DataFrame(out, columns=columns)
+    equal = list(within if family is None else family)
+    by = tests.groupby(equal, sort=False).ngroup() if equal else np.zeros(len(tests))
+    return tests.assign(p_holm=tests["p"].astype(float).groupby(by).transform(holm))
 
 
 def _ratio(rows: pd.DataFrame) -> float:

@@ -196,6 +196,47 @@ def test_compare_needs_the_same_repeats():
         compare(rows({"a": [1, 2, 3], "b": [1, 2]}))
 
 
+def test_compare_takes_the_repeats_that_a_pair_has_in_common():
+    values = {"a": [1, 2, 4, 3], "b": [2, 4, 5], "c": [7]}
+    table = compare(rows(values), common=True)
+    assert table[["a", "b", "repeats"]].to_numpy().tolist() == [["a", "b", 3]]  # c has one repeat
+    assert table["p"][0] == compare(rows({"a": [1, 2, 4], "b": [2, 4, 5]}))["p"][0]
+    nothing = compare(rows(values), pairs=[("b", "c"), ("a", "d")], common=True)
+    assert nothing.empty and list(nothing) == list(table)
+
+
+def test_compare_takes_columns_of_other_names():
+    values = RNG.normal(size=(2, 3, 6))  # places, ways, seeds
+    table = pd.DataFrame(
+        {"place": place, "way": way, "seed": seed, "score": values[i, j, seed]}
+        for i, place in enumerate(("here", "there"))
+        for j, way in enumerate(("x", "y", "z"))
+        for seed in range(6)
+    ).sample(frac=1, random_state=0)
+    names = {"metric": "score", "ways": "way", "repeat": "seed", "ratio": lambda part: 0.0}
+    pairs = [("x", "y"), ("x", "z")]
+    got = compare(table, **names, pairs=pairs, within=["place"], family=["a", "b"])
+    got = got.set_index(["place", "b"])
+    expected = {
+        (place, b): stats.ttest_rel(values[i, 0], values[i, j]).pvalue
+        for i, place in enumerate(("here", "there"))
+        for j, b in ((1, "y"), (2, "z"))
+    }
+    assert got["p"].to_dict() == pytest.approx(expected)
+    for b in ("y", "z"):  # corrected over the places
+        adjusted = [got.loc[(place, b), "p_holm"] for place in ("here", "there")]
+        assert adjusted == pytest.approx(holm([expected["here", b], expected["there", b]]))
+    over_all = compare(table, **names, pairs=pairs, within=["place"], family=[])
+    assert over_all["p_holm"].tolist() == pytest.approx(holm(over_all["p"]))
+    one = compare(table[table["place"] == "here"], **names, pairs=pairs, within=[])
+    assert one["p"].tolist() == pytest.approx([expected["here", "y"], expected["here", "z"]])
+    assert one["p_holm"].tolist() == pytest.approx(holm(one["p"]))
+    with pytest.raises(
+        ValueError, match="metric must be one of place, way, seed, score, not 'mae'"
+    ):
+        compare(table)
+
+
 def test_summary():
     table = summarise(rows({"a": [1, 2, 3], "b": [4, 4.5, 5], "single": [7]}))
     assert table["features"].tolist() == ["a", "b", "single"]

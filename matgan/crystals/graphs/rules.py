@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from matgan.crystals.graphs.elements import element_properties
 from matgan.data.splits import random_generator
-from matgan.learning.statistics import corrected_resampled_ttest, holm, permutation_p
+from matgan.learning.statistics import permutation_p
 
 PERMUTATIONS = 2000
 
@@ -79,35 +79,6 @@ def size_rule(contributions: pd.DataFrame, seed: int = 0) -> dict[str, float]:
     drawn = (exchanged - size.mean()) @ standard / (len(size) * size.std())
     p = permutation_p(-found, -drawn)
     return {"correlation": found, "p": p, "elements": len(table)}
-
-
-def paired_tests(rows: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
-    """Differences of models on the splits that both have: corrected t-test, Holm's correction.
-
-    Parameters
-    ----------
-    rows : of one data set and split: features, repeat, mae, n_train, n_test
-    pairs : the models (a, b) that claims are about
-
-    Returns
-    -------
-    DataFrame, a row for each pair that has two splits: a, b, repeats, difference (mean of a minus
-    b), low, high, p, p_holm
-    """
-    by_model = rows.pivot_table("mae", "repeat", "features")
-    ratio = float((rows["n_test"] / rows["n_train"]).mean())
-    found = []
-    for a, b in pairs:
-        if not {a, b} <= set(by_model):
-            continue
-        difference = (by_model[a] - by_model[b]).dropna()
-        if len(difference) > 1:
-            test = corrected_resampled_ttest(difference, ratio)
-            row = {"a": a, "b": b, "repeats": len(difference), "difference": test.mean}
-            found.append(row | {"low": test.low, "high": test.high, "p": test.p})
-    columns = ["a", "b", "repeats", "difference", "low", "high", "p"]
-    table = pd.DataFrame(found, columns=columns)
-    return table.assign(p_holm=holm(table["p"].tolist()) if len(table) else [])
 
 
 def _by_repeat(part: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Agreement of contributions, the size rule and paired tests, against scipy and by hand."""
+"""Agreement of contributions and the size rule, against scipy and by hand."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,6 @@ from scipy.stats import spearmanr
 
 from matgan.crystals.graphs import rules
 from matgan.crystals.graphs.elements import element_properties
-from matgan.learning.statistics import compare
 
 
 def table(values, repeats):
@@ -55,22 +54,3 @@ def test_larger_elements_on_a_are_found_and_shuffled_ones_are_not():
     assert rules.size_rule(exchanged)["p"] > 0.01
     upside_down = rules.size_rule(size.rename(columns={"A": "B", "B": "A"}))
     assert upside_down["p"] > 0.99
-
-
-def test_paired_tests_are_those_of_compare_and_take_what_both_have():
-    rng = np.random.default_rng(0)
-    facts = {"dataset": "d", "split": "half", "n_train": 50, "n_test": 50}
-    rows = pd.DataFrame(
-        [
-            facts | {"features": name, "repeat": r, "mae": rng.normal(level, 0.01)}
-            for name, level in (("a", 0.1), ("b", 0.2), ("c", 0.1))
-            for r in range(5)
-        ]
-    )
-    pairs = [("a", "b"), ("a", "c")]
-    ours, theirs = rules.paired_tests(rows, pairs), compare(rows, pairs=pairs)
-    for column in ("difference", "low", "high", "p", "p_holm"):
-        assert ours[column].tolist() == pytest.approx(theirs[column].tolist())
-    fewer = rows[(rows["features"] != "b") | (rows["repeat"] < 3)]
-    assert rules.paired_tests(fewer, pairs)["repeats"].tolist() == [3, 5]
-    assert rules.paired_tests(rows[rows["features"] == "a"], pairs).empty

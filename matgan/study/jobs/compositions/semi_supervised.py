@@ -35,7 +35,7 @@ from matgan.learning.semi_supervised import (
     teachers,
     together,
 )
-from matgan.learning.statistics import corrected_resampled_ttest, holm, scores
+from matgan.learning.statistics import compare, scores
 from matgan.representation import benchmark, published
 from matgan.representation.benchmark import ENERGY, GAP, RANDOM, Task
 from matgan.representation.features import Magpie, OneHot
@@ -230,23 +230,35 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = rows.rename(columns={"data": "dataset", "source": "features", "times": "epochs"})
     rows = rows.assign(split=rows["labels"])
-    checks, out = convergence(rows), []
-    for (data, labels), part in as_planned(rows).groupby(["dataset", "labels"], sort=False):
-        shared = labels / part["pool"].iloc[0]
-        log = np.log(part.pivot_table("mae", "repeat", "features")).dropna()
-        for a, b in CONTRASTS if len(log) > 1 else ():
-            found = corrected_resampled_ttest(log[a] - log[b], shared / (1 - shared))
-            row = {"data": data, "a": a, "b": b, "labels": labels, "repeats": len(log)}
-            row["lower"] = 1 - math.exp(found.mean)
-            row |= {"low": 1 - math.exp(found.high), "high": 1 - math.exp(found.low), "p": found.p}
-            between = np.exp(log[b]).mean() * max(abs(row["lower"]), (row["high"] - row["low"]) / 2)
-            row["converged"] = is_converged(checks, data, labels, [a, b], between)
-            out.append(row)
-    table = pd.DataFrame(out)
-    if len(table):
-        table = table.sort_values(["data", "a", "b"], kind="stable", ignore_index=True)
-        table["p_holm"] = table.groupby(["data", "a", "b"])["p"].transform(lambda p: holm(list(p)))
-    return table
+    checks, planned = convergence(rows), as_planned(rows)
+    tests = compare(
+        planned.assign(logarithm=np.log(planned["mae"])),
+        "logarithm",
+        pairs=CONTRASTS,
+        family=("dataset", "a", "b"),
+        ratio=_shared,
+        common=True,
+    )
+    lower, low, high = (1 - np.exp(tests[name]) for name in ("difference", "high", "low"))
+    errors = planned.groupby(["dataset", "split", "features"])["mae"].mean()
+    between = np.maximum(lower.abs(), (high - low) / 2)
+    converged = [
+        is_converged(
+            checks, t.dataset, t.split, [t.a, t.b], share * errors[t.dataset, t.split, t.b]
+        )
+        for t, share in zip(tests.itertuples(), between, strict=True)
+    ]
+    found = tests.assign(lower=lower, low=low, high=high, converged=converged)
+    found = found.rename(columns={"dataset": "data", "split": "labels"})
+    columns = ["data", "a", "b", "labels", "repeats", "lower", "low", "high", "p", "p_holm"]
+    found = found[[*columns, "converged"]]
+    return found.sort_values(["data", "a", "b"], kind="stable", ignore_index=True)
+
+
+def _shared(part: pd.DataFrame) -> float:
+    """What stands for n_test / n_train: labels that two repeats have in common, over the others."""
+    share = part["labels"].iloc[0] / part["pool"].iloc[0]
+    return float(share / (1 - share))
 
 
 def _choices() -> dict[str, Piece]:

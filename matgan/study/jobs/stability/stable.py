@@ -20,7 +20,7 @@ from matgan.chemistry.validity import electronegativity_balanced
 from matgan.crystals.structures import load_structures
 from matgan.data.compounds import load_oqmd, training_data
 from matgan.generated.controls import one_element_swapped, stoichiometry_shuffled
-from matgan.learning.statistics import holm, mean_interval
+from matgan.learning.statistics import compare, mean_interval
 from matgan.properties import candidates, distilled, models, training
 from matgan.properties.known import KnownCompositions
 from matgan.properties.models import PropertyModel
@@ -228,17 +228,16 @@ def leads(rows: pd.DataFrame, measure: str = "stable, per thousand kept") -> pd.
     -------
     DataFrame, a row for each source: mean, low, high of the measure; lead, p_holm of the generator
     """
-    wide = rows.pivot_table(measure, "seed", "source", sort=False)
-    others = [source for source in wide if source != GENERATED]
-    tests = {source: mean_interval(wide[GENERATED] - wide[source]) for source in others}
-    adjusted = dict(zip(others, holm([test.p for test in tests.values()]), strict=True))
-    out = []
-    for source in wide:
-        found = mean_interval(wide[source])
-        row = {"source": source, "mean": found.mean, "low": found.low, "high": found.high}
-        lead = tests[source].mean if source in tests else np.nan
-        out.append(row | {"lead": lead, "p_holm": adjusted.get(source, np.nan)})
-    return pd.DataFrame(out).set_index("source")
+    by_source = rows.groupby("source", sort=False)[measure]
+    means = {source: mean_interval(values) for source, values in by_source}
+    table = pd.DataFrame(list(means.values()), index=pd.Index(means, name="source"))
+    table = table[["mean", "low", "high"]]
+    pairs = [(GENERATED, source) for source in table.index if source != GENERATED]
+    tests = compare(
+        rows, measure, pairs=pairs, ways="source", within=(), repeat="seed", ratio=lambda part: 0
+    )
+    tests = tests.set_index("b")
+    return table.assign(lead=tests["difference"], p_holm=tests["p_holm"])
 
 
 def later_piece(folder: Path) -> Rows:

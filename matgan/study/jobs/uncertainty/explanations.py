@@ -29,7 +29,7 @@ from matgan.chemistry.elements import ELEMENT_INDEX
 from matgan.data.splits import Split
 from matgan.learning.evaluation import CHANGE, SHARE, stays_none
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
-from matgan.learning.statistics import corrected_resampled_ttest, holm
+from matgan.learning.statistics import compare
 from matgan.learning.uncertainty.example import Explained, Known, explained
 from matgan.learning.uncertainty.explanations import (
     as_function,
@@ -201,18 +201,16 @@ def contrast(rows: pd.DataFrame, what: str, a: str, b: str) -> pd.DataFrame:
     DataFrame, a row for each of the data: repeats, difference (a - b), low, high (95%, corrected
     resampled t-test), p, and p_holm over the data
     """
-    out = []
-    rows = rows[(rows["what"] == what) & (rows["times"] == 1)]
-    for data, part in rows.groupby("data", sort=False):
-        wide = part.pivot_table("value", "repeat", "way")
-        if not {a, b} <= set(wide) or len(wide[[a, b]].dropna()) < 2:
-            continue
-        differences = (wide[a] - wide[b]).dropna().to_numpy()
-        found = corrected_resampled_ttest(differences, TEST_TRAIN)
-        row = {"data": data, "repeats": len(differences), "difference": found.mean}
-        out.append(row | {"low": found.low, "high": found.high, "p": found.p})
-    table = pd.DataFrame(out)
-    return table.assign(p_holm=holm(list(table["p"]))) if len(table) else table
+    return compare(
+        rows[(rows["what"] == what) & (rows["times"] == 1)],
+        "value",
+        pairs=[(a, b)],
+        ways="way",
+        within=("data",),
+        family=(),
+        ratio=lambda part: TEST_TRAIN,
+        common=True,
+    )
 
 
 def is_settled(rows: pd.DataFrame, what: str, a: str, b: str) -> bool:

@@ -33,7 +33,7 @@ from matgan.data.splits import (
 from matgan.data.tasks import load_task_fold
 from matgan.learning.fit import Fit
 from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
-from matgan.learning.statistics import corrected_resampled_ttest, holm
+from matgan.learning.statistics import compare
 from matgan.learning.uncertainty.explanations import nearest_points
 from matgan.learning.uncertainty.intervals import (
     Forecast,
@@ -177,21 +177,18 @@ def contrast(
     DataFrame, a row for each data and split: repeats, difference (a - b), low, high (95%, corrected
     resampled t-test), p, and p_holm over the data of a split
     """
-    out = []
-    for (data, split), part in rows[rows["times"] == 1].groupby(["data", "split"], sort=False):
-        wide = part.pivot_table(score, "repeat", ["method", "intervals"])
-        if a not in wide or b not in wide or len(wide[[a, b]].dropna()) < 2:
-            continue
-        differences = (wide[a] - wide[b]).dropna()
-        ratio = float((part["n_test"] / part["n_train"]).median())
-        found = corrected_resampled_ttest(differences.to_numpy(), ratio)
-        row = {"data": data, "split": split, "repeats": len(differences)}
-        row |= {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
-        out.append(row)
-    table = pd.DataFrame(out)
-    if len(table):
-        table["p_holm"] = table.groupby("split")["p"].transform(lambda p: holm(list(p)))
-    return table
+    usual = rows[rows["times"] == 1]
+    usual = usual.assign(way=usual["method"] + ", " + usual["intervals"])
+    return compare(
+        usual,
+        score,
+        pairs=[(", ".join(a), ", ".join(b))],
+        ways="way",
+        within=("data", "split"),
+        family=("split",),
+        ratio=lambda part: float((part["n_test"] / part["n_train"]).median()),
+        common=True,
+    )
 
 
 def converged_data(rows: pd.DataFrame) -> set[str]:
