@@ -12,13 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from matgan.crystals.sites.neighbours import lattice_vectors
+from matgan.crystals.sites.neighbours import SHELL, lattice_vectors, shells_of_cell
 from matgan.crystals.structures import StructureError, Structures
-from matgan.learning.compute import compiled
 
 GRAPH_NEIGHBOURS = 12  # of each atom: Xie and Grossman's choice
-_SHELL = 1e-3  # Å: neighbours as near as the last one are in its shell and come along
-_FARTHEST = 64.0  # Å; an atom without neighbours up to here stands alone
 _NEAREST = 0.1  # Å: what is nearer is one place
 
 
@@ -78,7 +75,7 @@ class CrystalGraphs:
         keys = np.stack([of, centre, neighbour])[:, order]
         distances = self.distances[order]
         new = np.ones(len(order), dtype=bool)
-        new[1:] = (np.diff(keys) != 0).any(0) | (np.diff(distances) > _SHELL)
+        new[1:] = (np.diff(keys) != 0).any(0) | (np.diff(distances) > SHELL)
         starts = np.flatnonzero(new)
         images = np.add.reduceat(self.images[order], starts) if len(starts) else self.images
         first_edge = np.searchsorted(keys[0, starts], np.arange(len(self) + 1))
@@ -107,10 +104,11 @@ def crystal_graphs(structures: Structures, n_neighbours: int = GRAPH_NEIGHBOURS)
     for i in range(len(structures)):
         cell, _, frac = structures[i]
         vectors = lattice_vectors(np.asarray(cell, float))
-        centre, neighbour, found = _shells(vectors, np.asarray(frac, float), n_neighbours)
+        first, neighbour, found = shells_of_cell(vectors, np.asarray(frac, float), n_neighbours)
         if found.min(initial=np.inf) < _NEAREST:
             name = structures.table["id"].iloc[i]
             raise StructureError(f"structure {name}: two atoms are {found.min():.3f} Å apart")
+        centre = np.repeat(np.arange(len(frac)), np.diff(first))
         edges.append(np.stack([centre, neighbour]))
         distances.append(found.astype(np.float32))
     lengths = np.concatenate(distances)
@@ -122,58 +120,3 @@ def crystal_graphs(structures: Structures, n_neighbours: int = GRAPH_NEIGHBOURS)
         lengths,
         np.ones_like(lengths),
     )
-
-
-@compiled
-def _shells(vectors, frac, wanted):
-    """Centre, neighbour and distance of each edge, by centre and then by distance."""
-    n = len(frac)
-    places = (frac - np.floor(frac)) @ vectors
-    volume = abs(np.linalg.det(vectors))
-    heights = np.empty(3)
-    for k in range(3):
-        heights[k] = volume / np.linalg.norm(np.cross(vectors[(k + 1) % 3], vectors[(k + 2) % 3]))
-    space, end = 64, 0
-    centres, neighbours = np.empty(space, np.int64), np.empty(space, np.int64)
-    distances = np.empty(space)
-    begin = 1.2 * ((wanted + 1) * volume / n / 4.19) ** (1 / 3)  # holds as many on average
-    for i in range(n):
-        radius, start = min(begin, _FARTHEST), end
-        while True:
-            end = start
-            most = (radius / heights).astype(np.int64) + 1
-            for a in range(-most[0], most[0] + 1):
-                for b in range(-most[1], most[1] + 1):
-                    for c in range(-most[2], most[2] + 1):
-                        shift = a * vectors[0] + b * vectors[1] + c * vectors[2] - places[i]
-                        for j in range(n):
-                            x = places[j, 0] + shift[0]
-                            y = places[j, 1] + shift[1]
-                            z = places[j, 2] + shift[2]
-                            square = x * x + y * y + z * z
-                            itself = i == j and a == 0 and b == 0 and c == 0
-                            if square > radius * radius or itself:
-                                continue
-                            if end == space:
-                                space *= 2
-                                centres = np.concatenate((centres, centres))
-                                neighbours = np.concatenate((neighbours, neighbours))
-                                distances = np.concatenate((distances, distances))
-                            centres[end], neighbours[end] = i, j
-                            distances[end] = np.sqrt(square)
-                            end += 1
-            if radius >= _FARTHEST:
-                break
-            # the shell of the last one that is wanted must lie inside, too
-            if end - start >= wanted:
-                last = np.sort(distances[start:end])[wanted - 1]
-                if last + _SHELL < radius:
-                    break
-            radius = min(1.3 * radius, _FARTHEST)
-        order = start + np.argsort(distances[start:end])
-        centres[start:end], neighbours[start:end] = centres[order], neighbours[order]
-        distances[start:end] = distances[order]
-        if end - start > wanted:
-            last = distances[start + wanted - 1]
-            end = start + np.searchsorted(distances[start:end], last + _SHELL, side="right")
-    return centres[:end], neighbours[:end], distances[:end]

@@ -1,7 +1,7 @@
-"""Neighbours of atoms over periodic images, within a reach that follows the surroundings.
+"""Neighbours of atoms over periodic images: the nearest shells, or all within a reach.
 
-Each atom has a length of its own, the mean distance of its twelve nearest neighbours. Its
-neighbours are all atoms within 1.7 of these lengths: some 25, in a dense crystal as in an open one,
+The reach follows the surroundings: it is 1.7 times the mean distance of an atom's twelve nearest
+neighbours, the length of the site. So there are some 25, in a dense crystal as in an open one,
 whatever the scale of the cell. No tie between equal distances is ever broken by the order of atoms.
 """
 
@@ -16,6 +16,8 @@ from matgan.learning.compute import compiled
 
 NEAREST_TWELVE = 12  # neighbours whose mean distance is the length of a site
 REACH = 1.7  # in these lengths
+SHELL = 1e-3  # Å: neighbours whose distances differ by less are in one shell
+FARTHEST = 64.0  # Å: no neighbour of a shell is looked for beyond
 
 
 @dataclass(frozen=True)
@@ -78,55 +80,102 @@ def lattice_vectors(cell):
 def neighbours_of_cell(vectors, frac, nearest, reach):
     """What `Neighbours` holds, for lattice vectors (3, 3) and fractional coordinates (n, 3)."""
     n = len(frac)
-    places = (frac - np.floor(frac)) @ vectors
-    volume = abs(np.linalg.det(vectors))
-    radius = 2.4 * (volume / n) ** (1 / 3)
-    heights = np.empty(3)
+    places, volume, heights = _in_cell(vectors, frac)
+    first, length = np.zeros(n + 1, np.int64), np.empty(n)
+    atom, offset, distance = _room(256)
+    for i in range(n):
+        start, radius = first[i], 2.4 * (volume / n) ** (1 / 3)
+        while True:
+            end, atom, offset, distance = _within(
+                radius, i, places, vectors, heights, start, atom, offset, distance
+            )
+            if end - start >= nearest:
+                length[i] = np.sort(distance[start:end])[:nearest].mean()
+                if reach * length[i] <= radius:
+                    break
+            radius *= 1.25
+        kept = start
+        for e in range(start, end):
+            if distance[e] <= reach * length[i]:
+                atom[kept], offset[kept], distance[kept] = atom[e], offset[e], distance[e]
+                kept += 1
+        first[i + 1] = kept
+    end = first[n]
+    return first, atom[:end], offset[:end], distance[:end], length
+
+
+@compiled
+def shells_of_cell(vectors, frac, wanted):
+    """The nearest neighbours of every atom, whole shells: first (n + 1,), atom (E,), distance (E,).
+
+    As many as are wanted, and all that are as near as the last of these; by distance. An atom
+    without any up to `FARTHEST` stands alone.
+    """
+    n = len(frac)
+    places, volume, heights = _in_cell(vectors, frac)
+    first = np.zeros(n + 1, np.int64)
+    atom, offset, distance = _room(64)
+    begin = 1.2 * ((wanted + 1) * volume / n / 4.19) ** (1 / 3)  # holds as many on average
+    for i in range(n):
+        start, radius = first[i], min(begin, FARTHEST)
+        while True:
+            end, atom, offset, distance = _within(
+                radius, i, places, vectors, heights, start, atom, offset, distance
+            )
+            if radius >= FARTHEST:
+                break
+            # the shell of the last one that is wanted must lie inside, too
+            if end - start >= wanted:
+                last = np.sort(distance[start:end])[wanted - 1]
+                if last + SHELL < radius:
+                    break
+            radius = min(1.3 * radius, FARTHEST)
+        order = start + np.argsort(distance[start:end])
+        atom[start:end], distance[start:end] = atom[order], distance[order]
+        if end - start > wanted:
+            last = distance[start + wanted - 1]
+            end = start + np.searchsorted(distance[start:end], last + SHELL, side="right")
+        first[i + 1] = end
+    return first, atom[: first[n]], distance[: first[n]]
+
+
+@compiled
+def _in_cell(vectors, frac):
+    """Places of the atoms in Å, the volume of the cell, and how far its faces are apart."""
+    volume, heights = abs(np.linalg.det(vectors)), np.empty(3)
     for k in range(3):
         heights[k] = volume / np.linalg.norm(np.cross(vectors[(k + 1) % 3], vectors[(k + 2) % 3]))
-    space = 256
-    atom, offset = np.empty(space, np.int64), np.empty((space, 3))
-    distance, length = np.empty(space), np.empty(n)
-    first = np.zeros(n + 1, np.int64)
-    while True:
-        most = (radius / heights).astype(np.int64) + 1
-        found, enough = 0, True
-        for i in range(n):
-            start = found
-            for a in range(-most[0], most[0] + 1):
-                for b in range(-most[1], most[1] + 1):
-                    for c in range(-most[2], most[2] + 1):
-                        shift = a * vectors[0] + b * vectors[1] + c * vectors[2] - places[i]
-                        for j in range(n):
-                            x = places[j, 0] + shift[0]
-                            y = places[j, 1] + shift[1]
-                            z = places[j, 2] + shift[2]
-                            square = x * x + y * y + z * z
-                            itself = i == j and a == 0 and b == 0 and c == 0
-                            if square > radius * radius or itself:
-                                continue
-                            if found == space:
-                                space *= 2
-                                atom = np.concatenate((atom, atom))
-                                offset = np.concatenate((offset, offset))
-                                distance = np.concatenate((distance, distance))
-                            atom[found], distance[found] = j, np.sqrt(square)
-                            offset[found, 0], offset[found, 1], offset[found, 2] = x, y, z
-                            found += 1
-            enough = found - start >= nearest
-            if enough:
-                length[i] = np.sort(distance[start:found])[:nearest].mean()
-                enough = reach * length[i] <= radius
-            if not enough:
-                break
-            kept = start
-            for e in range(start, found):
-                if distance[e] <= reach * length[i]:
-                    atom[kept], distance[kept] = atom[e], distance[e]
-                    offset[kept] = offset[e]
-                    kept += 1
-            found = kept
-            first[i + 1] = found
-        if enough:
-            return first, atom[:found], offset[:found], distance[:found], length
-        radius *= 1.25
+    return (frac - np.floor(frac)) @ vectors, volume, heights
+
+
+@compiled
+def _room(space):
+    """Arrays for atoms, offsets and distances of as many neighbours."""
+    return np.empty(space, np.int64), np.empty((space, 3)), np.empty(space)
+
+
+@compiled
+def _within(radius, i, places, vectors, heights, start, atom, offset, distance):
+    """All neighbours of atom i within a radius, written from `start` on: their end, the arrays."""
+    end = start
+    most = (radius / heights).astype(np.int64) + 1
+    for a in range(-most[0], most[0] + 1):
+        for b in range(-most[1], most[1] + 1):
+            for c in range(-most[2], most[2] + 1):
+                shift = a * vectors[0] + b * vectors[1] + c * vectors[2] - places[i]
+                for j in range(len(places)):
+                    x = places[j, 0] + shift[0]
+                    y = places[j, 1] + shift[1]
+                    z = places[j, 2] + shift[2]
+                    square = x * x + y * y + z * z
+                    itself = i == j and a == 0 and b == 0 and c == 0
+                    if square > radius * radius or itself:
+                        continue
+                    if end == len(atom):
+                        atom = np.concatenate((atom, atom))
+                        offset = np.concatenate((offset, offset))
+                        distance = np.concatenate((distance, distance))
+                    atom[end], distance[end] = j, np.sqrt(square)
+                    offset[end, 0], offset[end, 1], offset[end, 2] = x, y, z
+                    end += 1
+    return end, atom, offset, distance
