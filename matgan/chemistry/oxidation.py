@@ -25,6 +25,9 @@ _SMACT_SETS = {
 }
 SETS = (*_SMACT_SETS, "icsd24-consensus")
 
+# states that 1% or more of the reports on their element in ICSD 2024 have, of those in "icsd24"
+USUAL_STATES = ICSD24FilterConfig(consensus=6, commonality=1.0)
+
 # elements that hold two oxidation states in one compound, beyond SMACT's list, each with a compound
 # (Robin and Day, Adv. Inorg. Chem. Radiochem. 1967, 10, 247; Greenwood and Earnshaw, 1997)
 ALSO_MIXED = {

@@ -293,7 +293,8 @@ def best_candidates(
     -------
     DataFrame: number in the enumeration, formula, stable_probability, hull_distance with the ends
     of its 90% interval, formation_energy (eV/atom), outside, thin, known_in_system (compounds of
-    OQMD), competing_phases, oxidation_states, nearest known composition and its distance
+    OQMD), competing_phases, oxidation_states and only_rare_states as `written_ions` gives them,
+    nearest known composition and its distance
     """
     best, enumeration = pd.DataFrame(), _begun(str(folder)).enumeration
     states = "smact14" if rare_states else COMMON_STATES
@@ -313,10 +314,12 @@ def best_candidates(
     counts = enumeration.compositions(best["number"]).counts()
     hull, known = oqmd_hull(), all_known()
     which, away = known.nearest(counts, 1)
+    ions, rare = written_ions(counts.astype(int), states)
     return best.assign(
         known_in_system=oqmd_systems().within(counts),
         competing_phases=hull.written(hull.mixture(counts)),
-        oxidation_states=written_ions(counts.astype(int), states),
+        oxidation_states=ions,
+        only_rare_states=rare,
         nearest=known.formulas(which[:, 0]),
         distance=away[:, 0],
     )

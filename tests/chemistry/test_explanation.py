@@ -1,6 +1,7 @@
 """Explanations agree with the verdicts, add up, and read as a chemist writes."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -183,10 +184,47 @@ def test_what_cannot_be_explained_is_named(given, message):
 @pytest.mark.parametrize("states", ["icsd24", "smact14"])
 def test_many_compositions_have_the_ions_that_explain_names(states, mp_compositions):
     formulas = [*mp_compositions["formula"][:300], "Xe", "NaCl2", "PmXe"]
-    ions = written_ions(reduced_counts(formulas), states)
+    ions, rare = written_ions(reduced_counts(formulas), states, usual=states)
     for formula, text in zip(formulas, ions, strict=True):
         said = explain(formula, states)
         neutral = said.reason.split(", neutral and")[0].split(" is neutral, but")[0]
         if len(said.ions) > 1:
             assert text == (neutral if said.neutral else "")
-    assert ions[-3:] == ["Xe⁰", "", ""]
+    assert ions[-3:] == ["Xe⁰", "", ""] and rare[-3:].tolist() == [False, True, True]
+
+
+def pymatgens_ions(formula):
+    """States of pymatgen's likeliest guess, if each element has one: by frequencies of its own."""
+    guesses = Composition(formula).oxi_state_guesses(max_sites=-1)
+    whole = guesses and all(float(state).is_integer() for state in guesses[0].values())
+    return {symbol: int(state) for symbol, state in guesses[0].items()} if whole else None
+
+
+def states_of(text):
+    digits = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+    ions = re.findall(r"([A-Z][a-z]?)([⁰¹²³⁴⁵⁶⁷⁸⁹]*)([⁺⁻])", text)
+    return {s: (1 if sign == "⁺" else -1) * int(n.translate(digits) or 1) for s, n, sign in ions}
+
+
+def test_usual_states_are_those_that_pymatgen_finds_likeliest(mp_compositions):
+    known = """BaTiO3 LiFePO4 MgAl2O4 CaCO3 Na2SO4 ZrSiO4 Li2ZrO3 La2Zr2O7 CaF2 KNbO3 Y3Al5O12
+        LiCoO2 NaCl ZnS TiO2 SnO2 CuInS2 Cs2NaBiCl6 CsPbI3 SrTiO3 LaMnO3 NdFeO3 Ca5P3O12F Li7La3Zr2O12
+        Na3PS4 ThO2 UO2 HfO2 CeO2 Bi2Te3 Ag2S BN AlN Mg2SiO4 KH2PO4 LiNbO3 YVO4 CaWO4 PbMoO4"""
+    formulas = known.split()
+    ions, rare = written_ions(reduced_counts(formulas))
+    assert not rare.any()
+    found = dict(zip(formulas, map(states_of, ions), strict=True))
+    assert found == {formula: pymatgens_ions(formula) for formula in formulas}
+    drawn = mp_compositions["formula"].sample(150, random_state=0).tolist()
+    ions, rare = written_ions(reduced_counts(drawn))
+    usual = {f: text for f, text, flag in zip(drawn, ions, rare, strict=True) if not flag}
+    peer = {formula: pymatgens_ions(formula) for formula in usual}
+    same = [states_of(text) == peer[f] for f, text in usual.items() if peer[f]]
+    assert len(same) > 60 and np.mean(same) > 0.9
+
+
+def test_only_rare_states_are_flagged():
+    formulas = ["Li3CeZrO3", "Li2ZrO3", "BaO2", "BaO", "NaCl2", "Xe"]
+    ions, rare = written_ions(reduced_counts(formulas))
+    expected = ["3 Li⁺ Ce²⁺ Zr⁺ 3 O²⁻", "2 Li⁺ Zr⁴⁺ 3 O²⁻", "Ba²⁺ 2 O⁻", "Ba²⁺ O²⁻", "", "Xe⁰"]
+    assert ions == expected and rare.tolist() == [True, False, True, False, True, False]

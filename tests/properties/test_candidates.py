@@ -14,6 +14,7 @@ import torch
 from matgan import charge_neutral, electronegativity_balanced, files
 from matgan.__main__ import main as door
 from matgan.chemistry.composition import among, amounts_matrix
+from matgan.chemistry.oxidation import USUAL_STATES
 from matgan.properties import candidates, stability
 from matgan.properties.candidates import (
     STAGES,
@@ -109,6 +110,8 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
     usual = best_candidates(folder, 10**6)
     assert usual["formula"].tolist() == table["formula"][common & ~table["thin"]].tolist()
     assert len(usual) > 5 and (common & table["thin"]).sum() > 5
+    rare = ~electronegativity_balanced(table["formula"], oxidation_states=USUAL_STATES)
+    assert (table["only_rare_states"] == rare).all() and 0 < rare.sum() < len(rare)
 
 
 def test_no_candidate_rests_on_a_state_that_oxygen_never_has(few, tmp_path):
