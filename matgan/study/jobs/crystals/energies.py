@@ -19,6 +19,7 @@ from matgan.crystals.structures import Structures, load_structures
 from matgan.learning.compute import device
 from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
+from matgan.study.jobs.crystals.composition import magpie_statistics
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 NAME = "crystal-graphs"
@@ -70,12 +71,9 @@ def forest_piece(name: str, folder: Path) -> Rows:
     """A forest on the composition alone."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    from matgan.representation.features import Magpie
-
     structures = load_structures()
     y, learn, test = target(structures, name), structures.rows("train"), structures.rows("test")
-    X = np.asarray(Magpie(on_error="nan").fit_transform(structures.formulas()), dtype=float)
-    X = np.nan_to_num(X, nan=-1.0)  # elements beyond the 85
+    X = magpie_statistics(structures)
     kind = RandomForestClassifier if name == "metal" else RandomForestRegressor
     forest = kind(100, max_features=1 / 3, random_state=0).fit(X[learn], y[learn])
     found = forest.predict_proba(X[test])[:, 1] if name == "metal" else forest.predict(X[test])

@@ -23,6 +23,7 @@ from matgan.learning.compute import device
 from matgan.learning.evaluation import evaluate
 from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
+from matgan.study.jobs.crystals.composition import magpie_statistics
 from matgan.study.jobs.crystals.graphs import CHECKED, RATE, REPEATS, SIZE
 from matgan.study.jobs.runner import Job, Piece, Rows
 
@@ -78,12 +79,9 @@ def moduli_null_piece(folder: Path) -> Rows:
     from sklearn.dummy import DummyRegressor
     from sklearn.ensemble import RandomForestRegressor
 
-    from matgan.representation.features import Magpie
-
     structures, y = moduli_data()
     splits = moduli_splits(structures)
-    X = Magpie(on_error="nan").fit_transform(structures.formulas())
-    X = np.nan_to_num(np.asarray(X, dtype=float), nan=-1.0)  # elements beyond the 85
+    X = magpie_statistics(structures)
     forest = RandomForestRegressor(200, max_features=1 / 3, random_state=0)
     models = {ON_MAGPIE: forest, GUESS: DummyRegressor(strategy="median")}
     parts = [
