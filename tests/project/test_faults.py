@@ -23,6 +23,7 @@ from matgan import files
 from matgan.__main__ import main
 from matgan.chemistry.elements import ELEMENTS
 from matgan.data.training_set import TrainingData, save_training_data
+from matgan.study.execute import main as execute
 from matgan.study.run import PROJECT, read_manifest
 from matgan.wgan import training
 from matgan.wgan.config import LEARNING
@@ -212,6 +213,13 @@ def project(tmp_path):
     return notebooks.parent
 
 
+@pytest.fixture
+def kernels(monkeypatch):
+    """Kernels that this process starts find the package, and no CUDA device."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("MATGAN_DEVICE", "cpu")
+
+
 def half_written(folder):
     """What a broken write would leave in a run directory."""
     names = [path.name for path in folder.rglob("*") if path.is_file()]
@@ -272,47 +280,45 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
-def test_two_runs_at_once_on_one_run_directory(tmp_path, project):
+def executed(project, capsys, *options):
+    """Status and output of a run from this process, which has loaded the study already."""
+    status = execute(["--profile", "smoke", *options], project)
+    return status, "".join(capsys.readouterr())
+
+
+def test_a_run_refuses_a_second_one_and_goes_on_after_a_kill(project, capsys, kernels):
+    """The second changes nothing; of the killed one no kernel is left."""
     results = project / "runs" / "smoke"
     first = start(project, "-p", "wait", "600.0")
     wait_for(results / "pid", first)
-    second = run(sys.executable, "-c", RUN, project, "--profile", "smoke")
-    assert second.returncode == 2
-    assert second.stdout == (
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    assert executed(project, capsys) == (
+        2,
         f"Another run is using {results}, or JupyterLab has a notebook of it open: wait for it, "
-        "shut its kernel down, or choose another --run-dir.\n"
+        "shut its kernel down, or choose another --run-dir.\n",
     )
-    (results / "go").touch()
-    output = first.communicate(timeout=600)[0]
-    assert first.returncode == 0, output
-    assert half_written(results) == []
-
-
-def test_a_run_killed_in_a_notebook_goes_on_and_leaves_no_kernel(project):
-    results = project / "runs" / "smoke"
-    killed = start(project, "-p", "wait", "600.0")
-    wait_for(results / "pid", killed)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    assert {path: path.read_bytes() for path in before} == before and first.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
     kernel = int((results / "pid").read_text())
     deadline = time.monotonic() + 600
     while Path(f"/proc/{kernel}").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not Path(f"/proc/{kernel}").exists(), "the kernel outlives its run"
     assert read_manifest(results)["notebooks"]["02_second"]["status"] == "started"
-    again = run(sys.executable, "-c", RUN, project, "--profile", "smoke")
-    assert again.returncode == 0, again.stdout
-    assert "01_first                         skipped (already done)" in again.stdout
+    status, output = executed(project, capsys)
+    assert status == 0, output
+    assert "01_first                         skipped (already done)" in output
     assert half_written(results) == []
 
 
-def test_a_parameter_is_never_code(project, tmp_path):
+def test_a_parameter_is_never_code(project, tmp_path, capsys, kernels):
     text = "'; __import__('os').mkdir('x'); '\n$(touch x) `touch x` {run_dir} \\"
-    options = ["--profile", "smoke", "--only", "01", "-p", "text", text]
-    done = run(sys.executable, "-c", RUN, project, *options)
-    assert done.returncode == 0, done.stdout
-    executed = nbformat.read(project / "runs" / "smoke" / "01_first.ipynb", as_version=4)
-    (injected,) = [c for c in executed.cells if "injected-parameters" in c.metadata.get("tags")]
+    status, output = executed(project, capsys, "--only", "01", "-p", "text", text)
+    assert status == 0, output
+    executed_one = nbformat.read(project / "runs" / "smoke" / "01_first.ipynb", as_version=4)
+    tagged = "injected-parameters"
+    (injected,) = [c for c in executed_one.cells if tagged in c.metadata.get("tags")]
     values = {}
     exec(injected.source, values)
     assert values["text"] == text
