@@ -151,7 +151,7 @@ def _states(amounts: np.ndarray, neutral: np.ndarray) -> list[str]:
     counts = reduced(amounts)
     for states in ("icsd24", "smact14"):
         left = np.flatnonzero(whole & (texts == ""))
-        texts[left] = written_ions(counts[left].astype(int), states)
+        texts[left] = written_ions(counts[left].astype(int), states, usual=states)[0]
         for row in np.flatnonzero(neutral & ~whole & (texts == "")):
             found = explain(amounts[row], states)
             texts[row] = found.reason.split(", neutral")[0] if found.balanced else ""
