@@ -9,7 +9,6 @@ few, come before the others (as in indexing by hand; Coelho 2003 iterates likewi
 from __future__ import annotations
 
 import numpy as np
-import spglib
 
 from matgan.crystals.structures import StructureError, Structures
 from matgan.crystals.symmetry import SYMPREC
@@ -27,6 +26,8 @@ def niggli_cells(structures: Structures) -> np.ndarray:
 
     Where spglib finds no smaller cell, or cannot reduce it, the cell that is given is kept.
     """
+    import spglib
+
     found = np.array(structures.cell, dtype=float)
     for i, (cell, numbers, frac) in enumerate(structures):
         basis = np.linalg.inv(reciprocal_basis(cell)).T

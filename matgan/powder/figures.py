@@ -108,7 +108,7 @@ def property_errors(
             axes.axvline(errors[name], ls=":", color=colour, label=method)
         axes.set(xlabel=f"mean absolute error of the {label}", ylabel="", xlim=(0, None))
     handles = all_axes.flat[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=len(published), fontsize=9)
+    figure.legend(*handles, loc="outside lower center", ncols=max(1, len(published)), fontsize=9)
     return figure
 
 

@@ -36,7 +36,7 @@ from matgan.generated.models import CODE, MATGAN, OURS, PRINTED, TRAINED
 from matgan.powder.minerals import load_measured
 from matgan.representation import benchmark, maps
 from matgan.representation.features import random_embedding
-from matgan.study.jobs.powder.patterns import Setting
+from matgan.study.jobs.powder.material import Setting
 from matgan.study.jobs.powder.properties import property_rows
 from matgan.wgan.networks import effective_rank
 

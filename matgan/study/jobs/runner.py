@@ -51,7 +51,7 @@ MODULES = tuple(
         ),
         "uncertainty": ("uncertainty", "active_learning", "explanations"),
         "stability": ("stable", "systems", "bartel"),
-        "powder": ("patterns", "properties", "lattice", "measured"),
+        "powder": ("material", "patterns", "properties", "latent", "lattice", "measured"),
         "microstructure": (
             "labels",
             "homogenisation",

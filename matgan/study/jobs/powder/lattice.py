@@ -21,7 +21,8 @@ from matgan.learning.fit import Fit, Subset, outputs, regression_loss
 from matgan.powder import baselines, patterns
 from matgan.powder.networks import FCN, Regressor
 from matgan.powder.reflections import reflections
-from matgan.study.jobs.powder.patterns import TRAININGS, Setting, fitted, material
+from matgan.study.jobs.powder.material import Setting, material
+from matgan.study.jobs.powder.patterns import TRAININGS, fitted
 from matgan.study.jobs.runner import Job, Piece, Rows
 
 NAME = "pattern-lattice"

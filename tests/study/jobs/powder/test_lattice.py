@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matgan.study.jobs.powder import lattice as job
-from matgan.study.jobs.powder.patterns import Setting, material
+from matgan.study.jobs.powder.material import Setting, material
 
 SMALL = Setting(train_rows=150, test_rows=40, step=0.2)
 
