@@ -104,11 +104,10 @@ def crystal_graphs(structures: Structures, n_neighbours: int = GRAPH_NEIGHBOURS)
     for i in range(len(structures)):
         cell, _, frac = structures[i]
         vectors = lattice_vectors(np.asarray(cell, float))
-        first, neighbour, found = shells_of_cell(vectors, np.asarray(frac, float), n_neighbours)
+        centre, neighbour, found = shells_of_cell(vectors, np.asarray(frac, float), n_neighbours)
         if found.min(initial=np.inf) < _NEAREST:
             name = structures.table["id"].iloc[i]
             raise StructureError(f"structure {name}: two atoms are {found.min():.3f} Å apart")
-        centre = np.repeat(np.arange(len(frac)), np.diff(first))
         edges.append(np.stack([centre, neighbour]))
         distances.append(found.astype(np.float32))
     lengths = np.concatenate(distances)

@@ -82,7 +82,7 @@ def neighbours_of_cell(vectors, frac, nearest, reach):
     n = len(frac)
     places, volume, heights = _in_cell(vectors, frac)
     first, length = np.zeros(n + 1, np.int64), np.empty(n)
-    atom, offset, distance = _room(256)
+    atom, offset, distance = np.empty(256, np.int64), np.empty((256, 3)), np.empty(256)
     for i in range(n):
         start, radius = first[i], 2.4 * (volume / n) ** (1 / 3)
         while True:
@@ -106,15 +106,15 @@ def neighbours_of_cell(vectors, frac, nearest, reach):
 
 @compiled
 def shells_of_cell(vectors, frac, wanted):
-    """The nearest neighbours of every atom, whole shells: first (n + 1,), atom (E,), distance (E,).
+    """Centre, neighbour and distance, (E,) each, of the nearest shells of every atom.
 
-    As many as are wanted, and all that are as near as the last of these; by distance. An atom
-    without any up to `FARTHEST` stands alone.
+    As many as are wanted, and all that are as near as the last of these; by centre, then by
+    distance. An atom without any up to `FARTHEST` stands alone.
     """
     n = len(frac)
     places, volume, heights = _in_cell(vectors, frac)
     first = np.zeros(n + 1, np.int64)
-    atom, offset, distance = _room(64)
+    atom, offset, distance = np.empty(64, np.int64), np.empty((0, 3)), np.empty(64)
     begin = 1.2 * ((wanted + 1) * volume / n / 4.19) ** (1 / 3)  # holds as many on average
     for i in range(n):
         start, radius = first[i], min(begin, FARTHEST)
@@ -136,7 +136,8 @@ def shells_of_cell(vectors, frac, wanted):
             last = distance[start + wanted - 1]
             end = start + np.searchsorted(distance[start:end], last + SHELL, side="right")
         first[i + 1] = end
-    return first, atom[: first[n]], distance[: first[n]]
+    centre = np.repeat(np.arange(n), first[1:] - first[:-1])
+    return centre, atom[: first[n]], distance[: first[n]]
 
 
 @compiled
@@ -149,14 +150,11 @@ def _in_cell(vectors, frac):
 
 
 @compiled
-def _room(space):
-    """Arrays for atoms, offsets and distances of as many neighbours."""
-    return np.empty(space, np.int64), np.empty((space, 3)), np.empty(space)
-
-
-@compiled
 def _within(radius, i, places, vectors, heights, start, atom, offset, distance):
-    """All neighbours of atom i within a radius, written from `start` on: their end, the arrays."""
+    """All neighbours of atom i within a radius, written from `start` on: their end, the arrays.
+
+    Offsets are left out where their array is empty.
+    """
     end = start
     most = (radius / heights).astype(np.int64) + 1
     for a in range(-most[0], most[0] + 1):
@@ -173,9 +171,10 @@ def _within(radius, i, places, vectors, heights, start, atom, offset, distance):
                         continue
                     if end == len(atom):
                         atom = np.concatenate((atom, atom))
-                        offset = np.concatenate((offset, offset))
                         distance = np.concatenate((distance, distance))
+                        offset = np.concatenate((offset, offset))
                     atom[end], distance[end] = j, np.sqrt(square)
-                    offset[end, 0], offset[end, 1], offset[end, 2] = x, y, z
+                    if len(offset):
+                        offset[end, 0], offset[end, 1], offset[end, 2] = x, y, z
                     end += 1
     return end, atom, offset, distance
