@@ -47,7 +47,7 @@ def test_pieces_are_folders_that_can_be_sent_and_few_enough():
         assert 60 * job.core_hours / len(pieces) < 10  # minutes
     n = len(jobs.descriptions())
     counts = [len(job.pieces()) for job in jobs.JOBS]
-    assert counts == [3 * n, 12 * n, 8 * len(jobs.regressor_features()), 2 * n]
+    assert counts == [3 * n, 16 * n, 8 * len(jobs.regressor_features()), 2 * n]
     assert set(jobs.regressor_features()) < set(jobs.descriptions())
 
 
