@@ -44,7 +44,7 @@ GROUPS = {
     "Run the study": {
         "run": Command("matgan.study.execute", "the notebooks, in order: bash run_all.sh calls it"),
         "rebuild": Command("matgan.data.derived", "derived files of data, from public sources"),
-        "jobs": Command("matgan.study.jobs.runner", "the long computations behind results/long"),
+        "jobs": Command("matgan.study.jobs.command", "the long computations behind results/long"),
         "submission": Command(
             "matgan.study.jobs.compositions.submission", "files for the public leaderboards"
         ),

@@ -227,6 +227,11 @@ def fit_repeats(
     Returns
     -------
     list of R fitted regressors
+
+    Raises
+    ------
+    ValueError
+        Not as many descriptions as repeats.
     """
     check = partial(check_X_y, dtype=(np.float64, np.float32), y_numeric=True)
     if np.ndim(X) == 3:

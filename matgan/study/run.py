@@ -378,7 +378,10 @@ def origin(kept: pd.DataFrame) -> str:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    # "NaN" and "Na" are formulas; only an empty field is a gap
+    """A table of a run or a job as it was written: every digit; only an empty field is a gap.
+
+    ("NaN" and "Na" are formulas.)
+    """
     return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
 
 

@@ -1,8 +1,5 @@
 """Long computations: named, resumable, side by side; each leaves a table and its provenance.
 
-    python -m matgan jobs list
-    python -m matgan jobs run NAME [NAME ...]
-
 A job is cut into pieces that need nothing of each other, such as one training each. What a piece
 found is kept at once under runs/jobs, so that a job that was killed goes on with the pieces that
 are missing; trainings keep their checkpoints there. After every piece the table of those that are
@@ -12,10 +9,8 @@ piece that the table has, as in a fresh clone, its rows are taken from the table
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -368,61 +363,3 @@ def _write(job: Job, done: dict[str, dict]) -> None:
             pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")
         with atomic_file(LONG / f"{job.name}.json") as file:
             file.write((json.dumps(provenance, indent=1) + "\n").encode())
-
-
-# --- the command --------------------------------------------------------------------------------
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """`python -m matgan jobs`: 0 when all that was asked for is done, 1 when something is left."""
-    parser = argparse.ArgumentParser(
-        prog="python -m matgan jobs", description="Long computations behind results/long."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every job: done, stale, partly or missing, and its estimate")
-    run = commands.add_parser("run", help="do what is missing of one or more jobs")
-    run.add_argument("names", nargs="*", metavar="NAME")
-    run.add_argument("--all", action="store_true", help="every job that is not done")
-    run.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="pieces at a time")
-    run.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:port")
-    run.add_argument("--hours", type=float, default=float("inf"), help="start nothing after these")
-    run.add_argument("--fresh", action="store_true", help="forget what is there and start anew")
-    options = parser.parse_args(arguments)
-    jobs = known_jobs()
-    if options.command == "list":
-        _print_list(jobs)
-        return 0
-    chosen = list(jobs) if options.all else options.names
-    if unknown := [name for name in chosen if name not in jobs]:
-        raise RunError(f"there is no job {unknown[0]!r}; there are {', '.join(jobs)}")
-    if not chosen:
-        raise RunError(f"name a job, or --all; there are {', '.join(jobs)}")
-    if options.workers < 1:
-        raise RunError(f"--workers must be 1 or more, not {options.workers}")
-    if not options.hours > 0:
-        raise RunError(f"--hours must be above 0, not {options.hours:g}")
-    end = time.monotonic() + 3600 * options.hours
-    try:
-        complete = [
-            run_job(
-                jobs[name],
-                options.workers,
-                options.scheduler,
-                max(0.0, (end - time.monotonic()) / 3600),
-                options.fresh,
-            )
-            for name in chosen
-            if not options.all or state(jobs[name])[0] != "done"
-        ]
-    except KeyboardInterrupt:
-        told = "Interrupted. The same command goes on with what is missing."
-        raise KeyboardInterrupt(told) from None
-    return 0 if all(complete) else 1
-
-
-def _print_list(jobs: dict[str, Job]) -> None:
-    for job in jobs.values():
-        word, done, total = state(job)
-        left = job.core_hours * (total - done) / total
-        hours = "" if word == "done" else f"about {left:.1f} of {job.core_hours:g} core-hours left"
-        print(f"{job.name:28} {word:8} {done:>3} of {total:<3} {hours:32} {job.what}")

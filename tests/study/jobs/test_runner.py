@@ -180,22 +180,6 @@ def test_a_piece_that_fails_leaves_the_others(folders):
     assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [0, 1]
 
 
-def test_the_command_names_what_is_wrong(monkeypatch, capsys):
-    monkeypatch.setattr(runner, "known_jobs", lambda: {"squares": JOB})
-    for words, message in (
-        (["run", "cubes"], "no job 'cubes'; there are squares"),
-        (["run"], "name a job"),
-        (["run", "squares", "--workers", "0"], "1 or more"),
-        (["run", "squares", "--hours", "-1"], "above 0, not -1"),
-        (["run", "squares", "--hours", "nan"], "above 0, not nan"),
-    ):
-        with pytest.raises(RunError, match=message):
-            runner.main(words)
-    assert runner.main(["run", "squares", "--workers", "1"]) == 0
-    assert runner.main(["list"]) == 0
-    assert "squares                      done       4 of 4" in capsys.readouterr().out
-
-
 SLOW = """
 import sys, time
 from functools import partial

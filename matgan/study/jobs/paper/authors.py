@@ -33,7 +33,7 @@ from matgan.study.jobs.paper.elements import trainings
 SEED, REPEATS = 0, 10
 PLAIN = "rows plainly at random, formulas on both sides"
 APART = "at random, equal compositions on one side"
-KINDS = (PLAIN, APART)
+BOTH_KINDS = (PLAIN, APART)
 OQMD_REPEATS = 3
 
 PAPER_GAP, PAPER_TC = "MP band gap, authors' file", "SuperCon, authors' file"

@@ -21,8 +21,8 @@ from matgan.representation.benchmark import SETTINGS, Task, chosen_settings
 from matgan.representation.published import HU_2020_REGRESSOR
 from matgan.study.jobs.paper.authors import (
     APART,
+    BOTH_KINDS,
     EPOCHS,
-    KINDS,
     OQMD_REPEATS,
     PAPER_ENERGY,
     PAPER_GAP,
@@ -178,7 +178,7 @@ def _scores() -> dict[str, Piece]:
     of = [
         each
         for some in _claimed_and_rest()
-        for each in product((PAPER_GAP, PAPER_TC), KINDS, parts, some)
+        for each in product((PAPER_GAP, PAPER_TC), BOTH_KINDS, parts, some)
     ]
     return {
         _key(name, kind.split(",")[0], features, part[0], times * EPOCHS[name]): partial(
@@ -206,7 +206,7 @@ def regressor_features() -> list[str]:
 
 
 def _regressor() -> dict[str, Piece]:
-    of = product(KINDS, (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, 5))
+    of = product(BOTH_KINDS, (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, 5))
     return {
         _key(name, kind.split(",")[0], features, part[0]): partial(
             regressor_piece, name, kind, features, part
