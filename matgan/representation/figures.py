@@ -233,7 +233,8 @@ def errors_with_intervals(
     kinds = list(summary["split"].unique())
     middle = (len(kinds) - 1) / 2
     names = list(summary["features"].unique())[::-1]
-    size = (3.6 * len(units), 0.38 * len(names) + 1.6)
+    room_of_names = 0.09 * max(map(len, names))
+    size = (max(3.6 * len(units), 3.6 + room_of_names), 0.38 * len(names) + 1.6)
     figure, panels = plt.subplots(1, len(units), figsize=size, sharey=True)
     for axes, (dataset, label) in zip(np.atleast_1d(panels), units.items(), strict=True):
         part = summary[summary["dataset"] == dataset]
@@ -255,7 +256,8 @@ def errors_with_intervals(
     for axes in np.atleast_1d(panels):
         handles, labels = axes.get_legend_handles_labels()
         marks |= dict(zip(labels, handles, strict=True))
-    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=len(marks))
+    columns = len(marks) if len(units) > 2 else 1
+    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=columns)
     return figure
 
 
