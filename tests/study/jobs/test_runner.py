@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -123,16 +124,22 @@ def test_a_table_that_lost_rows_is_not_taken_over(folders):
     assert table.read_text() == before
 
 
-@pytest.mark.parametrize("path", sorted(LONG.glob("*.json")), ids=lambda path: path.stem)
+def counted() -> list[Path]:
+    """Provenance of the kept tables whose pieces count their rows; older ones do not."""
+    pieces = {path: json.loads(path.read_text()).get("pieces") for path in LONG.glob("*.json")}
+    return [
+        path
+        for path, facts in sorted(pieces.items())
+        if facts and all("rows" in piece for piece in facts.values())
+    ]
+
+
+@pytest.mark.parametrize("path", counted(), ids=lambda path: path.stem)
 def test_every_kept_table_is_written_again_as_it_is(path, folders, monkeypatch):
-    facts = json.loads(path.read_text())
-    if None in (counts := [piece.get("rows") for piece in facts.get("pieces", {}).values()]):
-        pytest.skip("from before pieces counted their rows, or they are done again")
-    if not counts:
-        pytest.skip("from before there was the job")
+    pieces = json.loads(path.read_text())["pieces"]
     monkeypatch.setattr(runner, "LONG", LONG)
-    job = Job(path.stem, "", 0.1, lambda: dict.fromkeys(facts["pieces"], square))
-    assert len(runner.take_over(job)) == len(counts)
+    job = Job(path.stem, "", 0.1, lambda: dict.fromkeys(pieces, square))
+    assert len(runner.take_over(job)) == len(pieces)
     monkeypatch.setattr(runner, "LONG", folders / "long")
     runner.run_job(job)
     again = (folders / "long" / f"{path.stem}.csv").read_bytes()
