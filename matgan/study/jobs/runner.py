@@ -152,19 +152,20 @@ def take_over(job: Job) -> list[str]:
             f"{path.with_suffix('.csv')} has {len(table)} rows, its pieces left {sum(counts)}: "
             "restore both files, or start anew with --fresh"
         )
-    ends = np.cumsum(counts)
-    taken = []
-    for (key, facts), count, end in zip(facts_of.items(), counts, ends, strict=True):
-        there = WORK / job.name / key
-        if there.exists() or key not in job.pieces():
-            continue
-        rows = table.iloc[end - count : end].to_dict("records")
-        # every column in every row: the columns keep their order
-        facts |= {"rows": [{k: None if pd.isna(v) else v for k, v in r.items()} for r in rows]}
-        there.mkdir(parents=True)
-        with atomic_file(there / "done.json") as file:
-            file.write(json.dumps(facts, default=float).encode())
-        taken.append(key)
+    pieces, ends, taken = job.pieces(), np.cumsum(counts), []
+    WORK.mkdir(parents=True, exist_ok=True)
+    with FileLock(WORK / f".{job.name}.lock"):  # another call may take over the same
+        for (key, facts), count, end in zip(facts_of.items(), counts, ends, strict=True):
+            there = WORK / job.name / key
+            if there.exists() or key not in pieces:
+                continue
+            rows = table.iloc[end - count : end].to_dict("records")
+            # every column in every row: the columns keep their order
+            facts |= {"rows": [{k: None if pd.isna(v) else v for k, v in r.items()} for r in rows]}
+            there.mkdir(parents=True)
+            with atomic_file(there / "done.json") as file:
+                file.write(json.dumps(facts, default=float).encode())
+            taken.append(key)
     return taken
 
 

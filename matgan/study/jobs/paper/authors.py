@@ -247,9 +247,10 @@ def contrasts(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
     same = common_repeats(rows)
     enough = same.groupby(["dataset", "split"])["repeat"].transform("nunique") >= 2
     families = groupby(planned(), key=itemgetter(0))
-    tests = pd.concat([compare(same[enough], metric, pairs=list(pairs)) for _, pairs in families])
-    if tests.empty:
+    found = [compare(same[enough], metric, pairs=list(pairs)) for _, pairs in families]
+    if not (found := [table for table in found if len(table)]):
         return pd.DataFrame(columns=[*columns, "converged"])
+    tests = pd.concat(found)
     checks = convergence(rows, metric)
     tests = tests.sort_values(["dataset", "split"], kind="stable", ignore_index=True)
     return tests[columns].assign(

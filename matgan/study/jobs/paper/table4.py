@@ -206,7 +206,9 @@ def regressor_features() -> list[str]:
 
 
 def _regressor() -> dict[str, Piece]:
-    of = product(BOTH_KINDS, (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, 5))
+    of = product(
+        BOTH_KINDS, (PAPER_GAP, PAPER_TC), regressor_features(), _parts(REPEATS, AT_A_TIME)
+    )
     return {
         _key(name, kind.split(",")[0], features, part[0]): partial(
             regressor_piece, name, kind, features, part

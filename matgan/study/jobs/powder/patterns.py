@@ -33,7 +33,7 @@ from matgan.learning.statistics import share_interval
 from matgan.powder import baselines, patterns
 from matgan.powder.baselines import Scores
 from matgan.powder.networks import FCN, LABELS, TEncoder
-from matgan.representation.features import Magpie
+from matgan.study.jobs.crystals.composition import magpie_statistics
 from matgan.study.jobs.powder.material import HOW_SPLIT, LONG, Setting, graphs, material
 from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
 from matgan.study.jobs.search import best_rate, searched_rates
@@ -153,12 +153,6 @@ def network_scores(network: nn.Module, name: str, split: str, setting: Setting) 
     return outputs(network, Subset(source, np.flatnonzero(material(setting).test[split])))
 
 
-def composition_features(setting: Setting) -> np.ndarray:
-    """(n, 132) Magpie's features of the structures of a setting; -1 where a value is not known."""
-    found = Magpie(on_error="nan").fit_transform(material(setting).crystals.formulas())
-    return np.nan_to_num(np.asarray(found, dtype=np.float32), nan=-1.0)
-
-
 def baseline_scores(
     name: str, split: str, setting: Setting, seed: int = 0, folder: Path | None = None
 ) -> Scores:
@@ -177,7 +171,7 @@ def baseline_scores(
     if name == "majority":
         return baselines.majority(one.classes[~test], one.counts, test.sum())
     on_composition = name == ON_COMPOSITION
-    x = composition_features(setting) if on_composition else coarse_patterns(setting)
+    x = magpie_statistics(one.crystals) if on_composition else coarse_patterns(setting)
     learn = (x[~test], one.classes[~test], one.counts)
     if name != "nearest pattern":
         return _forest(*learn, x[test], setting.trees, seed, folder)

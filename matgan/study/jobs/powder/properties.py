@@ -30,13 +30,13 @@ from matgan.powder.networks import FCN, Regressor
 from matgan.powder.patterns import Stored
 from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.tables import load_embedding, random_embedding
+from matgan.study.jobs.crystals.composition import magpie_statistics
 from matgan.study.jobs.powder.material import HOW_SPLIT, LONG, Setting, graphs, material
 from matgan.study.jobs.powder.patterns import (
     TRAININGS,
     TWICE,
     batch_size,
     coarse_patterns,
-    composition_features,
     fitted,
 )
 from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
@@ -204,7 +204,11 @@ def _by_nearest(setting: Setting, split: str, neighbours: int) -> np.ndarray:
 def _by_forest(way: str, setting: Setting, split: str, folder: Path | None) -> np.ndarray:
     used, test, y = inside(setting), material(setting).test[split], values(setting)
     of_composition = way == FOREST_COMPOSITION
-    x = composition_features(setting) if of_composition else coarse_patterns(setting)
+    x = (
+        magpie_statistics(material(setting).crystals)
+        if of_composition
+        else coarse_patterns(setting)
+    )
     columns = []
     for i, target in enumerate(TARGETS):
 
