@@ -73,14 +73,20 @@ def fast_precision(where: str) -> Precision:
     return "bfloat16" if has else "float32"
 
 
-def compiled(function: Callable) -> Callable:
-    """A function compiled by numba, and kept on disk where that can be written."""
+def compiled(function: Callable, **options) -> Callable:
+    """A function compiled by numba, and kept on disk where that can be written.
+
+    Parameters
+    ----------
+    function : in the part of Python that numba knows
+    options : of `numba.njit`
+    """
     import numba
 
     try:
-        return numba.njit(cache=True)(function)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither beside the package nor in a home folder
-        return numba.njit(function)
+        return numba.njit(**options)(function)
 
 
 Schedule = Literal["constant", "linear", "one-cycle", "warm-up"]
