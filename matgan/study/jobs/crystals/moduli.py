@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.crystals.graphs.castelli import GUESS
-from matgan.crystals.graphs.cgcnn import learn_graphs
+from matgan.crystals.graphs.cgcnn import GraphModel, learn_graphs
 from matgan.crystals.graphs.neighbours import CrystalGraphs, crystal_graphs
 from matgan.crystals.structures import Structures, load_structures
 from matgan.data.sources import read_csv
@@ -24,11 +24,13 @@ from matgan.learning.evaluation import evaluate
 from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
 from matgan.study.jobs.crystals.composition import magpie_statistics
-from matgan.study.jobs.crystals.graphs import CHECKED, RATE, REPEATS, SIZE
+from matgan.study.jobs.crystals.graphs import CHECKED, RATE, REPEATS
 from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.search import best_rate, searched_rates
 
 MODULI = {"bulk modulus": "bulk_modulus_vrh", "shear modulus": "shear_modulus_vrh"}  # GPa
-MODULI_EPOCHS = 40
+MODULI_EPOCHS = 80
+NAME, SEARCH = "moduli", "moduli-search"
 GRAPH, ON_MAGPIE = "CGCNN", "forest on Magpie"
 
 
@@ -56,16 +58,34 @@ def moduli_splits(structures: Structures, repeats: int = REPEATS) -> list[Split]
     return grouped_splits(composition, repeats, seed=0, test=0.2)
 
 
+def search_piece(folder: Path) -> Rows:
+    """The learning rate, by the mean error of both moduli on the validation rows of a split."""
+    structures, y = moduli_data()
+    split = moduli_splits(structures, 1)[0]
+
+    def trial(rate: float, own: Path) -> float:
+        found = _learned(split.train, MODULI_EPOCHS, rate, 0, own).predict(
+            moduli_graphs(), split.validation
+        )
+        return float(np.abs(found - y[split.validation]).mean())
+
+    found = searched_rates(trial, RATE, folder)
+    return [{"method": GRAPH, "seed": 0, "epochs": MODULI_EPOCHS, **row} for row in found]
+
+
+def _learned(rows: np.ndarray, epochs: int, rate: float, seed: int, folder: Path) -> GraphModel:
+    fit = Fit(epochs, 64, learning_rate=rate, seed=seed)
+    y, checkpoint = moduli_data()[1], folder / "checkpoint.safetensors"
+    return learn_graphs(moduli_graphs(), y, rows, fit, checkpoint, device=device())
+
+
 def moduli_graph_piece(repeat: int, epochs: int, folder: Path) -> Rows:
     """CGCNN on both moduli at once."""
     structures, y = moduli_data()
     split = moduli_splits(structures, repeat + 1)[repeat]
     rows = np.concatenate([split.train, split.validation])
-    fit = Fit(epochs, 64, learning_rate=RATE, seed=repeat)
-    checkpoint = folder / "checkpoint.safetensors"
-    graphs = moduli_graphs()
-    model = learn_graphs(graphs, y, rows, fit, checkpoint, device=device(), **SIZE)
-    found = model.predict(graphs, split.test)
+    model = _learned(rows, epochs, best_rate(SEARCH, GRAPH), repeat, folder)
+    found = model.predict(moduli_graphs(), split.test)
     facts = {"features": GRAPH, "split": "random", "repeat": repeat, "seed": repeat}
     facts |= {"epochs": epochs, "n_train": len(rows), "n_test": len(split.test)}
     return [
@@ -100,11 +120,16 @@ def _moduli() -> dict[str, Piece]:
     return pieces | {f"cgcnn-{r}-{e}": partial(moduli_graph_piece, r, e) for r, e in todo}
 
 
+def _search() -> dict[str, Piece]:
+    return {"CGCNN": search_piece}
+
+
 JOBS = [
+    Job(SEARCH, "the learning rate of crystal graph networks on moduli", 0.2, _search),
     Job(
-        "moduli",
+        NAME,
         "bulk and shear modulus of binary compounds: crystal graphs beside the composition",
-        0.2,
+        0.5,
         _moduli,
-    )
+    ),
 ]

@@ -39,4 +39,5 @@ def test_a_metal_has_no_gap(few):
 def test_pieces_have_keys_of_their_own():
     pieces = job._pieces()
     graphs = [key for key in pieces if not key.startswith("forest")]
-    assert len(graphs) == 3 * 5 + 5 + 1 and "e_form-gated-0-200" in graphs
+    trainings = len(job.GRAPH_SEEDS) + len(job.CHECKED)
+    assert len(graphs) == 4 * trainings and "e_form-gated-0-100" in graphs

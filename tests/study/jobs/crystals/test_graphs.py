@@ -14,7 +14,7 @@ def few(perovskites, monkeypatch):
     chosen = perovskites.take(np.arange(300))
     monkeypatch.setattr(pv, "load_castelli", lambda: chosen)
     monkeypatch.setattr(pv, "castelli_graphs", lambda: crystal_graphs(chosen).merged())
-    monkeypatch.setattr(job, "SIZE", {"width": 8, "hidden": 8, "layers": 1})
+    monkeypatch.setattr(job, "searched_rate", lambda model: job.RATE)
     monkeypatch.setattr(job, "EPOCHS", 2)
     monkeypatch.setattr(job, "SHARES", {"a quarter": 75, "four fifths": 240})
     return chosen
@@ -45,9 +45,14 @@ def test_a_piece_gives_the_error_on_what_it_did_not_learn(few, tmp_path):
 
 def test_the_search_looks_at_no_test_row(few, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(job, "scores", lambda y, found: seen.append(len(y)) or {"mae": 1.0})
-    (row,) = job.search_piece(pv.SIMPLE, 3e-3, tmp_path)
-    assert seen == [15] and row["learning_rate"] == 3e-3
+    errors = iter([1.0, 2.0, 2.0])
+    monkeypatch.setattr(
+        job, "scores", lambda y, found: seen.append(len(y)) or {"mae": next(errors)}
+    )
+    rows = job.search_piece(pv.SIMPLE, tmp_path)
+    assert seen == [15] * 3 and len(rows) == 3
+    (best,) = (row for row in rows if row["best"])
+    assert best["inside"] and best["method"] == pv.SIMPLE
 
 
 def test_null_models_see_the_same_splits(few, tmp_path):
@@ -68,4 +73,4 @@ def test_shuffled_energies_say_what_they_are(few, tmp_path):
 def test_every_piece_has_a_key_of_its_own():
     models = {(p.args[0], p.args[1]) for k, p in job._castelli().items() if k.startswith("CGCNN")}
     assert {(m, job.HALF) for m in pv.GRAPH_OPTIONS} <= models
-    assert len(job._search()) == 9
+    assert len(job._search()) == 3

@@ -31,7 +31,10 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
     chosen = structures.take(small)
     monkeypatch.setattr(job, "moduli_data", lambda: (chosen, y[small]))
     monkeypatch.setattr(job, "moduli_graphs", lambda: crystal_graphs(chosen).merged())
-    monkeypatch.setattr(job, "SIZE", {"width": 8, "hidden": 8, "layers": 1})
+    monkeypatch.setattr(job, "MODULI_EPOCHS", 2)
+    tried = job.search_piece(tmp_path)
+    assert [row["best"] for row in tried].count(True) == 1
+    monkeypatch.setattr(job, "best_rate", lambda search, method: job.RATE)
     rows = job.moduli_graph_piece(0, 8, tmp_path)
     assert [row["dataset"] for row in rows] == ["bulk modulus", "shear modulus"]
     assert rows[0]["n_train"] + rows[0]["n_test"] == 200
