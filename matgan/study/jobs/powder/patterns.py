@@ -304,6 +304,6 @@ def _search() -> dict[str, Piece]:
 
 
 JOBS = [
-    Job(SEARCH, "learning rates of the networks that read symmetry", 65, _search),
-    Job(NAME, "crystal system, extinction and space group, 5 seeds", 290, _symmetry),
+    Job(SEARCH, "learning rates of the networks that read symmetry", 13, _search),
+    Job(NAME, "crystal system, extinction and space group, 5 seeds", 60, _symmetry),
 ]

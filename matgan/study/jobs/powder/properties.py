@@ -283,6 +283,6 @@ def _search() -> dict[str, Piece]:
 
 
 JOBS = [
-    Job(SEARCH, "learning rates of the networks that read energies and gaps", 80, _search),
-    Job(NAME, "energies, gaps: pattern, composition, structure", 360, _properties),
+    Job(SEARCH, "learning rates of the networks that read energies and gaps", 12, _search),
+    Job(NAME, "energies, gaps: pattern, composition, structure", 50, _properties),
 ]
