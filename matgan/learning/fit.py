@@ -26,7 +26,14 @@ from torch.nn import functional
 
 from matgan import files
 from matgan.learning.checkpoint import Part, from_arrays, to_arrays
-from matgan.learning.compute import Diverged, Precision, deferred_interrupt, follow, learning_rate
+from matgan.learning.compute import (
+    Diverged,
+    Precision,
+    deferred_interrupt,
+    follow,
+    learning_rate,
+    subnormals_as_zero,
+)
 from matgan.learning.cuda_graph import Graphed
 
 _CHECKPOINT_SECONDS = 60
@@ -192,7 +199,7 @@ def train(
         raise ValueError("there are no examples to learn from")
     # one training at a time: two would overwrite each other's checkpoint
     alone = files.locked(Path(checkpoint).parent) if checkpoint else contextlib.nullcontext()
-    with alone, _tensor_cores(device):
+    with alone, _tensor_cores(device), subnormals_as_zero():
         network.to(device).train()
         per_epoch = max(1, len(source) // fit.batch_size)
         n_steps = per_epoch * fit.epochs
@@ -355,6 +362,7 @@ def _resume(path, parts: dict, belongs: dict[str, str]) -> tuple[int, list[float
 
 
 @torch.no_grad()
+@subnormals_as_zero()
 def outputs(network: nn.Module, source: Examples, seed: int = 0, batch_size: int = 256) -> dict:
     """{head: (n, outputs) float32 array} for all rows of a source, in order.
 

@@ -126,6 +126,16 @@ def test_an_unknown_schedule_is_named():
 # --- progress, interrupts, memory -----------------------------------------------------------------
 
 
+def test_subnormal_numbers_are_zero_inside_and_only_there():
+    def product() -> float:
+        return float(torch.tensor([1e-30]) * torch.tensor([1e-10]))
+
+    with pytest.raises(RuntimeError), compute.subnormals_as_zero():
+        assert product() == 0 and float(torch.tensor([1e-30]) * 2) > 0
+        raise RuntimeError
+    assert product() > 0
+
+
 def test_ctrl_c_is_remembered_and_a_second_one_interrupts():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), compute.deferred_interrupt() as pressed:

@@ -61,6 +61,22 @@ def test_it_learns_where_the_peak_is(peaks):
     assert top_k(logits, peaks[1][:, 0]) > 0.95
 
 
+def test_no_subnormal_number_slows_it_down(peaks):
+    """Products below 1e-38 are 0 while it learns and while it answers."""
+    seen = []
+
+    class Tells(FCN):
+        def forward(self, patterns):
+            seen.append(float(patterns.new_tensor([1e-30]) * 1e-10))
+            return super().forward(patterns)
+
+    network = Tells(N_POINTS, {"place": 3}, channels=(4, 8, 8), last=16)
+    source = powder_patterns.Stored(*peaks)
+    dt.train(network, source, LOSS, FIT, last_step=2)
+    dt.outputs(network, source)
+    assert len(seen) == 3 and not any(seen)
+
+
 @pytest.fixture
 def every_step(monkeypatch):
     """Every step is a checkpoint."""
