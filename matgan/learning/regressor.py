@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
-from matgan.learning.compute import device
+from matgan.learning.compute import device, subnormals_as_zero
 from matgan.learning.layers import (
     NETWORK_RECIPES,
     Normalisation,
@@ -284,6 +284,7 @@ class _Data:
         return torch.cat(parts)
 
 
+@subnormals_as_zero()
 def _fit(
     models: Sequence[FullyConnectedRegressor],
     X: np.ndarray,

@@ -95,7 +95,7 @@ def train_wgan(
             check(path, metadata, config, data_hash)
             state.restore(path, tensors, metadata)
         loop = Loop(config, data, data_hash, out, place, state, progress)
-        with compute.deferred_interrupt() as interrupted:
+        with compute.deferred_interrupt() as interrupted, compute.subnormals_as_zero():
             loop.run(interrupted)
         loop.finish()
         (out / "checkpoint.safetensors").unlink(missing_ok=True)
