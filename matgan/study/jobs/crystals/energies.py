@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from matgan.crystals.graphs.cgcnn import learn_graphs
@@ -21,6 +22,7 @@ from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
 from matgan.study.jobs.crystals.composition import magpie_statistics
 from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.trainings import Trainings
 
 NAME = "crystal-graphs"
 GRAPH_TARGETS = ("e_form", "gap", "metal")  # eV/atom, eV, and gap = 0 or not
@@ -80,6 +82,12 @@ def forest_piece(name: str, folder: Path) -> Rows:
     facts = {"property": name, "model": FOREST, "seed": 0}
     facts |= {"n_train": len(learn), "n_test": len(test)}
     return [facts | errors(y[test], found)]
+
+
+def trainings(rows: pd.DataFrame, name: str) -> Trainings:
+    """What the job's table, as far as it is there, says of one of `GRAPH_TARGETS`."""
+    here = rows[rows["property"] == name] if len(rows) else rows
+    return Trainings(here.rename(columns={"epochs": "passes"}).fillna({"passes": 0}))
 
 
 def _pieces() -> dict[str, Piece]:

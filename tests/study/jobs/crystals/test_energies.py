@@ -1,6 +1,7 @@
 """The job of all structures, on few of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matgan.crystals.graphs.neighbours import crystal_graphs
@@ -41,3 +42,19 @@ def test_pieces_have_keys_of_their_own():
     graphs = [key for key in pieces if not key.startswith("forest")]
     trainings = len(job.GRAPH_SEEDS) + len(job.CHECKED)
     assert len(graphs) == 4 * trainings and "e_form-gated-0-100" in graphs
+
+
+def test_trainings_of_a_property_are_told_by_their_passes():
+    rows = pd.DataFrame(
+        {
+            "property": ["e_form"] * 4 + ["gap"],
+            "model": [job.GATED] * 3 + [job.FOREST, job.GATED],
+            "seed": [0, 1, 0, 0, 0],
+            "epochs": [50, 50, 100, None, 50],
+            "mae": [0.04, 0.06, 0.03, 0.1, 9.0],
+        }
+    )
+    found = job.trainings(rows, "e_form")
+    assert found.each(job.GATED, "mae").tolist() == [0.04, 0.06]
+    assert found.each(job.FOREST, "mae").tolist() == [0.1]
+    assert job.trainings(pd.DataFrame(), "gap").each(job.GATED, "mae").empty
