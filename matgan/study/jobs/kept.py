@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from matgan.learning.evaluation import CHANGE, SHARE
 from matgan.study.run import NotYetMade, Run, origin
 
 
@@ -47,7 +48,7 @@ def is_settled(part: pd.DataFrame, score: str, difference: float) -> bool | None
     if wide.shape[1] < 2 or wide.empty:
         return None
     change = (wide.iloc[:, -1] - wide.iloc[:, 0]).abs()
-    small = np.minimum(0.02 * wide.iloc[:, 0], abs(difference) / 2)
+    small = np.minimum(CHANGE * wide.iloc[:, 0].abs(), SHARE * abs(difference))
     return bool((change < small).all())
 
 
