@@ -27,8 +27,8 @@ from matgan.learning.statistics import METRICS, compare, summarise
 from matgan.representation.benchmark import RANDOM, Task
 from matgan.representation.features import Magpie, OneHot, PooledEmbedding
 from matgan.representation.published import table4 as as_printed
-from matgan.representation.tables import load_embedding, permuted_embedding, random_embedding
-from matgan.study.jobs.paper.elements import trainings
+from matgan.representation.tables import load_embedding
+from matgan.study.jobs.paper.elements import permuted_tables, random_tables, trainings
 
 SEED, REPEATS = 0, 10
 PLAIN = "rows plainly at random, formulas on both sides"
@@ -118,9 +118,9 @@ def descriptions() -> dict[str, Describe]:
     for name, pool in product(tables_of_T(), POOLS):
         T = partial(table_of, name)
         out[f"{name}, {pool}"] = pooled(T, pool)
-        out[f"permuted {name}, {pool}"] = pooled(_permuted(T), pool)
+        out[f"permuted {name}, {pool}"] = pooled(permuted_tables(T), pool)
     like = partial(table_of, "T (mp)")
-    out |= {f"random T, {pool}": pooled(_random(like), pool) for pool in POOLS}
+    out |= {f"random T, {pool}": pooled(random_tables(like), pool) for pool in POOLS}
     for name in ("T (mp)", "permuted T (mp)", "T (oqmd)", "permuted T (oqmd)"):
         out[f"{name}, mean, and Magpie"] = beside(out[f"{name}, mean"], out["Magpie"])
     return out
@@ -140,14 +140,6 @@ def training_of(name: str, repeat: int) -> str:
 def table_of(name: str, repeat: int) -> pd.DataFrame:
     """The T of a repeat."""
     return load_embedding(training_of(name, repeat))
-
-
-def _permuted(T: Callable[[int], pd.DataFrame]) -> Callable[[int], pd.DataFrame]:
-    return lambda repeat: permuted_embedding(T(repeat), repeat)
-
-
-def _random(T: Callable[[int], pd.DataFrame]) -> Callable[[int], pd.DataFrame]:
-    return lambda repeat: random_embedding(T(repeat), repeat)
 
 
 def planned() -> list[tuple[str, str]]:
