@@ -48,7 +48,24 @@ SEED, FOLDS, AT_A_TIME = 0, 10, 5
 SIZES, DECIDES = (300, 1000, 3000, 10_000, 30_000), 10_000  # labels, and those of the claims
 STEPS, BATCH, TESTED = 4000, 256, 20_000
 FIRST_RATE = 3e-3  # where the search begins
-DATA = (ENERGY, GAP, TC)
+UNITS = {ENERGY: "MAE, eV/atom", GAP: "MAE, eV", TC: "MAE, K"}
+DATA = tuple(UNITS)
+RULE = "with 10,000 labels below each of its controls, p < 0.05 after Holm's correction"
+CLAIMS = {  # by description: what is claimed, and its controls
+    "T (mp)": (
+        "T (mp) knows elements that no label holds",
+        ["permuted T (mp)", "random T (mp)", "fractions"],
+    ),
+    "T (oqmd)": (
+        "T (oqmd) knows elements that no label holds",
+        ["permuted T (oqmd)", "random T (oqmd)", "fractions"],
+    ),
+    "T (mp) and Magpie": (
+        "T (mp) adds to Magpie on elements that no label holds",
+        ["Magpie", "permuted T (mp) and Magpie"],
+    ),
+}
+
 
 Describe = Callable[[Task, int], np.ndarray]  # the task's compounds in a fold: (n, d) float32
 
