@@ -47,7 +47,7 @@ NAME, SEARCH = "unseen-elements", "unseen-elements-search"
 SEED, FOLDS, AT_A_TIME = 0, 10, 5
 SIZES, DECIDES = (300, 1000, 3000, 10_000, 30_000), 10_000  # labels, and those of the claims
 STEPS, BATCH, TESTED = 4000, 256, 20_000
-FIRST_RATE = 3e-3  # where the search begins
+FIRST_RATE, MOST_TRIALS = 3e-3, 12  # where the search begins, and its trainings at most
 UNITS = {ENERGY: "MAE, eV/atom", GAP: "MAE, eV", TC: "MAE, K"}
 DATA = tuple(UNITS)
 RULE = "with 10,000 labels below each of its controls, p < 0.05 after Holm's correction"
@@ -177,7 +177,7 @@ def search_piece(dataset: str, features: str, folder: Path) -> Rows:
         (model,) = fit_splits(X, task.y, [split], sized(DECIDES, rate))
         return float(model.history_["validation_loss"].min())
 
-    found = searched_rates(trial, FIRST_RATE, folder)
+    found = searched_rates(trial, FIRST_RATE, folder, MOST_TRIALS)
     return [{"method": _method(dataset, features), "seed": SEED, **row} for row in found]
 
 
