@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from matgan.learning.compute import compiled
 
@@ -122,6 +123,7 @@ class _Messages(torch.autograd.Function):
         return torch.from_numpy(total)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):
         as_centre, as_neighbour, weight, scale, shift, mean, deviation = (
             t.numpy() for t in ctx.saved_tensors

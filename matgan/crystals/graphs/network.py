@@ -54,7 +54,8 @@ class Neighbours:
     def compiled(self) -> Edges | None:
         """For the compiled sums over edges; None where those of torch serve."""
         on_processor = self.distances.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if not on_processor or self.centres.dtype != torch.float32 or len(self.centres) < SPAN:
+        known = self.centres.dtype == torch.float32 and len(self.centres) >= SPAN
+        if not (on_processor and known) or self.distances.requires_grad:
             return None
         return Edges.of(self.edges, self.distances, self.images, self.centres)
 

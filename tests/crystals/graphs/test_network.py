@@ -181,6 +181,22 @@ def test_structures_of_a_batch_do_not_mix(options):
         assert together[row] == pytest.approx(predict(network, structure)[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("options", KINDS[:1] + KINDS[3:], ids=lambda o: " ".join(o.values()))
+def test_lengths_have_gradients(options):
+    """By torch, where the sums over edges are not compiled: a longer bond moves the answer so."""
+    network = trained(**options)
+    numbers, edges, distances, images, graph = crystal_graphs(some()).batch(np.arange(3))
+    distances.requires_grad_()
+    network(numbers, edges, distances, images, graph)["value"].sum().backward()
+    further = distances.detach() + 1e-2 * torch.eye(len(distances))[0]
+    nearer = distances.detach() - 1e-2 * torch.eye(len(distances))[0]
+    with torch.no_grad():
+        up, down = (
+            network(numbers, edges, d, images, graph)["value"].sum() for d in (further, nearer)
+        )
+    assert float(distances.grad[0]) == pytest.approx(float(up - down) / 2e-2, rel=0.05, abs=2e-4)
+
+
 # --- what cannot be asked for ---------------------------------------------------------------------
 
 
