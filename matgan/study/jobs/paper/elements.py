@@ -48,8 +48,8 @@ SEED, FOLDS, AT_A_TIME = 0, 10, 5
 SIZES, DECIDES = (300, 1000, 3000, 10_000, 30_000), 10_000  # labels, and those of the claims
 STEPS, BATCH, TESTED = 4000, 256, 20_000
 FIRST_RATE, MOST_TRIALS = 3e-3, 12  # where the search begins, and its trainings at most
-UNITS = {ENERGY: "MAE, eV/atom", GAP: "MAE, eV", TC: "MAE, K"}
-DATA = tuple(UNITS)
+ERROR_UNITS = {ENERGY: "MAE, eV/atom", GAP: "MAE, eV", TC: "MAE, K"}
+DATA = tuple(ERROR_UNITS)
 RULE = "with 10,000 labels below each of its controls, p < 0.05 after Holm's correction"
 CLAIMS = {  # by description: what is claimed, and its controls
     "T (mp)": (
@@ -152,7 +152,7 @@ def element_splits(task: Task) -> list[Split]:
 # --- computing ------------------------------------------------------------------------------------
 
 
-def load(dataset: str) -> Task:
+def task_of(dataset: str) -> Task:
     """All compounds of one of `DATA`."""
     return benchmark.load_task(dataset, seed=SEED)
 
@@ -168,7 +168,7 @@ def sized(labels: int, rate: float, times: int = 1) -> FullyConnectedRegressor:
 
 def search_piece(dataset: str, features: str, folder: Path) -> Rows:
     """The learning rate of a description, by the validation rows of the first fold."""
-    task = load(dataset)
+    task = task_of(dataset)
     split = element_splits(task)[0]
     split = split.limited(min(DECIDES, _most([split])))
     X = descriptions()[features](task, 0)
@@ -185,7 +185,7 @@ def curve_piece(
     dataset: str, features: str, sizes: Sequence[int], times: int, folder: Path
 ) -> Rows:
     """Errors of a description on all folds after learning from some numbers of labels."""
-    task, rate = load(dataset), best_rate(SEARCH, _method(dataset, features))
+    task, rate = task_of(dataset), best_rate(SEARCH, _method(dataset, features))
     splits = element_splits(task)
     rows: Rows = []
     for labels, start in product(sizes, range(0, FOLDS, AT_A_TIME)):
@@ -199,7 +199,7 @@ def curve_piece(
         model = sized(labels, rate, times).set_params(random_state=SEED + start)
         fitted = fit_splits(X, task.y[used], inside, model)
         for fold, of, split, network in zip(folds, X, inside, fitted, strict=True):
-            row: dict = {"dataset": task.name, "features": features, "split": labelled(labels)}
+            row: dict = {"dataset": task.name, "features": features, "split": split_name(labels)}
             row |= {"labels": labels, "repeat": fold, "n_train": labels, "n_test": len(split.test)}
             row |= scores(task.y[used][split.test], network.predict(of[split.test]))
             row |= {"epochs": model.epochs, "best_epoch": network.n_iter_, "learning_rate": rate}
@@ -219,7 +219,7 @@ def _most(splits: Sequence[Split]) -> int:
 # --- reading the table ----------------------------------------------------------------------------
 
 
-def labelled(labels: int) -> str:
+def split_name(labels: int) -> str:
     """The name of a number of labels in the column split."""
     return f"unseen elements, {labels:,} labels"
 

@@ -41,7 +41,7 @@ def test_what_decides_comes_first():
 
 
 def test_no_label_holds_an_element_that_is_tested(small):
-    task = jobs.load(ENERGY)
+    task = jobs.task_of(ENERGY)
     splits = jobs.element_splits(task)
     assert len(splits) == jobs.FOLDS
     present = task.amounts > 0
@@ -86,7 +86,7 @@ def test_the_search_looks_at_validation_rows(small, tmp_path, monkeypatch):
 
 
 def test_training_permutation_and_random_numbers_change_with_the_fold(small):
-    task = jobs.load(ENERGY)
+    task = jobs.task_of(ENERGY)
     assert jobs.trainings("mp")[0] == "wgan-mp" and len(jobs.trainings("mp")) >= 3
     try:
         one, two, four = (
@@ -114,7 +114,7 @@ def test_contrasts_wait_for_all_that_a_T_is_compared_with():
     rng = np.random.default_rng(0)
     rows = pd.DataFrame(
         [
-            {"dataset": ENERGY, "features": name, "split": jobs.labelled(jobs.DECIDES)}
+            {"dataset": ENERGY, "features": name, "split": jobs.split_name(jobs.DECIDES)}
             | {"labels": jobs.DECIDES, "repeat": fold, "n_train": 1, "n_test": 2}
             | {"epochs": epochs, "mae": (0.2 if name == "T (mp)" else 0.4) + 0.01 * rng.random()}
             for name in names
