@@ -93,7 +93,7 @@ def compiled(function: Callable, **options) -> Callable:
 def subnormals_as_zero() -> Iterator[None]:
     """Results below 1e-38 are 0 on the processor, in this thread.
 
-    A product with such a number takes a hundred times as long as another. Gaussians far from their
+    A product with such a number takes many times as long as another. Gaussians far from their
     centre are some, and averages of gradients that have become 0.
     """
     torch.set_flush_denormal(True)

@@ -71,10 +71,9 @@ def gated_messages(
         _follow(norm, mean, variance, len(at.centre))
     else:
         mean, variance = (norm.get_buffer(f"running_{name}") for name in ("mean", "var"))
-    total = _Messages.apply(
+    return _Messages.apply(
         *given, norm.weight, norm.bias, mean, variance, norm.eps, at, norm.training
     )
-    return total
 
 
 def gaussian_sums(at: Edges, n_atoms: int, n_gaussians: int) -> Tensor:
@@ -225,6 +224,14 @@ def _z(z, c, n, i, window, as_centre, as_neighbour, weight):
         )
 
 
+@_inlined
+def _carry(few, sums):
+    """Move what a few edges sum up to, float32, to the float64 sums of all."""
+    for j in range(few.shape[0]):
+        sums[j] += few[j]
+        few[j] = 0
+
+
 @_fast
 def _sums_of_z(centre, neighbour, first, windows, as_centre, as_neighbour, weight):
     """Σ z and Σ z² over the edges; float64, sixteen edges at a time."""
@@ -238,10 +245,8 @@ def _sums_of_z(centre, neighbour, first, windows, as_centre, as_neighbour, weigh
             few[j] += z[j]
             few_squares[j] += z[j] * z[j]
         if e % 16 == 15 or e == len(centre) - 1:
-            for j in range(size):
-                sums[j] += few[j]
-                squares[j] += few_squares[j]
-                few[j] = few_squares[j] = 0
+            _carry(few, sums)
+            _carry(few_squares, squares)
     return sums, squares
 
 
@@ -308,10 +313,8 @@ def _gradient_of_norm(
             few[j] += of_y[e, j]
             few_products[j] += of_y[e, j] * (z[j] - mean[j])
         if e % 16 == 15 or e == len(centre) - 1:
-            for j in range(size):
-                sums[j] += few[j]
-                products[j] += few_products[j]
-                few[j] = few_products[j] = 0
+            _carry(few, sums)
+            _carry(few_products, products)
     return sums, products
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shutil
 import sys
 import time
@@ -127,6 +128,11 @@ def finished(job: Job) -> dict[str, dict]:
         if path.is_file():
             done[key] = json.loads(path.read_text(encoding="utf-8"))
     return done
+
+
+def piece_key(*parts: object) -> str:
+    """A name for a piece: the words of what tells it apart from others."""
+    return "-".join(re.findall(r"\w+", " ".join(map(str, parts))))
 
 
 def take_over(job: Job) -> list[str]:

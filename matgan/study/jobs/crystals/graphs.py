@@ -18,7 +18,6 @@ five splits, p < 0.05 by the corrected resampled t-test after Holm's correction.
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from matgan.learning.compute import device
 from matgan.learning.evaluation import evaluate
 from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.runner import Job, Piece, Rows, piece_key
 from matgan.study.jobs.search import best_rate, searched_rates
 
 DATASET, HALF = "perovskites", "half"
@@ -163,13 +162,13 @@ def _contributions(table: pd.DataFrame, model: str, repeat: int) -> Rows:
 
 
 def _search() -> dict[str, Piece]:
-    return {_key(model): partial(search_piece, model) for model in SEARCHED}
+    return {piece_key(model): partial(search_piece, model) for model in SEARCHED}
 
 
 def _castelli() -> dict[str, Piece]:
     pieces: dict[str, Piece] = {}
     for name in (pv.GUESS, pv.RIDGE, pv.NETWORK):
-        pieces[_key(name)] = partial(null_piece, name, HALF, NULL_EPOCHS, REPEATS)
+        pieces[piece_key(name)] = partial(null_piece, name, HALF, NULL_EPOCHS, REPEATS)
     poolings, controls = (pv.FULL, pv.LINEAR_POOLING), (pv.ONE_SIZE, pv.SIMPLE)
     # what decides most comes first: the two poolings, one of them for twice as long, the controls
     main = [(m, HALF, 0, EPOCHS) for m in poolings]
@@ -182,30 +181,26 @@ def _castelli() -> dict[str, Piece]:
     further += [(pv.FULL, share, r, EPOCHS) for r in range(1, CURVE) for share in SHARES]
     pieces |= _trainings(main)
     for name in (pv.SITES_AND_CELL, pv.FOREST, pv.DESCRIBED):
-        pieces[_key(name)] = partial(null_piece, name, HALF, NULL_EPOCHS, REPEATS)
+        pieces[piece_key(name)] = partial(null_piece, name, HALF, NULL_EPOCHS, REPEATS)
     for repeat in range(CURVE):
         pieces[f"shuffled-{repeat}-{EPOCHS}"] = partial(shuffled_piece, repeat)
     pieces |= _trainings(further)
     for name in (pv.NETWORK, pv.DESCRIBED, pv.SITES_AND_CELL):
         twice = partial(null_piece, name, HALF, 2 * NULL_EPOCHS, CHECKED)
-        pieces[f"{_key(name)}-twice"] = twice
+        pieces[f"{piece_key(name)}-twice"] = twice
     for share in SHARES:
         near = partial(null_piece, pv.NETWORK, share, NULL_EPOCHS, CURVE)
-        pieces[f"{_key(pv.NETWORK)}-{_key(share)}"] = near
+        pieces[f"{piece_key(pv.NETWORK)}-{piece_key(share)}"] = near
     return pieces
 
 
 def _trainings(todo: list[tuple[str, str, int, int]]) -> dict[str, Piece]:
     return {
-        f"{_key(model)}-{_key(share)}-{repeat}-{epochs}": partial(
+        f"{piece_key(model)}-{piece_key(share)}-{repeat}-{epochs}": partial(
             castelli_piece, model, share, repeat, epochs
         )
         for model, share, repeat, epochs in todo
     }
-
-
-def _key(text: str) -> str:
-    return "-".join(re.findall(r"\w+", text))
 
 
 JOBS = [

@@ -10,7 +10,6 @@ alone and from both forests lie below 0. Converged as in `patterns`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -39,7 +38,7 @@ from matgan.study.jobs.powder.patterns import (
     coarse_patterns,
     fitted,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
+from matgan.study.jobs.runner import Job, Piece, Rows, computed_once, piece_key
 from matgan.study.jobs.search import best_rate, searched_rates
 
 NAME, SEARCH = "pattern-properties", "pattern-properties-search"
@@ -259,27 +258,23 @@ def search_piece(way: str, folder: Path, setting: Setting = LONG, passes: int = 
     return [{"method": way, "seed": 0, "passes": passes, **row} for row in found]
 
 
-def _key(*parts: object) -> str:
-    return "-".join(re.findall(r"\w+", " ".join(map(str, parts))))
-
-
 def _properties() -> dict[str, Piece]:
     pieces: dict[str, Piece] = {}
     for split in HOW_SPLIT:
-        pieces |= {_key(split, way): partial(untrained_piece, way, split) for way in UNTRAINED}
+        pieces |= {piece_key(split, way): partial(untrained_piece, way, split) for way in UNTRAINED}
     of_composition = [way for way in WAYS if way.startswith("composition")]
     others = [way for way in WAYS if way not in of_composition]
     for ways in (of_composition, others):  # a processor is as good for the first
         for seeds, factor in ((TRAININGS[:2], 1), (TWICE, 2), (TRAININGS[2:], 1)):
             for seed, split, way in product(seeds, HOW_SPLIT, ways):
                 passes = factor * WAYS[way][0]
-                key = _key(split, way, seed, passes)
+                key = piece_key(split, way, seed, passes)
                 pieces[key] = partial(property_piece, way, split, passes, seed)
     return pieces
 
 
 def _search() -> dict[str, Piece]:
-    return {_key(way): partial(search_piece, way) for way in WAYS}
+    return {piece_key(way): partial(search_piece, way) for way in WAYS}
 
 
 JOBS = [
