@@ -1,21 +1,20 @@
 """A transformer over the elements of a composition; no order among them, and nothing is padded.
 
 A composition is a set of tokens, an element and its fraction each. The layers that treat tokens by
-themselves see those of a whole batch in one row; attention takes the compositions of one number of
-elements together. So a batch may mix binaries and quinaries and computes nothing in vain.
+themselves see those of a whole batch in one row, compositions of one number of elements together;
+attention goes from one composition to the next. So a batch may mix binaries and quinaries and
+computes nothing in vain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from matgan.chemistry.composition import fractions
 from matgan.chemistry.elements import N_ELEMENTS
+from matgan.representation.encoder.attention import attention_in_sets, means_of_sets
 
 _LEAST_FRACTION = 1e-3  # where the logarithmic scale of fractions begins
 _N_CENTRES = 24  # of the Gaussians on each of the two scales of fractions
@@ -71,14 +70,6 @@ class Tokens:
         return [self.elements, self.shares, self.targets]
 
 
-def by_group(tokens: Tensor, groups: Tensor, each: Callable[[Tensor], Tensor]) -> Tensor:
-    """`each` of (B_k, k, …) tokens for each number k of elements, one behind the other."""
-    sizes = groups.tolist()
-    parts = tokens.split([k * n for k, n in sizes])
-    found = [each(part.unflatten(0, (n, k))) for part, (k, n) in zip(parts, sizes, strict=True)]
-    return torch.cat(found)
-
-
 class ElementAttention(nn.Module):
     """Self-attention among the elements of a composition, each weighted by a power of its fraction.
 
@@ -94,24 +85,8 @@ class ElementAttention(nn.Module):
 
     def forward(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
         """(t, width) tokens and the logarithms (t,) of their fractions."""
-        width = x.shape[1]
-        # one tensor of tokens, so that groups are cut once
-        given = torch.cat([self.to_qkv(x), log_share[:, None].to(x.dtype)], dim=1)
-
-        def attend(group: Tensor) -> Tensor:
-            *parts, share = group.split([width, width, width, 1], dim=2)
-            q, k, v = (  # (B, heads, k, width / heads)
-                part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts
-            )
-            bias = _times(self.power, share).mT[:, :, None].to(q.dtype)  # (B, heads, 1, k)
-            if q.is_cuda:  # the fused kernels there refuse these strides
-                weights = (q @ k.mT / q.shape[3] ** 0.5 + bias).softmax(dim=3)
-                seen = weights.to(v.dtype) @ v
-            else:
-                seen = F.scaled_dot_product_attention(q, k, v, bias.expand(-1, -1, q.shape[2], -1))
-            return seen.transpose(1, 2).flatten(2).flatten(0, 1)
-
-        return self.out(by_group(given, groups, attend))
+        qkv, bias = self.to_qkv(x), _times(self.power, log_share[:, None])
+        return self.out(attention_in_sets(qkv, bias, groups).to(qkv.dtype))
 
 
 class Layer(nn.Module):
@@ -194,14 +169,7 @@ class CompositionNetwork(nn.Module):
     def _pool(self, x: Tensor, log_share: Tensor, groups: Tensor) -> Tensor:
         """(B, width): a weighted mean of the tokens, with weights of its own for each head."""
         logits = self.weigh(x) + _times(self.power, log_share[:, None])  # (t, heads)
-        given = torch.cat([x, logits.to(x.dtype)], dim=1)
-
-        def mean(group: Tensor) -> Tensor:
-            tokens, logits = group.split([x.shape[1], len(self.power)], dim=2)
-            weights = logits.softmax(dim=1)[..., None]  # (B, k, heads, 1)
-            return (weights * tokens.unflatten(2, (weights.shape[2], -1))).sum(1).flatten(1)
-
-        return by_group(given, groups, mean)
+        return means_of_sets(x, logits, groups).to(x.dtype)
 
 
 def _times(power: Tensor, log_share: Tensor) -> Tensor:

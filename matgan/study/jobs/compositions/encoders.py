@@ -23,13 +23,15 @@ from matgan.representation.encoder.routes import Compounds, read_compounds
 from matgan.representation.encoder.sources import OQMD, joint_labels
 from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.study.jobs.runner import Job, Piece, Rows
-from matgan.study.run import RunError
+from matgan.study.run import LONG, RunError, read_table
 
 TASK = OQMD[0]
 T = "wgan-mp"  # the element table that starts an encoder, in the order of the elements and permuted
 HELD_COMPOUNDS = "validation and test compounds"
 FINAL = "encoder-oqmd"
-SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 150, 3
+SEARCH = "encoder-search"
+SEARCHED_EPOCHS, FINAL_EPOCHS, SEEDS = 15, 60, 3
+LEAST = 0.01  # a choice that lowers the validation error by this share is taken
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,49 @@ def _table(task: str) -> pd.DataFrame:
     return fold[fold["split"] != "train"]
 
 
+def chosen(table: pd.DataFrame) -> EncoderChoice:
+    """What the long trainings use: every choice that lowers the search's validation error.
+
+    It must lower it by `LEAST`; of two values of one setting, the better. A weight decay of 0.1 is
+    taken in any case: it guards against over-fitting, which 15 passes do not show.
+
+    Parameters
+    ----------
+    table : of the search: choice, mae_val
+
+    Raises
+    ------
+    RunError
+        A choice has not been tried.
+    """
+    errors = table.set_index("choice")["mae_val"]
+    if missing := CHOICES.keys() - errors.index:
+        raise RunError(f"not tried yet: {', '.join(sorted(missing))}; run the job {SEARCH}")
+    settings: dict[str, Any] = {}
+    for name, error in errors[list(CHOICES)].sort_values().items():
+        if error > (1 - LEAST) * errors["reference"]:
+            break
+        ((setting, value),) = _changes(CHOICES[str(name)])
+        settings.setdefault(setting, value)
+    return replace(REFERENCE, **settings | {"epochs": FINAL_EPOCHS, "weight_decay": 0.1})
+
+
+def _changes(choice: EncoderChoice) -> list[tuple[str, Any]]:
+    """Settings that are not the reference's."""
+    pairs = ((name, getattr(choice, name)) for name in vars(REFERENCE))
+    return [(name, value) for name, value in pairs if value != getattr(REFERENCE, name)]
+
+
+def final_piece(seed: int, folder: Path) -> Rows:
+    """One of the long trainings, with what the search chose, and that by name."""
+    path = LONG / f"{SEARCH}.csv"
+    if not path.is_file():
+        raise RunError(f"no choices yet: `python -m matgan jobs run {SEARCH}`")
+    choice = chosen(read_table(path))
+    (row,) = encoder_piece(FINAL, choice, seed, folder)
+    return [row | {"settings": ", ".join(f"{name} {value}" for name, value in _changes(choice))}]
+
+
 def mean_of_seeds(folder: Path) -> Rows:
     """The error of the mean prediction of all seeds, which the job of the seeds left."""
     compounds, seeds = _compounds(), folder.parent.parent / FINAL
@@ -167,22 +212,21 @@ def _search() -> dict[str, Piece]:
 
 
 def _final() -> dict[str, Piece]:
-    choice = replace(REFERENCE, epochs=FINAL_EPOCHS, weight_decay=0.1)
-    return {_seed(seed): partial(encoder_piece, "reference", choice, seed) for seed in range(SEEDS)}
+    return {_seed(seed): partial(final_piece, seed) for seed in range(SEEDS)}
 
 
 JOBS = [
     Job(
-        "encoder-search",
+        SEARCH,
         f"OQMD's published parts, {SEARCHED_EPOCHS} passes: what each choice of the encoder is "
         "worth",
-        4.0,
+        2.0,
         _search,
     ),
     Job(
         FINAL,
         f"the encoder on OQMD's published parts for {FINAL_EPOCHS} passes, {SEEDS} seeds",
-        6.0,
+        2.0,
         _final,
         leaves_files=True,
     ),

@@ -3,13 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matgan.data.splits import compositions
 from matgan.representation.encoder.routes import read_compounds
 from matgan.representation.encoder.sources import OQMD, joint_labels
 from matgan.study.jobs.compositions import encoders
-from matgan.study.jobs.compositions.encoders import CHOICES, HELD_COMPOUNDS, JOBS, REFERENCE
+from matgan.study.jobs.compositions.encoders import (
+    CHOICES,
+    HELD_COMPOUNDS,
+    JOBS,
+    REFERENCE,
+    EncoderChoice,
+)
 from matgan.study.run import RunError
 
 
@@ -37,6 +44,37 @@ def test_every_choice_changes_one_thing():
     search, final, mean = (job.pieces() for job in JOBS)
     assert len(search) == len(CHOICES) and list(final) == ["seed-0", "seed-1", "seed-2"]
     assert list(mean) == ["mean"]
+
+
+def test_what_lowers_the_validation_error_is_taken_into_the_long_trainings():
+    errors = dict.fromkeys(CHOICES, 0.05)
+    errors |= {"five layers": 0.045, "learning rate 1e-2": 0.048, "learning rate 2e-3": 0.049}
+    errors |= {"T": 0.0496, "twice the epochs": 0.03, "dropout 0.1": 0.06}
+    table = pd.DataFrame({"choice": list(errors), "mae_val": list(errors.values())})
+    expected = EncoderChoice(layers=5, learning_rate=1e-2, weight_decay=0.1, epochs=60)
+    assert encoders.chosen(table) == expected
+    assert encoders.chosen(table[::-1]) == expected
+    with pytest.raises(RunError, match="not tried yet: T; run the job encoder-search"):
+        encoders.chosen(table[table["choice"] != "T"])
+
+
+def test_a_long_training_says_what_it_was_given(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoders, "LONG", tmp_path)
+    with pytest.raises(RunError, match=r"no choices yet.*jobs run encoder-search"):
+        encoders.final_piece(0, tmp_path / "seed-0")
+    errors = {name: 0.04 + 0.02 * (name != "four properties") for name in CHOICES}
+    table = pd.DataFrame({"choice": list(errors), "mae_val": list(errors.values())})
+    table.to_csv(tmp_path / "encoder-search.csv", index=False)
+    whole = encoders.encoder_piece
+
+    def small(name, choice, seed, folder):
+        return whole(name, replace(choice, width=32, layers=1), seed, folder)
+
+    monkeypatch.setattr(encoders, "encoder_piece", small)
+    monkeypatch.setattr(encoders, "FINAL_EPOCHS", 1)
+    (row,) = encoders.final_piece(0, tmp_path / "seed-0")
+    assert "targets all four" in row["settings"] and "weight_decay 0.1" in row["settings"]
+    assert row["epochs"] == 1 and 0 < row["mae_test"] < 5
 
 
 def test_no_property_of_a_held_compound_is_learned(few):
