@@ -74,4 +74,5 @@ def main(size: int = 31, contrast: float = 50, n: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    main(*(float(x) if i == 1 else int(x) for i, x in enumerate(sys.argv[1:])))
+    kinds = (int, float, int)
+    main(*(kind(x) for kind, x in zip(kinds, sys.argv[1:], strict=False)))

@@ -27,8 +27,11 @@ from torch.nn import functional as F
 from matgan.data.training_set import TrainingData, load_training_data
 from matgan.wgan.checkpoint import State, make_optimizer
 from matgan.wgan.config import PRESETS, Config
-from matgan.wgan.networks import COUNTS, DeconvolutionGenerator, build_critic, build_generator
+from matgan.wgan.networks import DeconvolutionGenerator, build_critic, build_generator
+from matgan.wgan.slots import N_COUNTS
 from matgan.wgan.training import Loop
+
+COUNTS = torch.arange(1, N_COUNTS + 1)
 
 
 def plain_loop(config: Config, matrices: torch.Tensor, device: torch.device, detach: bool):
@@ -38,7 +41,7 @@ def plain_loop(config: Config, matrices: torch.Tensor, device: torch.device, det
     for_generator = make_optimizer(
         config.optimizer, generator.parameters(), config.generator_lr, device
     )
-    A = COUNTS.to(device)[:, None]  # row k holds k
+    A = COUNTS.float().to(device)[:, None]  # row k holds k
     if isinstance(generator, DeconvolutionGenerator):
         generator.logits = lambda z: plain_logits(generator, z)
 
@@ -92,9 +95,11 @@ def plain_loop(config: Config, matrices: torch.Tensor, device: torch.device, det
 def plain_logits(generator: DeconvolutionGenerator, z: torch.Tensor) -> torch.Tensor:
     """The layers of Table 3, each as the library has it."""
     x = F.relu(generator.dense_norm(generator.dense(z))).view(len(z), *generator.first_map)
-    for deconvolution, norm in zip(generator.deconvolutions, generator.norms, strict=False):
+    *hidden, last = generator.deconvolutions
+    for deconvolution, norm in zip(hidden, generator.norms, strict=False):
         x = F.relu(norm(deconvolution(x)))
-    return generator.deconvolutions[-1](x)[:, 0]
+    x = last(x)
+    return (generator.norms[-1](x) if len(generator.norms) > len(hidden) else x)[:, 0]
 
 
 def ours(config: Config, data: TrainingData, device: torch.device):

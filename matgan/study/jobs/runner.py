@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -242,17 +244,32 @@ def run_job(
 
 
 Runner = Callable[[Path, dict[str, Piece], float], Iterator[str]]
+_WATCH, _WATCH_SECONDS = "watch of the parent", 1.0
 
 
 def _on_this_machine(workers: int) -> Runner:
     def run(work: Path, todo: dict[str, Piece], deadline: float) -> Iterator[str]:
         from joblib import Parallel, delayed
 
-        calls = (delayed(do_piece)(work, *item, deadline) for item in todo.items())
+        here = os.getpid()
+        calls = (delayed(_with_parent)(here, work, *item, deadline) for item in todo.items())
         keys = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(calls)
         yield from (key for key in keys if key)
 
     return run
+
+
+def _with_parent(parent: int, *given) -> str:
+    """`do_piece` in a worker that ends when the process that started it does, however it ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)  # a piece goes on from its checkpoint
+
+    if os.getpid() != parent and _WATCH not in (thread.name for thread in threading.enumerate()):
+        threading.Thread(target=watch, name=_WATCH, daemon=True).start()
+    return do_piece(*given)
 
 
 def _on_cluster(address: str) -> Runner:

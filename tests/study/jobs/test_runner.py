@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock, Timeout
 
 from matgan.files import ArraysError
 from matgan.study.jobs import runner
@@ -222,6 +223,22 @@ def test_a_job_killed_in_a_piece_goes_on_with_it(folders):
     assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0]
     subprocess.run(command, env=environment, check=True)
     assert pd.read_csv(folders / "long" / "slow.csv")["number"].tolist() == [0, 1, 2]
+
+
+def test_workers_end_with_a_job_that_was_killed(folders):
+    script = folders / "slow.py"
+    script.write_text(SLOW.replace("pieces))", "pieces), workers=2)"))
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    job = subprocess.Popen([sys.executable, script, folders], env=environment)
+    piece = folders / "work" / "slow" / "1"
+    while not (piece / "resumed").exists():
+        assert job.poll() is None
+        time.sleep(0.05)
+    with pytest.raises(Timeout):
+        FileLock(piece / ".lock", timeout=0).acquire()
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    FileLock(piece / ".lock", timeout=20).acquire()  # the worker that had it is gone
 
 
 INTERRUPTED = (
