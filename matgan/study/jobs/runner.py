@@ -36,7 +36,7 @@ from matgan.study.run import LONG, PROJECT, RunError, git_state, read_table
 MODULES = tuple(
     f"matgan.study.jobs.{part}.{name}"
     for part, names in {
-        "paper": ("wgan", "table4", "elements", "generators"),
+        "paper": ("wgan", "table4", "elements", "compositions_seen", "generators"),
         "compositions": (
             "benchmark",
             "predict",

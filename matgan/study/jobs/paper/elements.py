@@ -179,32 +179,57 @@ def search_piece(dataset: str, features: str, folder: Path) -> Rows:
         return float(model.history_["validation_loss"].min())
 
     found = searched_rates(trial, FIRST_RATE, folder, MOST_TRIALS)
-    return [{"method": _method(dataset, features), "seed": SEED, **row} for row in found]
+    return [{"method": method(dataset, features), "seed": SEED, **row} for row in found]
 
 
 def curve_piece(
     dataset: str, features: str, sizes: Sequence[int], times: int, folder: Path
 ) -> Rows:
     """Errors of a description on all folds after learning from some numbers of labels."""
-    task, rate = task_of(dataset), best_rate(SEARCH, _method(dataset, features))
-    splits = element_splits(task)
+    task, rate = task_of(dataset), best_rate(SEARCH, method(dataset, features))
+    most = _most(element_splits(task))
+    describe = partial(descriptions()[features], task)
     rows: Rows = []
     for labels, start in product(sizes, range(0, FOLDS, AT_A_TIME)):
-        if labels > _most(splits):
+        if labels > most:
             continue
         folds = range(start, min(start + AT_A_TIME, FOLDS))
-        own = [splits[fold].limited(labels) for fold in folds]
-        used = np.unique(np.concatenate([np.concatenate(split) for split in map(_parts, own)]))
-        X = np.stack([descriptions()[features](task, fold)[used] for fold in folds])
-        inside = [Split(*(np.searchsorted(used, part) for part in _parts(split))) for split in own]
-        model = sized(labels, rate, times).set_params(random_state=SEED + start)
-        fitted = fit_splits(X, task.y[used], inside, model)
-        for fold, of, split, network in zip(folds, X, inside, fitted, strict=True):
-            row: dict = {"dataset": task.name, "features": features, "split": split_name(labels)}
-            row |= {"labels": labels, "repeat": fold, "n_train": labels, "n_test": len(split.test)}
-            row |= scores(task.y[used][split.test], network.predict(of[split.test]))
-            row |= {"epochs": model.epochs, "best_epoch": network.n_iter_, "learning_rate": rate}
-            rows.append(row | {"seed": SEED})
+        found = fold_rows(task, describe, folds, labels, sized(labels, rate, times))
+        named = {"dataset": task.name, "features": features, "split": split_name(labels)}
+        rows += [named | row for row in found]
+    return rows
+
+
+def fold_rows(
+    task: Task,
+    describe: Callable[[int], np.ndarray],
+    folds: Sequence[int],
+    labels: int,
+    model: FullyConnectedRegressor,
+) -> Rows:
+    """Errors on some folds, whose networks train side by side.
+
+    Parameters
+    ----------
+    task : its compounds
+    describe : all of these in a fold: (n, d)
+    folds : which
+    labels : to learn from
+    model : as from `sized`; the folds from f on start from its seed + f
+    """
+    splits = element_splits(task)
+    own = [splits[fold].limited(labels) for fold in folds]
+    used = np.unique(np.concatenate([np.concatenate(split) for split in map(_parts, own)]))
+    X = np.stack([describe(fold)[used] for fold in folds])
+    inside = [Split(*(np.searchsorted(used, part) for part in _parts(split))) for split in own]
+    model = model.set_params(random_state=SEED + folds[0])
+    fitted = fit_splits(X, task.y[used], inside, model)
+    rows: Rows = []
+    for fold, of, split, network in zip(folds, X, inside, fitted, strict=True):
+        row: dict = {"labels": labels, "repeat": fold, "n_train": labels, "n_test": len(split.test)}
+        row |= scores(task.y[used][split.test], network.predict(of[split.test]))
+        row |= {"epochs": model.epochs, "best_epoch": network.n_iter_}
+        rows.append(row | {"learning_rate": model.learning_rate, "seed": SEED})
     return rows
 
 
@@ -250,7 +275,8 @@ def contrasts(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
     )
 
 
-def _method(dataset: str, features: str) -> str:
+def method(dataset: str, features: str) -> str:
+    """The name of a description in the table of the search."""
     return f"{features}, {dataset}"
 
 
