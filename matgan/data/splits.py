@@ -287,6 +287,18 @@ def one_element_swaps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows, pd.factorize(whole[rows] - part + taken * code[-1])[0]
 
 
+def share_of_known_groups(test: np.ndarray, groups: np.ndarray) -> float:
+    """Share of the test rows whose group, such as a chemical system, a training row has too.
+
+    Parameters
+    ----------
+    test : (n,) bool; the other rows are for training
+    groups : (n,) of each row, as `chemical_systems` gives them
+    """
+    codes = pd.factorize(np.asarray(groups))[0]
+    return float(np.isin(codes[test], codes[~test]).mean())
+
+
 def share_one_element_apart(test: np.ndarray, swaps: tuple[np.ndarray, np.ndarray]) -> float:
     """Share of the test compositions that one replaced element turns into a training composition.
 

@@ -254,6 +254,18 @@ def test_the_share_one_element_apart_is_that_of_the_slow_way(oqmd, share):
     assert 0.2 < slow < 1
 
 
+def test_the_share_of_known_systems_is_that_of_a_set(oqmd):
+    counts = whole_counts(amounts_matrix(oqmd["formula"]))
+    test = random_parts(len(counts), 0.3, 0) == "test"
+    systems = [frozenset(np.flatnonzero(row)) for row in counts]
+    known = {system for system, asked in zip(systems, test, strict=True) if not asked}
+    expected = np.mean([s in known for s, asked in zip(systems, test, strict=True) if asked])
+    assert 0.01 < expected < 0.99
+    assert splits.share_of_known_groups(test, splits.chemical_systems(counts)) == expected
+    # the set of elements as bytes, which end in zeros
+    assert splits.share_of_known_groups(test, [(row > 0).tobytes() for row in counts]) == expected
+
+
 @pytest.mark.parametrize("seed", [-1, None, 1.5, True, "0", [1]])
 def test_a_seed_that_is_none_is_named(seed):
     for draw in (

@@ -62,4 +62,6 @@ def _print_list(jobs: dict[str, Job]) -> None:
         word, done, total = state(job)
         left = job.core_hours * (total - done) / total
         hours = "" if word == "done" else f"about {left:.1f} of {job.core_hours:g} core-hours left"
+        if word == "stale" and done == total:
+            hours = f"{job.core_hours:g} core-hours with --fresh"
         print(f"{job.name:28} {word:8} {done:>3} of {total:<3} {hours:32} {job.what}")

@@ -12,25 +12,22 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from matgan.data.sources import SOURCES
-from matgan.files import atomic_file, load_arrays
-from matgan.learning.compute import device
+from matgan.files import atomic_file
 from matgan.study.fingerprint import decides, digest, reached, versions
-from matgan.study.run import LONG, PROJECT, RunError, git_state, read_table
+from matgan.study.jobs.pieces import Piece, do_piece, do_piece_of
+from matgan.study.run import LONG, PROJECT, RunError, read_table
 
 # with a list JOBS
 MODULES = tuple(
@@ -73,9 +70,6 @@ MODULES = tuple(
     for name in names
 )
 WORK = PROJECT / "runs" / "jobs"  # checkpoints and what pieces found
-
-Rows = list[dict]
-Piece = Callable[[Path], Rows]  # gets a folder of its own, for checkpoints
 
 
 @dataclass(frozen=True)
@@ -132,11 +126,6 @@ def finished(job: Job) -> dict[str, dict]:
     return done
 
 
-def piece_key(*parts: object) -> str:
-    """A name for a piece: the words of what tells it apart from others."""
-    return "-".join(re.findall(r"\w+", " ".join(map(str, parts))))
-
-
 def take_over(job: Job) -> list[str]:
     """Finish the pieces that only the table in results/long has, with its rows; their keys.
 
@@ -148,9 +137,10 @@ def take_over(job: Job) -> list[str]:
         The table has not as many rows as its pieces left.
     """
     path = LONG / f"{job.name}.json"
-    if job.leaves_files or not path.is_file():
+    if job.leaves_files or not path.is_file() or _anew(job).is_file():
         return []
-    facts_of = json.loads(path.read_text(encoding="utf-8")).get("pieces", {})
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    facts_of = kept.get("pieces", {})
     counts = [facts.get("rows") for facts in facts_of.values()]
     if not counts or None in counts:  # made before pieces counted their rows
         return []
@@ -169,6 +159,7 @@ def take_over(job: Job) -> list[str]:
                 continue
             rows = table.iloc[end - count : end].to_dict("records")
             # every column in every row: the columns keep their order
+            facts.setdefault("fingerprint", kept.get("fingerprint", ""))
             facts |= {"rows": [{k: None if pd.isna(v) else v for k, v in r.items()} for r in rows]}
             there.mkdir(parents=True)
             with atomic_file(there / "done.json") as file:
@@ -180,8 +171,8 @@ def take_over(job: Job) -> list[str]:
 def state(job: Job) -> tuple[str, int, int]:
     """What `jobs list` says of a job: "done", "stale", "partly" or "missing"; pieces done, of all.
 
-    The published table decides; "stale" means that code which the job reaches has changed since, or
-    that something else made the table, before there was the job.
+    The published table decides; "stale" means that code which the job reaches has changed since a
+    piece was done, or that something else made the table, before there was the job.
     """
     total = len(job.pieces())
     path = LONG / f"{job.name}.json"
@@ -218,21 +209,27 @@ def run_job(
     Notes
     -----
     Several calls may work on one job at the same time: a piece that another one has is left to it.
+    A table in results/long is replaced when as many of the pieces are there as it holds. Pieces of
+    other code are kept, and the job stays "stale", until it is run with `fresh`.
     """
     if fresh:
         shutil.rmtree(WORK / job.name, ignore_errors=True)
+        (WORK / job.name).mkdir(parents=True)
+        _anew(job).touch()
     elif taken := take_over(job):
         print(f"{job.name}: {len(taken)} pieces taken from {LONG / job.name}.csv", flush=True)
     pieces = job.pieces()
     done = finished(job)
     todo = {key: piece for key, piece in pieces.items() if key not in done}
     started, deadline = time.monotonic(), time.monotonic() + 3600 * hours
-    if done:
+    code, needed = job.fingerprint, _published(job)
+    if done.keys() - needed and len(done) >= len(needed):
         _write(job, done)
     run = _on_cluster(scheduler) if scheduler else _on_this_machine(workers)
-    for key in run(WORK / job.name, todo, deadline):
+    for key in run(WORK / job.name, todo, deadline, code):
         facts = finished(job)
-        _write(job, facts)
+        if len(facts) >= len(needed):
+            _write(job, facts)
         spent = sum(fact["seconds"] for fact in facts.values()) / 3600
         left = spent / len(facts) * (len(pieces) - len(facts))
         print(
@@ -243,43 +240,46 @@ def run_job(
     return len(finished(job)) == len(pieces)
 
 
-Runner = Callable[[Path, dict[str, Piece], float], Iterator[str]]
-_WATCH, _WATCH_SECONDS = "watch of the parent", 1.0
+def _anew(job: Job) -> Path:
+    """There while a job that was started anew must not go on from the published table."""
+    return WORK / job.name / "anew"
+
+
+def _published(job: Job) -> set[str]:
+    """The pieces that the table in results/long holds: all where it does not say which."""
+    path = LONG / f"{job.name}.json"
+    if not path.is_file():
+        return set()
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if "pieces" not in kept:
+        return set(job.pieces()) if kept.get("complete", True) else set()
+    return kept["pieces"].keys() & job.pieces().keys()
+
+
+# of the folder, the pieces, the deadline and the fingerprint of the code
+Runner = Callable[[Path, dict[str, Piece], float, str], Iterator[str]]
 
 
 def _on_this_machine(workers: int) -> Runner:
-    def run(work: Path, todo: dict[str, Piece], deadline: float) -> Iterator[str]:
+    def run(work: Path, todo: dict[str, Piece], deadline: float, code: str) -> Iterator[str]:
         from joblib import Parallel, delayed
 
         here = os.getpid()
-        calls = (delayed(_with_parent)(here, work, *item, deadline) for item in todo.items())
+        calls = (delayed(do_piece_of)(here, work, *item, deadline, code) for item in todo.items())
         keys = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(calls)
         yield from (key for key in keys if key)
 
     return run
 
 
-def _with_parent(parent: int, *given) -> str:
-    """`do_piece` in a worker that ends when the process that started it does, however it ended."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)  # a piece goes on from its checkpoint
-
-    if os.getpid() != parent and _WATCH not in (thread.name for thread in threading.enumerate()):
-        threading.Thread(target=watch, name=_WATCH, daemon=True).start()
-    return do_piece(*given)
-
-
 def _on_cluster(address: str) -> Runner:
-    def run(work: Path, todo: dict[str, Piece], deadline: float) -> Iterator[str]:
+    def run(work: Path, todo: dict[str, Piece], deadline: float, code: str) -> Iterator[str]:
         from dask.distributed import Client, as_completed
 
         with Client(address) as client:
             # a deadline by this machine's clock means nothing on another
             futures = [
-                client.submit(do_piece, work, *item, float("inf"), pure=False)
+                client.submit(do_piece, work, *item, float("inf"), code, pure=False)
                 for item in todo.items()
             ]
             for future in as_completed(futures):
@@ -292,79 +292,9 @@ def _on_cluster(address: str) -> Runner:
     return run
 
 
-def do_piece(work: Path, key: str, piece: Piece, deadline: float) -> str:
-    """Do one piece and keep what it found; its key, or "" where another process has it.
-
-    Parameters
-    ----------
-    work : folder of the job; the piece gets the folder `key` in it
-    key, piece : of `Job.pieces`
-    deadline : by this machine's monotonic clock; later no piece starts
-    """
-    if time.monotonic() > deadline:
-        return ""
-    folder = work / key
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            path = folder / "done.json"
-            if path.is_file():
-                return key
-            _one_thread()
-            started = time.monotonic()
-            rows = piece(folder)
-            facts = {
-                **git_state(),
-                "device": device(),
-                "threads": 1,
-                "seconds": round(time.monotonic() - started + _before(folder), 1),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "rows": rows,
-            }
-            with atomic_file(path) as file:
-                file.write(json.dumps(facts, default=float).encode())
-    except Timeout:
-        return ""
-    return key
-
-
-def computed_once(path: Path, compute: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    """What a part of a piece computes, kept in a file: a piece that was killed goes on behind it.
-
-    Parameters
-    ----------
-    path : .npz; it appears whole or not at all, its folders are made
-    compute : gives an array
-
-    Returns
-    -------
-    the array, and the minutes of this process that it took (of the last try, if some were killed)
-    """
-    if not path.is_file():
-        started = time.process_time()
-        found = compute()
-        minutes = (time.process_time() - started) / 60
-        with atomic_file(path) as file:
-            np.savez_compressed(file, allow_pickle=False, found=found, minutes=minutes)
-    kept = load_arrays(path, ["found", "minutes"])
-    return kept["found"], float(kept["minutes"])
-
-
-def _before(folder: Path) -> float:
-    """Seconds that earlier, interrupted tries spent; a training may write them to spent.json."""
-    path = folder / "spent.json"
-    return float(json.loads(path.read_text())) if path.is_file() else 0.0
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def _write(job: Job, done: dict[str, dict]) -> None:
     rows = [row for facts in done.values() for row in facts["rows"]]
-    total = len(job.pieces())
+    total, codes = len(job.pieces()), {facts.get("fingerprint", "") for facts in done.values()}
     provenance = {
         "job": job.name,
         "what": job.what,
@@ -375,7 +305,7 @@ def _write(job: Job, done: dict[str, dict]) -> None:
         "complete": len(done) == total,
         "pieces_in_all": total,
         "core_hours": round(sum(facts["seconds"] for facts in done.values()) / 3600, 3),
-        "fingerprint": job.fingerprint,
+        "fingerprint": codes.pop() if len(codes) == 1 else "several",
         "python": sys.version.split()[0],
         "packages": versions(),
         "data": {source.file: source.sha256 for source in SOURCES.values()},
@@ -387,3 +317,4 @@ def _write(job: Job, done: dict[str, dict]) -> None:
             pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")
         with atomic_file(LONG / f"{job.name}.json") as file:
             file.write((json.dumps(provenance, indent=1) + "\n").encode())
+    _anew(job).unlink(missing_ok=True)

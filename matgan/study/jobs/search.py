@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matgan.files import atomic_file
 from matgan.learning.compute import Diverged
-from matgan.study.jobs.runner import Rows
+from matgan.study.jobs.pieces import Rows
 from matgan.study.run import LONG, RunError, read_table
 
 FACTOR = 2.0  # between neighbouring rates

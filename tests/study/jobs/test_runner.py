@@ -8,13 +8,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock, Timeout
 
-from matgan.files import ArraysError
 from matgan.study.jobs import runner
+from matgan.study.jobs.pieces import do_piece
 from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, PROJECT, RunError
 
@@ -153,6 +152,56 @@ def test_changed_code_is_said_and_nothing_is_thrown_away(folders, monkeypatch):
     assert runner.state(JOB) == ("stale", 4, 4)
     runner.run_job(JOB)
     assert calls(folders, "00") == 1
+    assert runner.state(JOB) == ("stale", 4, 4)  # nothing was computed again
+    runner.run_job(JOB, fresh=True)
+    assert runner.state(JOB) == ("done", 4, 4)
+
+
+def test_pieces_of_other_code_keep_a_job_stale(folders, monkeypatch):
+    runner.run_job(Job("squares", "", 0.1, partial(pieces, 2)))
+    code = runner.digest
+    monkeypatch.setattr(runner, "digest", lambda modules: "other")
+    assert runner.run_job(JOB)
+    assert runner.state(JOB) == ("stale", 4, 4)
+    said = json.loads((folders / "long" / "squares.json").read_text())
+    assert said["fingerprint"] == "several"
+    assert [piece["fingerprint"] == "other" for piece in said["pieces"].values()] == [0, 0, 1, 1]
+    shutil.rmtree(folders / "work")
+    monkeypatch.setattr(runner, "digest", code)
+    assert runner.run_job(JOB) and runner.state(JOB) == ("stale", 4, 4)  # from the table, as well
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["without rows", "without pieces"])
+def test_a_whole_table_gives_way_to_a_whole_one_only(folders, known):
+    """Tables of old do not say which of their rows a piece left."""
+    runner.run_job(JOB)
+    path = folders / "long" / "squares.json"
+    said = json.loads(path.read_text())
+    for piece in said["pieces"].values():
+        del piece["rows"]
+    if not known:
+        del said["pieces"]
+    path.write_text(json.dumps(said))
+    kept = (folders / "long" / "squares.csv").read_bytes()
+    shutil.rmtree(folders / "work")
+    do_piece(folders / "work" / "squares", "01", pieces()["01"], float("inf"))
+    assert not runner.run_job(JOB, hours=0)
+    assert (folders / "long" / "squares.csv").read_bytes() == kept
+    assert runner.run_job(JOB)
+    assert len(json.loads(path.read_text())["pieces"]) == 4
+
+
+def test_anew_keeps_the_published_table_until_it_can_be_replaced(folders):
+    runner.run_job(JOB)
+    path = folders / "long" / "squares.json"
+    before = path.stat().st_mtime_ns
+    assert not runner.run_job(JOB, hours=0, fresh=True)  # as if it was stopped at once
+    assert path.stat().st_mtime_ns == before
+    assert not runner.run_job(JOB, hours=0)  # takes nothing from the table that it will replace
+    assert not (folders / "work" / "squares" / "00" / "done.json").exists()
+    assert runner.run_job(JOB) and path.stat().st_mtime_ns > before
+    shutil.rmtree(folders / "work" / "squares" / "00")
+    assert runner.run_job(JOB, hours=0)  # and now it does
 
 
 def test_a_table_from_before_the_job_is_stale(folders):
@@ -162,7 +211,8 @@ def test_a_table_from_before_the_job_is_stale(folders):
 
 
 def test_after_its_hours_nothing_starts_and_the_table_holds_what_is_done(folders):
-    runner.do_piece(folders / "work" / "squares", "01", pieces()["01"], float("inf"))
+    work = folders / "work" / "squares"
+    do_piece(work, "01", pieces()["01"], float("inf"), JOB.fingerprint)
     assert not runner.run_job(JOB, hours=0)
     assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [1]
     assert not json.loads((folders / "long" / "squares.json").read_text())["complete"]
@@ -294,24 +344,3 @@ def test_the_workers_of_a_dask_cluster_do_the_pieces(folders):
     table = pd.read_csv(folders / "long" / "roots.csv", float_precision="round_trip")
     assert table["root"].tolist() == [number**0.5 for number in range(4)]
     assert os.getpid() not in set(table["process"])
-
-
-def test_a_part_of_a_piece_is_computed_once_and_a_failure_leaves_nothing(tmp_path):
-    path, calls = tmp_path / "piece" / "part.npz", []
-
-    def compute():
-        calls.append(1)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return np.arange(3.0)
-
-    with pytest.raises(KeyboardInterrupt):
-        runner.computed_once(path, compute)
-    assert not path.exists()
-    found, minutes = runner.computed_once(path, compute)
-    again, same = runner.computed_once(path, compute)
-    assert len(calls) == 2 and same == minutes >= 0
-    np.testing.assert_array_equal(found, again)
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(ArraysError, match=r"part\.npz is no sound"):
-        runner.computed_once(path, compute)

@@ -28,7 +28,8 @@ from matgan.representation.features import (
     random_embedding,
 )
 from matgan.representation.tables import trained_table
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG
 from matgan.wgan.config import LEARNING, Config
 from matgan.wgan.training import train_wgan

@@ -24,7 +24,8 @@ from matgan.learning.statistics import scores
 from matgan.representation import benchmark, probes, published
 from matgan.representation.benchmark import Task
 from matgan.representation.features import Magpie, OneHot
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 PRINTED_LAYERS = len(published.ELEMNET["hidden"]) + 1
 DEPTHS = (2, 3, 4, 6, 8, 10, 12, 14, 17, 20, 24)

@@ -22,7 +22,8 @@ from matgan.representation.encoder.pretraining import Pretext, pretrained_encode
 from matgan.representation.encoder.routes import Compounds, read_compounds
 from matgan.representation.encoder.sources import OQMD, joint_labels
 from matgan.representation.tables import load_embedding, permuted_embedding
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, RunError, read_table
 
 TASK = OQMD[0]
@@ -147,7 +148,8 @@ def chosen(table: pd.DataFrame) -> EncoderChoice:
     """What the long trainings use: every choice that lowers the search's validation error.
 
     It must lower it by `LEAST`; of two values of one setting, the better. A weight decay of 0.1 is
-    taken in any case: it guards against over-fitting, which 15 passes do not show.
+    taken in any case: it guards against over-fitting, which 15 passes do not show. The passes are
+    `FINAL_EPOCHS`.
 
     Parameters
     ----------
@@ -159,10 +161,11 @@ def chosen(table: pd.DataFrame) -> EncoderChoice:
         A choice has not been tried.
     """
     errors = table.set_index("choice")["mae_val"]
-    if missing := CHOICES.keys() - errors.index:
+    tried = [name for name, choice in CHOICES.items() if choice.epochs == SEARCHED_EPOCHS]
+    if missing := set(tried) - set(errors.index):
         raise RunError(f"not tried yet: {', '.join(sorted(missing))}; run the job {SEARCH}")
     settings: dict[str, Any] = {}
-    for name, error in errors[list(CHOICES)].sort_values().items():
+    for name, error in errors[tried].sort_values().items():
         if error > (1 - LEAST) * errors["reference"]:
             break
         ((setting, value),) = _changes(CHOICES[str(name)])

@@ -29,7 +29,8 @@ from matgan.study.jobs.compositions.tasks import (
     T,
     task_encoder,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
+from matgan.study.jobs.pieces import Piece, Rows, computed_once
+from matgan.study.jobs.runner import Job
 
 MATBENCH = {"matbench_expt_gap": "expt_gap", "matbench_mp_gap": "mp_gap"}
 MATBENCH_SEED = 18012019

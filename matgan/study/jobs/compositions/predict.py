@@ -13,7 +13,8 @@ from matgan.data.splits import chemical_systems
 from matgan.learning.uncertainty.intervals import conformal_quantile
 from matgan.properties import models, training
 from matgan.properties.models import COVERAGE
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 SEED, DRAWS = 0, 200
 

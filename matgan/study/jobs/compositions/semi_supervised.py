@@ -41,7 +41,8 @@ from matgan.representation.benchmark import ENERGY, GAP, RANDOM, Task
 from matgan.representation.features import Magpie, OneHot
 from matgan.study.jobs.compositions.benchmark import searched_network
 from matgan.study.jobs.paper.elements import trainings
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, NotYetMade
 from matgan.wgan.generator import load_generator
 

@@ -30,7 +30,8 @@ from matgan.representation.encoder.routes import (
 )
 from matgan.representation.encoder.sources import OQMD
 from matgan.representation.tables import load_embedding, permuted_embedding
-from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
+from matgan.study.jobs.pieces import Piece, Rows, computed_once
+from matgan.study.jobs.runner import Job
 
 TREES, TREES_T, TREES_T_MIXED = "trees", "trees with T", "trees with permuted T"
 TREES_SLOWER = "trees, half the rate"

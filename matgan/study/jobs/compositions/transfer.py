@@ -29,7 +29,8 @@ from matgan.study.jobs.compositions.tasks import (
     task_encoder,
     task_parts,
 )
-from matgan.study.jobs.runner import Job, Rows, computed_once
+from matgan.study.jobs.pieces import Rows, computed_once
+from matgan.study.jobs.runner import Job
 
 TREES_SOURCE = "trees with a source's predictions"
 TREES_MIXED = "trees with those of the permuted source"

@@ -9,7 +9,8 @@ import pandas as pd
 
 from matgan.crystals import two_descriptors as two
 from matgan.crystals.structures import load_structures
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 SEED, REPEATS = 0, 10
 

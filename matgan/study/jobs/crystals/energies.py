@@ -21,7 +21,8 @@ from matgan.learning.compute import device
 from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
 from matgan.study.jobs.crystals.composition import magpie_statistics
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.trainings import Trainings
 
 NAME = "crystal-graphs"

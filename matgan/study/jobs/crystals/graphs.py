@@ -32,7 +32,8 @@ from matgan.learning.compute import device
 from matgan.learning.evaluation import evaluate
 from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
-from matgan.study.jobs.runner import Job, Piece, Rows, piece_key
+from matgan.study.jobs.pieces import Piece, Rows, piece_key
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate, searched_rates
 
 DATASET, HALF = "perovskites", "half"

@@ -25,7 +25,8 @@ from matgan.learning.fit import Fit
 from matgan.learning.statistics import scores
 from matgan.study.jobs.crystals.composition import magpie_statistics
 from matgan.study.jobs.crystals.graphs import CHECKED, RATE, REPEATS
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate, searched_rates
 
 MODULI = {"bulk modulus": "bulk_modulus_vrh", "shear modulus": "shear_modulus_vrh"}  # GPa

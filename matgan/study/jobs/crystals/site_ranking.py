@@ -16,7 +16,8 @@ from matgan.crystals.sites.ranking import likelihood_scores, templates_of
 from matgan.data.splits import random_generator
 from matgan.study.jobs.crystals.sites import REPEATS, Setting, SiteData, kept_model, site_data
 from matgan.study.jobs.crystals.structures import DISTANCE_STEPS
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 NAME = "site-ranking"
 LIKELIHOOD, POPULARITY, OURS = "site likelihood", "popularity", "learned distances"

@@ -33,7 +33,8 @@ from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import Fit
 from matgan.representation.maps import purity_test, tsne_map
 from matgan.study.jobs import runner
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import RunError
 
 NAME = "site-likelihood"

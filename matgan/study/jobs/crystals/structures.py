@@ -11,7 +11,8 @@ import numpy as np
 from matgan.crystals import prototypes as pt
 from matgan.crystals.structures import load_structures
 from matgan.crystals.substitution import WEIGHTS_FILE, element_volumes, save_weights
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 STRUCTURE_SEEDS = 5  # trainings of the distances
 DISTANCE_STEPS = 600

@@ -18,7 +18,8 @@ from matgan.microstructure.optics import (
     wave_vectors,
 )
 from matgan.study.jobs.microstructure.fields import field
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, NotYetMade
 
 NAME = "absorption"

@@ -20,7 +20,8 @@ from matgan.microstructure.generative import (
 from matgan.microstructure.optics import WAVE_ORDERS, Film, absorbed
 from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field, fields
 from matgan.study.jobs.microstructure.images import NAME as GAN
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import RunError
 
 SOBOL, CMA, BAYES = "Sobol points", "CMA-ES", "Bayesian optimisation"

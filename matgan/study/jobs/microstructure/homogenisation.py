@@ -21,7 +21,8 @@ from matgan.microstructure.mechanics import two_phases
 from matgan.microstructure.networks import StiffnessNetwork
 from matgan.microstructure.statistics import voigt_reuss
 from matgan.study.jobs.microstructure.labels import CONTRAST, STIFFNESS, kept_labels
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 RULE, MEAN = "rule of mixtures", "Voigt–Reuss mean"
 CUBIC, CUBIC_BETWEEN = "cubic in the fraction", "cubic, between the bounds"

@@ -22,7 +22,8 @@ from matgan.microstructure.generative import (
 )
 from matgan.microstructure.statistics import lineal_path, radial_mean, two_point
 from matgan.study.jobs.microstructure.fields import SHARE, fields
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 IMAGES = 2000  # that the GAN learns, shifted, mirrored and turned anew each time
 SAMPLE = 1000  # images behind a curve

@@ -17,7 +17,8 @@ from matgan.files import atomic_file, load_arrays
 from matgan.microstructure.generation import Collection
 from matgan.microstructure.mechanics import effective_c11, refined, solve, two_phases
 from matgan.study.jobs import runner
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import RunError
 
 STIFFNESS = Collection(27, (0.25, 0.75))  # volumes of homogenisation

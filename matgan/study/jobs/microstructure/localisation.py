@@ -21,7 +21,8 @@ from matgan.microstructure.networks import (
     shells,
 )
 from matgan.study.jobs.microstructure.labels import kept_labels
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 UNIFORM, PHASES, LINEAR = "uniform strain", "mean of each phase", "MKS"
 DENSE, PATCH = "dense CNN", "neighbourhood CNN"

@@ -13,7 +13,8 @@ from matgan.data.weights import vgg19_convolutions
 from matgan.microstructure import reconstruction
 from matgan.microstructure.generation import highest
 from matgan.microstructure.reconstruction import SAMPLES, TextureNetwork, sample
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 VGG, RANDOM = "VGG19", "random weights"
 GAUSSIAN, REAL = "Gaussian field", "another sample"

@@ -20,7 +20,8 @@ from matgan.study.jobs.microstructure.absorption import LABELLED, kept_absorptio
 from matgan.study.jobs.microstructure.design import shipped
 from matgan.study.jobs.microstructure.fields import fields
 from matgan.study.jobs.microstructure.images import curves
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 TUNED, SCRATCH = "critic, trained on", "from scratch"
 FROZEN, RANDOM = "critic's features, ridge", "random features, ridge"

@@ -28,7 +28,8 @@ from matgan.representation.benchmark import ENERGY
 from matgan.representation.features import PooledEmbedding
 from matgan.representation.tables import load_embedding, permuted_embedding, trained_table
 from matgan.study.jobs.paper import elements
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate
 from matgan.wgan.config import LEARNING
 from matgan.wgan.training import train_wgan

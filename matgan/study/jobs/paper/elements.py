@@ -39,7 +39,8 @@ from matgan.representation.tables import (
     permuted_embedding,
     random_embedding,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows, piece_key
+from matgan.study.jobs.pieces import Piece, Rows, piece_key
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate, searched_rates
 
 NAME, SEARCH = "unseen-elements", "unseen-elements-search"

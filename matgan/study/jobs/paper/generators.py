@@ -27,7 +27,8 @@ from matgan.generated.yields import (
     supercon_parts,
 )
 from matgan.learning.regressor import FullyConnectedRegressor
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG
 
 SEED, TURNS = 0, 10

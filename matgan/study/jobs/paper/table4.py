@@ -40,7 +40,8 @@ from matgan.study.jobs.paper.authors import (
     tables_of_T,
     training_of,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, NotYetMade
 
 AT_A_TIME = 5  # repeats of a piece

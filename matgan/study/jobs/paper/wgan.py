@@ -10,7 +10,8 @@ from typing import Literal
 from matgan.data.compounds import training_data
 from matgan.data.paper import paper_training_set
 from matgan.generated import sweep
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 Data = Literal["oqmd", "mp", "paper"]  # the last: OQMD as the paper's authors had it
 

@@ -31,11 +31,12 @@ from matgan.learning.statistics import scores
 from matgan.powder import baselines
 from matgan.powder.networks import FCN, VAE, vae_loss
 from matgan.powder.patterns import Stored
+from matgan.study.jobs.pieces import Piece, Rows, computed_once
 from matgan.study.jobs.powder import patterns as symmetry
 from matgan.study.jobs.powder.material import HOW_SPLIT, LONG, Setting, material
 from matgan.study.jobs.powder.patterns import TRAININGS, TWICE, fitted
 from matgan.study.jobs.powder.properties import TARGETS, values
-from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate, searched_rates
 
 NAME, SEARCH = "pattern-latent", "pattern-latent-search"

@@ -21,9 +21,10 @@ from matgan.learning.fit import Fit, Subset, outputs, regression_loss
 from matgan.powder import baselines, patterns
 from matgan.powder.networks import FCN, Regressor
 from matgan.powder.reflections import reflections
+from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.powder.material import Setting, material
 from matgan.study.jobs.powder.patterns import TRAININGS, fitted
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.runner import Job
 
 NAME = "pattern-lattice"
 MEDIAN, SYSTEM, NEAREST = "median cell", "median of its crystal system", "nearest pattern"

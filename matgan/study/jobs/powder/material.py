@@ -33,7 +33,8 @@ from matgan.data.splits import grouped_parts
 from matgan.files import ArraysError, atomic_file, load_arrays
 from matgan.powder import patterns
 from matgan.powder.networks import LABELS
-from matgan.study.jobs.runner import WORK, Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import WORK, Job
 
 NAME = "pattern-material"
 HOW_SPLIT = ("MEGNet", "prototypes apart")

@@ -40,7 +40,8 @@ from matgan.powder.measured.hierarchy import LEVELS, HierarchicalLoss
 from matgan.powder.measured.material import MeasuredMaterial, read_material
 from matgan.powder.measured.simulation import Simulator
 from matgan.powder.measured.source import Simulated
-from matgan.study.jobs.runner import WORK, Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import WORK, Job
 from matgan.study.run import PROJECT
 
 MATERIAL = PROJECT / "runs" / "measured.npz"  # of `python -m matgan prepare-patterns`

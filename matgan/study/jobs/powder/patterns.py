@@ -34,8 +34,9 @@ from matgan.powder import baselines, patterns
 from matgan.powder.baselines import Scores
 from matgan.powder.networks import FCN, LABELS, TEncoder
 from matgan.study.jobs.crystals.composition import magpie_statistics
+from matgan.study.jobs.pieces import Piece, Rows, computed_once
 from matgan.study.jobs.powder.material import HOW_SPLIT, LONG, Setting, graphs, material
-from matgan.study.jobs.runner import Job, Piece, Rows, computed_once
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate, searched_rates
 
 NAME, SEARCH = "pattern-symmetry", "pattern-symmetry-search"

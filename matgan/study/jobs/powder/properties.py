@@ -30,6 +30,7 @@ from matgan.powder.patterns import Stored
 from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.tables import load_embedding, random_embedding
 from matgan.study.jobs.crystals.composition import magpie_statistics
+from matgan.study.jobs.pieces import Piece, Rows, computed_once, piece_key
 from matgan.study.jobs.powder.material import HOW_SPLIT, LONG, Setting, graphs, material
 from matgan.study.jobs.powder.patterns import (
     TRAININGS,
@@ -38,7 +39,7 @@ from matgan.study.jobs.powder.patterns import (
     coarse_patterns,
     fitted,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows, computed_once, piece_key
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.search import best_rate, searched_rates
 
 NAME, SEARCH = "pattern-properties", "pattern-properties-search"

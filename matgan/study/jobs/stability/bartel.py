@@ -31,7 +31,8 @@ from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.stability.bartel import FOLDS, folds, own_hull_scores
 from matgan.stability.quality import KnownSystems, stability_scores
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.stability.stable import nearest_energies
 from matgan.study.run import RunError
 

@@ -31,7 +31,8 @@ from matgan.stability.hull import Hull
 from matgan.stability.quality import KnownSystems, stability_scores
 from matgan.stability.reference import oqmd_hull
 from matgan.study.jobs.paper.elements import trainings
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.wgan.generator import load_generator
 
 ENUMERATED = 300_000  # as in the command's default

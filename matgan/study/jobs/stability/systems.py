@@ -20,7 +20,8 @@ from matgan.representation.neighbours import NearestCompositions
 from matgan.representation.published import ELEMNET_FAST
 from matgan.stability.heldout import diagram_scores, held_out, systems_to_hold_out
 from matgan.stability.reference import oqmd_hull
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 METHODS = {
     "ours": "networks of `predict`",

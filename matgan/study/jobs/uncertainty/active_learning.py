@@ -20,7 +20,8 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from matgan.learning.statistics import holm, mean_interval
 from matgan.learning.uncertainty.acquisition import STRATEGIES, labels_saved, learn_actively
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.uncertainty.uncertainty import DATA, drawn
 
 SEED, REPEATS = 0, 10

@@ -37,7 +37,8 @@ from matgan.learning.uncertainty.explanations import (
     integrated_gradients,
     nearest_points,
 )
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 from matgan.study.jobs.uncertainty import uncertainty
 from matgan.study.jobs.uncertainty.uncertainty import DATA, Part, drawn, split_of
 

@@ -44,7 +44,8 @@ from matgan.learning.uncertainty.intervals import (
 )
 from matgan.learning.uncertainty.spreads import QuantileNetwork, of_dropout, of_ensemble
 from matgan.representation.features import Magpie, OneHot
-from matgan.study.jobs.runner import Job, Piece, Rows
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
 
 SEED, REPEATS, CHECKED = 0, 10, 5  # checked: also trained for twice as long
 DATA = {"energies": "eV/atom", "gaps": "eV", "Tc": "K"}
