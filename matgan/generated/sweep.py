@@ -4,6 +4,7 @@
     python -m matgan sweep ablation mp.npz --out DIR  # one change at a time, to ours
     python -m matgan sweep seeds mp.npz --out DIR  # ours with three seeds
     python -m matgan sweep converged mp.npz --out DIR  # ours with five, ten times as long
+    python -m matgan sweep halved mp.npz --out DIR  # half as long: do more updates change it?
     python -m matgan sweep unswapped mp.npz --out DIR  # the same where the critic sees no swaps
     python -m matgan sweep objects oqmd.npz --out DIR  # the published code, and as printed
     python -m matgan sweep rates oqmd.npz --out DIR  # rates x batches with the published code
@@ -36,6 +37,7 @@ from matgan.data.training_set import TrainingData, load_training_data
 from matgan.generated.controls import stoichiometry_shuffled
 from matgan.generated.measures import no_wider, two_sample_auc, uniqueness, validity_rates
 from matgan.learning.compute import device, progress_bar
+from matgan.learning.evaluation import CHANGE, SHARE
 from matgan.representation.maps import knn_purity, neighbour_overlap
 from matgan.wgan.checkpoint import TrainedRun
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE, Config
@@ -127,6 +129,11 @@ def converged(iterations: int) -> Iterator[tuple[dict, Config]]:
         yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
 
 
+def halved(iterations: int) -> Iterator[tuple[dict, Config]]:
+    """The first of `converged` with half as many updates, over which its rates fall as far."""
+    yield {"seed": MANY_SEEDS[0]}, LEARNING.replace(seed=MANY_SEEDS[0], iterations=iterations)
+
+
 def unswapped(iterations: int) -> Iterator[tuple[dict, Config]]:
     """As `converged`, but all fakes are the generator's, and T starts from weights of full size."""
     for labels, config in converged(iterations):
@@ -156,6 +163,7 @@ PARTS = {
     "ablation": (ablation, 150),
     "seeds": (seeds, 2000),
     "converged": (converged, 20_000),
+    "halved": (halved, 10_000),
     "unswapped": (unswapped, 20_000),
     "objects": (objects, 20_000),
     "rates": (rates, 1000),
@@ -194,6 +202,45 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
         "small-data error (eV)": errors[-1],
         "small-data error, least (eV)": min(errors),
     } | measure_sample(counts, data)
+
+
+DRAWN = ("decodable", "unique", "neutral", "balanced", "AUC, counts", "AUC")
+
+
+def changes(half: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+    """What twice the updates change of what is drawn, on the seeds that both tables have.
+
+    Parameters
+    ----------
+    half, whole : of the parts "halved" and "converged"
+
+    Returns
+    -------
+    DataFrame: a row for each of `DRAWN`: change (whole minus half, mean over the seeds), relative
+    (over the whole); empty where no seed is in both
+    """
+    if not len(half) or not len(whole):
+        return pd.DataFrame(columns=["change", "relative"], dtype=float)
+    one, other = (table.set_index("seed")[list(DRAWN)] for table in (half, whole))
+    change = (other - one).dropna()
+    found = {"change": change.mean(), "relative": (change / other).mean()}
+    return pd.DataFrame(found).dropna()
+
+
+def draws_settled(found: pd.DataFrame, margins: pd.Series | None = None) -> bool:
+    """Whether more updates are too few to matter: each of `DRAWN` changes by less than 2%.
+
+    Parameters
+    ----------
+    found : as from `changes`; empty: not settled
+    margins : by measure, how far it is from what a claim compares it with: it must change by less
+        than half of that, too
+    """
+    if found.empty or not (found["relative"].abs() < CHANGE).all():
+        return False
+    if margins is None:
+        return True
+    return bool((found["change"].abs().reindex(margins.index) < SHARE * margins.abs()).all())
 
 
 def halfway(run: TrainedRun) -> int:

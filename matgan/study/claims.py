@@ -24,7 +24,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from matgan.files import atomic_file
 from matgan.learning.statistics import Interval
@@ -50,6 +52,8 @@ class Number:
     label : whose number it is, such as "one-hot"
     value, low, high : the number and the ends of its interval; NaN: no interval
     form : format of the text, such as ".1%"
+    ends : what low and high are: a 95% "interval", in parentheses, or the "range" of some values,
+        in brackets
     """
 
     label: str
@@ -57,6 +61,13 @@ class Number:
     low: float = math.nan
     high: float = math.nan
     form: str = ".3g"
+    ends: str = "interval"
+
+    @classmethod
+    def span(cls, label: str, values: ArrayLike, form: str = ".3g") -> Number:
+        """The mean of some values, such as those of a few trainings, with their range."""
+        each = np.asarray(values, dtype=float)
+        return cls(label, each.mean(), each.min(), each.max(), form, "range")
 
     @classmethod
     def of(cls, label: str, interval: Interval, form: str = ".3g") -> Number:
@@ -66,7 +77,8 @@ class Number:
     def __str__(self) -> str:
         text = f"{self.value:{self.form}}"
         if not (math.isnan(self.low) or math.isnan(self.high)):
-            text += f" ({self.low:{self.form}} to {self.high:{self.form}})"
+            first, last = "[]" if self.ends == "range" else "()"
+            text += f" {first}{self.low:{self.form}} to {self.high:{self.form}}{last}"
         return f"{self.label} {text}".strip()
 
 
@@ -149,7 +161,7 @@ class Claims:
             row[role] = ", ".join(map(str, parts))
             self.numbers += [
                 {"claim": claim, "role": role, "label": n.label}
-                | {"value": n.value, "low": n.low, "high": n.high}
+                | {"value": n.value, "low": n.low, "high": n.high, "ends": n.ends}
                 for n in parts
                 if isinstance(n, Number)
             ]
@@ -172,7 +184,7 @@ class Claims:
         name = f"claims_{self.run.notebook[:2]}"
         table = pd.DataFrame(self.rows, columns=COLUMNS)
         self.run.table(table, name)
-        columns = ["claim", "role", "label", "value", "low", "high"]
+        columns = ["claim", "role", "label", "value", "low", "high", "ends"]
         self.run.table(pd.DataFrame(self.numbers, columns=columns), f"{name}_numbers")
         return ClaimsTable(table)
 

@@ -12,6 +12,12 @@ from matgan.study.run import PROJECT, open_run
 README = (PROJECT / "README.md").read_text()
 
 
+def test_a_range_is_told_from_an_interval():
+    span = claims.Number.span("3 trainings", [0.1, 0.4, 0.1], ".0%")
+    assert str(span) == "3 trainings 20% [10% to 40%]" and span.ends == "range"
+    assert str(Number("T", 0.2, 0.1, 0.4, ".0%")) == "T 20% (10% to 40%)"
+
+
 @pytest.mark.parametrize(
     ("holds", "repeats", "converged", "expected"),
     [

@@ -293,6 +293,12 @@ def test_data_and_models_are_described(pages):
     assert "Pretrained weights" in pages["models.html"].text
 
 
+def test_links_out_of_docs_lead_to_pages_of_the_site(pages):
+    assert "models/PROPERTIES.html" in pages["predict.html"].values("href", "a")
+    assert "what matgan/data/sources.csv says of each" in pages["data.html"].text  # no page of it
+    assert not [link for link in pages["data.html"].values("href", "a") if "sources.csv" in link]
+
+
 @pytest.mark.parametrize(
     ("markdown", "expected"),
     [

@@ -25,7 +25,6 @@ EXCHANGE, NEAREST_EXCHANGE = "ionic substitution, summed", "ionic substitution, 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # of the likelihood beside another score
 DRAWS = 2000  # of the bootstrap
 REVIEW_SYSTEMS = {"Mn-Ge": (25, 32), "Li-Mn-Ge": (3, 25, 32)}
-Ranks = dict[str, np.ndarray]  # method -> place of the right structure type, question by question
 
 
 def combined(first: np.ndarray, likelihood: np.ndarray, weight: float) -> np.ndarray:

@@ -62,6 +62,18 @@ JOBS = [
         _pieces("converged", "oqmd"),
     ),
     Job(
+        "wgan-halved-mp",
+        f"one of these with half as many updates: do more change what it draws? {_ON_MP}",
+        0.3,
+        _pieces("halved", "mp"),
+    ),
+    Job(
+        "wgan-halved-oqmd",
+        "one of these with half as many updates: do more change what it draws? OQMD",
+        0.3,
+        _pieces("halved", "oqmd"),
+    ),
+    Job(
         "wgan-unswapped-mp",
         f"the same where the critic sees no swapped elements, five seeds, {_ON_MP}",
         3.0,

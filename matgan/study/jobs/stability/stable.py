@@ -36,6 +36,7 @@ from matgan.study.jobs.runner import Job
 from matgan.wgan.generator import load_generator
 
 ENUMERATED = 300_000  # as in the command's default
+SAMPLED = 5  # trainings of the generator; sample r is of training r modulo these
 ASKED = 100_000  # enumerated compositions that are tested on
 OURS, LOOK_UP, ENTRIES = "networks of `predict`", "five nearest compositions", "stable ones known"
 ENERGY, ANY = "energy alone", "at random"
@@ -196,8 +197,7 @@ def source_piece(repeat: int, folder: Path) -> Rows:
     """What each sampler's new compositions are worth, by P(stable): a row each."""
     enumeration, rng = candidates.Search().enumeration(), np.random.default_rng(repeat)
     known, train = candidates.known_numbers(enumeration), training_data("oqmd").train
-    names = trainings("oqmd")
-    generator = load_generator(names[repeat % len(names)])
+    generator = load_generator(trainings("oqmd")[repeat % SAMPLED])
     drawn = {
         GENERATED: generator.draw(DRAWN, repeat, progress=False)[0],
         SWAPPED: one_element_swapped(train, DRAWN, rng),
@@ -218,7 +218,9 @@ def source_piece(repeat: int, folder: Path) -> Rows:
 
 
 def leads(rows: pd.DataFrame, measure: str = "stable, per thousand kept") -> pd.DataFrame:
-    """By how much the generator is ahead of each other source, on the same repeats.
+    """By how much the generator is ahead of each other source, over its trainings.
+
+    Samples of one training count together, and so do those of other sources beside them.
 
     Parameters
     ----------
@@ -229,14 +231,14 @@ def leads(rows: pd.DataFrame, measure: str = "stable, per thousand kept") -> pd.
     -------
     DataFrame, a row for each source: mean, low, high of the measure; lead, p_holm of the generator
     """
+    rows = rows.assign(repeat=rows["seed"] % SAMPLED)
+    rows = rows.groupby(["source", "repeat"], sort=False, as_index=False)[measure].mean()
     by_source = rows.groupby("source", sort=False)[measure]
     means = {source: mean_interval(values) for source, values in by_source}
     table = pd.DataFrame(list(means.values()), index=pd.Index(means, name="source"))
     table = table[["mean", "low", "high"]]
     pairs = [(GENERATED, source) for source in table.index if source != GENERATED]
-    tests = compare(
-        rows, measure, pairs=pairs, ways="source", within=(), repeat="seed", ratio=lambda part: 0
-    )
+    tests = compare(rows, measure, pairs=pairs, ways="source", within=(), ratio=lambda part: 0)
     tests = tests.set_index("b")
     return table.assign(lead=tests["difference"], p_holm=tests["p_holm"])
 

@@ -103,7 +103,7 @@ def test_of_a_samplers_draws_new_balanced_ones_count_once():
     assert stable.new_ones(drawn[:0], enumeration, known).shape == (0, 85)
 
 
-def test_leads_are_paired_over_the_repeats():
+def test_leads_are_over_trainings_whatever_the_samples_of_each():
     rng = np.random.default_rng(0)
     rows = [
         {"source": source, "seed": seed, "stable, per thousand kept": 200 + lead + noise}
@@ -111,7 +111,9 @@ def test_leads_are_paired_over_the_repeats():
         for seed, noise in enumerate(rng.normal(0, 5, 10))
     ]
     table = stable.leads(pd.DataFrame(rows))
-    values = pd.DataFrame(rows).pivot_table("stable, per thousand kept", "seed", "source")
+    each = pd.DataFrame(rows).assign(training=lambda t: t["seed"] % 5)
+    values = each.pivot_table("stable, per thousand kept", "training", "source")
+    assert len(values) == stable.SAMPLED == len(stable.trainings("oqmd"))
     tests = [
         stats.ttest_rel(values[stable.GENERATED], values[other]).pvalue
         for other in (stable.SWAPPED, stable.SHUFFLED)
