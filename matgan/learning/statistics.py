@@ -285,7 +285,7 @@ def compare_with_control(
     return pd.DataFrame(out)
 
 
-# --- two samples, two classifiers, permutations ---------------------------------------------------
+# --- two samples, permutations, shares ------------------------------------------------------------
 
 
 def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
@@ -312,14 +312,6 @@ def share_interval(correct: np.ndarray) -> tuple[float, float]:
     """95% interval of a share (Wilson 1927)."""
     found = stats.binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
-
-
-def paired_p(one: np.ndarray, other: np.ndarray) -> float:
-    """Two-sided exact p that two classifiers are right equally often on the same rows (McNemar)."""
-    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
-    if not only_one + only_other:
-        return 1.0
-    return float(stats.binomtest(only_one, only_one + only_other).pvalue)
 
 
 def calibration_error(stated: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:

@@ -9,6 +9,7 @@ the lines.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -111,6 +112,11 @@ def prepare(
         axis, values = pattern.two_theta, pattern.intensity
         if intensity is not None:
             raise PatternError("a pattern has its intensities; give angles and intensities, or it")
+    elif isinstance(pattern, bytes | Mapping) or not isinstance(pattern, Iterable):
+        raise PatternError(
+            "a pattern, the path of its file, or angles and intensities are needed, "
+            f"not {pattern!r:.60}"
+        )
     elif intensity is None:
         raise PatternError("angles alone are no pattern: intensities are needed, too")
     else:

@@ -175,7 +175,7 @@ def classify(
     ------
     PatternError
         The arrays do not fit, hold too few numbers, or cover less than 10° of the range; the
-        wavelength or the file is none.
+        pattern, the wavelength or the file is none.
     ValueError
         `top` is no whole number above 0.
     FileNotFoundError

@@ -7,6 +7,7 @@ refused with the reason.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -76,10 +77,12 @@ def read_pattern(
     ------
     PatternError
         The file is damaged or holds no pattern; a unit or wavelength that cannot be. Says the
-        file, and the line where there is one.
+        file, and the line where there is one. Or `path` is empty, or none.
     OSError
         The file cannot be opened.
     """
+    if not isinstance(path, str | os.PathLike) or path == "":  # Path("") is the folder we are in
+        raise PatternError(f"the path of a pattern's file is needed, not {path!r}")
     path = Path(path)
     about = path.stat()
     if about.st_size > MOST_BYTES:

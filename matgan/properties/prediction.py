@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,9 @@ def predict(
     Parameters
     ----------
     compositions : n compositions in any form that `matgan.amounts_matrix` takes
-    properties : some of "formation_energy", "band_gap" and "critical_temperature"; None: all
-    nearest : how many of the nearest known compositions are named; 0: none, and whether a
-        composition is known is left out too, so that no data set is needed
+    properties : one or some of "formation_energy", "band_gap" and "critical_temperature"; None: all
+    nearest : how many of the nearest known compositions are named, at most as many as are known;
+        0: none, and whether a composition is known is left out too, so that no data set is needed
     stability : whether the distance to OQMD's hull is told, too; OQMD is needed
     on_error : {"raise", "nan", "drop"}
         A row that is no composition is an error, is empty, or is left out.
@@ -76,7 +77,7 @@ def predict(
     CompositionError
         With on_error="raise": the first row that is no composition.
     ValueError
-        Unknown properties, or `nearest` is negative.
+        Unknown properties; `nearest` is no whole number, negative, or more than are known.
     SourceUnavailable
         The known compositions are not to hand; with nearest=0 and stability=False they are not
         needed.
@@ -86,11 +87,13 @@ def predict(
     The models are small (`matgan/pretrained/PROPERTIES.md` is their card). Intervals are
     calibrated on chemical systems that the networks did not see.
     """
+    if isinstance(properties, str):  # a text is a sequence, too, of its letters
+        properties = [properties]
     names = list(PROPERTIES) if properties is None else list(properties)
     if unknown := [name for name in names if name not in PROPERTIES]:
         raise ValueError(f"the properties are {', '.join(PROPERTIES)}, not {unknown[0]!r}")
-    if nearest < 0:
-        raise ValueError(f"nearest must not be negative: {nearest}")
+    if isinstance(nearest, bool) or not (isinstance(nearest, Integral) and nearest >= 0):
+        raise ValueError(f"nearest must be a whole number from 0 up, not {nearest!r}")
     given = Compositions(compositions, on_error, suspicious)
     index = pd.RangeIndex(len(given)) if given.index is None else given.index
     parts = []
@@ -135,6 +138,8 @@ def _answers(
     columns["oxidation_states"] = _states(amounts, neutral)
     if nearest:
         known = all_known()
+        if nearest > len(known):
+            raise ValueError(f"nearest = {nearest}, but only {len(known):,} compositions are known")
         which, distance = known.nearest(amounts, nearest)
         columns["known_in"] = known.where(which, distance)
         for k in range(nearest):

@@ -20,11 +20,12 @@ from matgan.learning.compute import compiled
 
 _FEASIBLE = 1e-12  # smallest pivot, and reduced cost in eV/atom
 _PIVOTS = 10_000  # in one programme; a few are usual
+_STEEPEST = 50  # of them go by the largest descent, the others by Bland's rule, which ends
 _SUBSETS = 12  # elements up to which all subsets of a system are looked up
 
 
 class HullError(ValueError):
-    """Energies that make no hull; names the row."""
+    """Energies that make no hull, a hull that is none, or one not reached; names the row."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Hull:
     Raises
     ------
     HullError
-        Not as many energies as compositions, or an infinite one; names the row.
+        Not as many energies as compositions, or an infinite one; from the methods, a programme that
+        does not end (none is known). Names the row.
     CompositionError
         A row that is no composition.
     """
@@ -97,15 +99,18 @@ class Hull:
         return energies - self._solve(shares)[0]
 
     def own_distances(self) -> np.ndarray:
-        """Distance of each compound to the hull of the others: (n,), NaN where NaN was given.
+        """Distance of each row to the hull of the other rows: (n,), NaN where NaN was given.
 
-        A stable compound has a negative one: by how much it may rise before it decomposes. Of two
-        entries of one composition the lower one competes with the higher.
+        Only the row itself is left out. A stable compound that stands once has a negative distance:
+        by how much it may rise before it decomposes. Rows of one composition, polymorphs or
+        duplicates, compete with each other: of a stable one the lowest row may rise to the second
+        lowest at most, so that duplicates have 0. `self.energies - self.energy(self.amounts,
+        others=True)` leaves out all rows of the composition.
         """
         distances = np.full(len(self), np.nan)
         own = np.arange(len(self._order), dtype=np.uint64)
         below = self._solve_sorted(self._shares, self._sorted_codes, own, own)[0]
-        distances[self._order] = self.energies[self._order] - below
+        distances[self._order] = self.energies[self._order] - _reached(below, self._order)
         return distances
 
     def mixture(self, compositions: Iterable, others: bool = False) -> Mixture:
@@ -140,6 +145,7 @@ class Hull:
         energy, rows, amounts = self._solve_sorted(shares[order], codes[order], ids, leave)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
+        _reached(energy[back], np.arange(len(order)))
         if len(self._order):
             rows = np.where(rows >= 0, self._order[np.maximum(rows, 0)], rows)
         return energy[back], rows[back], amounts[back]
@@ -152,7 +158,7 @@ class Hull:
         wide = int((shares > 0).sum(axis=1).max(initial=1))
         return _solve_all(
             shares, codes, ids, leave, self._codes, self._starts, self._present,
-            self._shares, self.energies[self._order], _CODES, wide,
+            self._shares, self.energies[self._order], _CODES, wide, _PIVOTS, _STEEPEST,
         )  # fmt: skip
 
 
@@ -170,16 +176,26 @@ def hull_distance(
     ----------
     compositions : n, in any form that `matgan.amounts_matrix` takes
     energies : (n,) formation energies in eV/atom; the elements have 0. NaN gives NaN
-    against : the hull that they are compared with. None: of the compounds themselves, each left
-        out of its own, so that a stable one has a negative distance.
+    against : the hull that they are compared with, as `matgan.hull` makes it. None: of the
+        compounds themselves, each row left out of its own hull, and no other row. A stable
+        compound that stands once has a negative distance. Rows of one composition compete with
+        each other: duplicates of a stable one have 0 each, and a higher polymorph has at least what
+        it lies above the lowest. `Hull.energy(compositions, others=True)` is the energy of the hull
+        without any row of the composition.
 
     Raises
     ------
-    HullError, CompositionError
+    HullError
+        As `Hull`; `against` is no hull.
+    CompositionError
         As `Hull`.
     """
     if against is None:
         return Hull(compositions, energies).own_distances()
+    if not isinstance(against, Hull):
+        raise HullError(
+            f"against must be a hull, as hull(compositions, energies) makes it, not {against!r:.60}"
+        )
     return against.distance(compositions, energies)
 
 
@@ -191,6 +207,14 @@ def _checked(energies: ArrayLike, n: int) -> np.ndarray:
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise HullError(f"row {row}: the energy is {values[row]}")
     return values
+
+
+def _reached(energy: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Energies of the hull as they are; HullError, with its row, for one that was not reached."""
+    if np.isnan(energy).any():
+        row = int(rows[np.isnan(energy).argmax()])
+        raise HullError(f"row {row}: the hull was not reached in {_PIVOTS:,} pivots")
+    return energy
 
 
 # --- the programmes -------------------------------------------------------------------------------
@@ -211,8 +235,9 @@ def _numbers(shares: np.ndarray) -> np.ndarray:
 
 @compiled
 def _solve_all(
-    shares, codes, ids, leave, systems, starts, present, known, energies, of_element, wide
-):
+    shares, codes, ids, leave, systems, starts, present, known, energies, of_element, wide,
+    pivots, steepest,
+):  # fmt: skip
     n = len(shares)
     energy = np.zeros(n)
     rows = np.full((n, wide), -(2**31), dtype=np.int64)
@@ -229,9 +254,11 @@ def _solve_all(
                 for e in range(len(elements)):
                     table[j, e] = known[columns[j], elements[e]]
         m = len(elements)
-        basis, solution = _simplex(
-            shares[i][elements], table, energies[columns], ids[columns], leave[i]
+        basis, solution, optimal = _simplex(
+            shares[i][elements], table, energies[columns], ids[columns], leave[i], pivots, steepest
         )
+        if not optimal:
+            energy[i] = np.nan
         for r in range(m):
             if basis[r] < 0:
                 rows[i, r] = -1 - elements[-1 - basis[r]]
@@ -275,10 +302,13 @@ def _within(elements, systems, starts, present, of_element):
 
 
 @compiled
-def _simplex(x, table, energies, ids, leave):
+def _simplex(x, table, energies, ids, leave, pivots, steepest):
     """min Σ λ e over λ ≥ 0 with Σ λ_j table_j = x, from the basis of the elements.
 
-    Basis entries are rows of the table, or -1 - e for the element e of x, whose energy is 0.
+    Basis entries are rows of the table, or -1 - e for the element e of x, whose energy is 0. Gives
+    the basis, its amounts, and whether they are the optimum. After the steepest pivots Bland's rule
+    (Math. Oper. Res. 2, 103, 1977) chooses: of what may enter and of what may leave the lowest
+    number, in the one order -m, …, -1, 0, …, n - 1, so that no basis comes twice.
     """
     m, n = len(x), len(table)
     basis = -1 - np.arange(m)
@@ -287,28 +317,36 @@ def _simplex(x, table, energies, ids, leave):
     cost = np.zeros(m)
     price = np.zeros(m)
     column = np.empty(m)
-    for step in range(_PIVOTS):
+    optimal = False
+    for step in range(pivots):
         for e in range(m):
             price[e] = 0.0
             for r in range(m):
                 price[e] += cost[r] * inverse[r, e]
         enters, least = 2**31, -_FEASIBLE
-        first = step > 50  # Bland's rule cannot cycle
-        for j in range(n):
-            if ids[j] == leave:
-                continue
-            reduced = energies[j]
-            for e in range(m):
-                reduced -= price[e] * table[j, e]
-            if reduced < least:
-                enters, least = j, reduced
-                if first:
+        first = step >= steepest
+        if first:
+            for e in range(m - 1, -1, -1):
+                if -price[e] < least and not _holds(basis, -1 - e):
+                    enters = -1 - e
                     break
-        if enters == 2**31 or not first:
+        if enters == 2**31:
+            for j in range(n):
+                if ids[j] == leave:
+                    continue
+                reduced = energies[j]
+                for e in range(m):
+                    reduced -= price[e] * table[j, e]
+                if reduced < least and not _holds(basis, j):
+                    enters, least = j, reduced
+                    if first:
+                        break
+        if not first:
             for e in range(m):
-                if -price[e] < least:
+                if -price[e] < least and not _holds(basis, -1 - e):
                     enters, least = -1 - e, -price[e]
         if enters == 2**31:
+            optimal = True
             break
         for r in range(m):
             column[r] = 0.0
@@ -336,4 +374,13 @@ def _simplex(x, table, energies, ids, leave):
                 solution[r] = max(0.0, solution[r] - factor * solution[leaves])
         basis[leaves] = enters
         cost[leaves] = 0.0 if enters < 0 else energies[enters]
-    return basis, solution
+    return basis, solution, optimal
+
+
+@compiled
+def _holds(basis, number):
+    """Whether a basis holds a number; by rounding its own reduced cost may be just below 0."""
+    for r in range(len(basis)):  # noqa: SIM110 - numba knows no any() of a generator
+        if basis[r] == number:
+            return True
+    return False

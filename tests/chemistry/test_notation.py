@@ -237,6 +237,10 @@ REFUSED = {
     "^{2+}Fe": "the charge 2\\+ stands before the formula",
     "Fe^{x}": "the superscript 'x' is no charge",
     "Fe1e-400O": "Fe has the amount 0",
+    "Fe1e-40000O": "Fe has the amount 0",
+    "O1e400": "formula 'O1e400': the amount 1e400 is too large",
+    "TiO2.5E+1000": r"formula 'TiO2.5E\+1000': the amount 2.5E\+1000 is too large",
+    "O1e20": r"O has the amount 1e\+20",
     "+": r"unexpected '\+'",
     '""': "unexpected '\"'",
 }

@@ -571,7 +571,6 @@ def test_a_member_that_climbs_out_of_its_folder_is_never_unpacked(tmp_path, monk
         "../climbed.csv": "formula,target\nTiO2,1\n",
         str(outside / "climbed.csv"): "formula,target\nTiO2,1\n",
         f"{sources.WHEEL_DATA}matbench/mp_gap.csv": "formula,target\nMgO,7\n",
-        f"{sources.WHEEL_DATA}element_properties/magpie.csv": "element,x\nH,1\n",
     }
     sha256 = write_wheel(wheel, members)
     fake = Source("crabnet", wheel.name, sha256, "", "", "")
@@ -579,5 +578,4 @@ def test_a_member_that_climbs_out_of_its_folder_is_never_unpacked(tmp_path, monk
     monkeypatch.setenv("MATGAN_DATA", str(inside))
     monkeypatch.chdir(inside)
     assert sources.wheel_table("matbench/mp_gap")["formula"].tolist() == ["MgO"]
-    assert sources.element_table_members() == ["magpie"]
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [wheel]

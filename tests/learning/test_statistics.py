@@ -14,7 +14,6 @@ from matgan.learning.statistics import (
     holm,
     jensen_shannon,
     mean_interval,
-    paired_p,
     permutation_p,
     scores,
     share_interval,
@@ -292,7 +291,7 @@ def test_calibration_error_is_the_gap_of_each_bin_weighted_by_its_members():
     assert calibration_error([1.0, 1.0], [True, False]) == 0.5
 
 
-# --- two samples, two classifiers, permutations ---------------------------------------------------
+# --- two samples, permutations, shares ------------------------------------------------------------
 
 
 def test_welch_by_hand():
@@ -319,15 +318,6 @@ def test_a_permutation_p_is_the_rank_of_the_data_and_never_zero():
     others = np.sort(peer.null_distribution)
     others = np.delete(others, np.searchsorted(others, peer.statistic))
     assert permutation_p(peer.statistic, others) == pytest.approx(peer.pvalue)
-
-
-def test_the_paired_test_by_hand():
-    """Five rows that only one gets right, none that only the other does: p = 2 / 2**5."""
-    one = np.array([1, 1, 1, 1, 1, 1, 0, 0], dtype=bool)
-    other = np.array([0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
-    assert paired_p(one, other) == pytest.approx(2 / 32)
-    assert paired_p(other, one) == pytest.approx(2 / 32)
-    assert paired_p(one, one) == 1
 
 
 def test_the_interval_is_wilsons():

@@ -207,6 +207,10 @@ def test_how_it_was_prepared_is_said():
     ("words", "message"),
     [
         ((X,), "angles alone are no pattern"),
+        ((None,), "angles and intensities are needed, not None"),
+        ((None, X), "angles and intensities are needed, not None"),
+        ((25.3,), "are needed, not 25.3"),
+        (({"two_theta": 25.3},), "are needed, not {'two_theta': 25.3}"),
         ((Pattern(X, X), X), "a pattern has its intensities"),
     ],
 )

@@ -241,6 +241,12 @@ def test_files_that_hold_no_pattern(tmp_path, content, message):
         read_pattern(path)
 
 
+@pytest.mark.parametrize("path", ["", None, 5, b"a.xy"])
+def test_what_is_no_path_is_named(path):
+    with pytest.raises(PatternError, match=f"path of a pattern's file is needed, not {path!r}"):
+        read_pattern(path)
+
+
 def test_a_missing_file_is_an_oserror(tmp_path):
     with pytest.raises(OSError, match=r"nothing\.xy"):
         read_pattern(tmp_path / "nothing.xy")

@@ -3,8 +3,10 @@
 import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -99,7 +101,7 @@ def test_the_version(capsys):
         (
             ModuleNotFoundError("No module named 'papermill'", name="papermill"),
             "fail needs the package papermill, which is not installed: "
-            "pip install '.[notebooks,docs,cluster]' brings what goes beyond the face",
+            "pip install '.[notebooks,docs,design,cluster]' brings what goes beyond the face",
         ),
     ],
 )
@@ -107,6 +109,13 @@ def test_an_error_that_says_what_is_wrong_is_one_line(error, line, failing, caps
     failing(error)
     assert door.main(["fail"]) == 1
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_the_hint_for_a_missing_package_names_every_extra_that_a_command_may_need():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].keys() - {"test", "dev"}
+    hint = door._one_line("jobs", ModuleNotFoundError("", name="botorch"))
+    assert sorted(re.search(r"\.\[(.*)\]", hint)[1].split(",")) == sorted(extras)
 
 
 def test_what_cannot_be_asked_of_a_run_is_wrong_use(failing, capsys):

@@ -142,6 +142,9 @@ def test_citation_codemeta_and_package_say_the_same():
     assert named == {title: f"https://doi.org/{doi}" for title, doi in cited.items()}
 
 
+# pages of the repository, as GitHub shows them
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("[dnt]*/*.md"), *ROOT.glob("matgan/pretrained/*.md")]
+
 # --- for those who change something ---------------------------------------------------------------
 
 
@@ -178,6 +181,24 @@ def test_files_and_commands_that_the_guide_names_are_there():
         assert (ROOT / path).exists() or "ROOM" in path, path
     for command in re.findall(r"python -m matgan ([a-z-]+)", text):
         assert command in COMMANDS, command
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "README's table of data" not in text
+    for title in re.findall(r"README's section \"([^\"]+)\"", text):
+        assert f"\n## {title}\n" in readme, title
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_to_files_that_are_there(page):
+    """As GitHub shows it: relative to the page. The site has its own, which tests/study follows."""
+    for target in re.findall(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path = target.partition("#")[0]
+        if path and not re.match("[a-z]+:", path):
+            assert (page.parent / path).exists(), target
+
+
+def test_the_page_of_data_names_where_its_content_is_without_the_site():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert "](../matgan/data/sources.csv)" in page
 
 
 # --- imports --------------------------------------------------------------------------------------

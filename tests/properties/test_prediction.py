@@ -103,11 +103,26 @@ def test_without_neighbours_no_data_are_needed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [({"properties": ["colour"]}, "not 'colour'"), ({"nearest": -1}, "must not be negative: -1")],
+    [
+        ({"properties": ["colour"]}, "not 'colour'"),
+        ({"properties": "colour"}, "not 'colour'"),
+        ({"nearest": -1}, "whole number from 0 up, not -1"),
+        ({"nearest": 1.5}, "whole number from 0 up, not 1.5"),
+        ({"nearest": None}, "whole number from 0 up, not None"),
+        ({"nearest": True}, "whole number from 0 up, not True"),
+        ({"nearest": 5}, "nearest = 5, but only 4 compositions are known"),
+        ({"nearest": 10**7}, "nearest = 10000000, but only 4 compositions"),
+    ],
 )
 def test_options_that_make_no_sense(options, why):
     with pytest.raises(ValueError, match=why):
         predict(FORMULAS, **options)
+
+
+def test_one_property_may_be_given_by_its_name_alone():
+    table = predict(FORMULAS, "band_gap", nearest=np.int64(4))
+    pd.testing.assert_frame_equal(table, predict(FORMULAS, ["band_gap"], nearest=4))
+    assert "band_gap" in table and "formation_energy" not in table
 
 
 @pytest.fixture

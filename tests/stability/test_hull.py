@@ -120,6 +120,49 @@ def test_long_programmes_end_at_the_optimum():
     assert found.mixture(wanted).rows.shape == (40, 20)  # no wider than the elements
 
 
+@pytest.mark.parametrize("steepest", [0, 50], ids=["Bland's rule alone", "as it ships"])
+@pytest.mark.parametrize("seed", [11, 66, 67])
+def test_degenerate_programmes_end_at_the_optimum(monkeypatch, seed, steepest):
+    """Compositions of sixteenths and few energies, so many ties.
+
+    With these seeds Bland's rule goes round for ever where compounds enter before elements.
+    """
+    monkeypatch.setattr(module, "_STEEPEST", steepest)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(16, np.full(10, 0.1), 40)
+    energies = -rng.integers(0, 4, 40).astype(float)
+    wanted = np.vstack([counts, counts + counts[::-1]])
+    wanted = wanted[(wanted > 0).all(axis=1)]
+    made = hull(np.pad(counts, ((0, 0), (0, 75))), energies)
+    found = made.energy(np.pad(wanted, ((0, 0), (0, 75))))
+    matrix, cost = np.vstack([counts / 16, np.eye(10)]).T, np.r_[energies, np.zeros(10)]
+    for x, energy in zip(wanted / wanted.sum(axis=1, keepdims=True), found, strict=True):
+        assert energy == pytest.approx(linprog(cost, A_eq=matrix, b_eq=x).fun, abs=1e-9)
+
+
+def test_a_hull_that_is_not_reached_is_an_error_with_its_row(monkeypatch):
+    formulas, energies = ["Li2O", "NaCl", "LiO", "LiO3"], [-2.0, np.nan, -1.6, -0.7]
+    made = hull(formulas, energies)
+    monkeypatch.setattr(module, "_PIVOTS", 1)
+    for asked in (made.energy, made.mixture):
+        with pytest.raises(HullError, match="row 1: the hull was not reached in 1 pivots"):
+            asked(["TiO2", "LiO3"])
+    with pytest.raises(HullError, match="row 0: the hull was not reached"):
+        made.distance(["LiO3"], [-0.9])
+    with pytest.raises(HullError, match="row 2: the hull was not reached"):
+        hull_distance(["NaCl", "KI", "LiO3", "Li2O", "LiO"], [-2.0, -1.0, -0.7, -2.0, -1.6])
+
+
+def test_each_row_alone_is_left_out_of_its_own_hull():
+    """Of duplicates the other one stays; without both, Li2O stands against LiO and lithium."""
+    formulas, energies = ["Li2O", "Li2O", "LiO"], [-2.0, -2.0, -1.0]
+    np.testing.assert_allclose(hull_distance(formulas, energies), [0, 0, 0.5], atol=1e-12)
+    made = hull(formulas, energies)
+    without = energies - made.energy(formulas, others=True)
+    np.testing.assert_allclose(without, [-2 + 2 / 3, -2 + 2 / 3, 0.5])
+    np.testing.assert_allclose(without, made.energies - made.energy(made.amounts, others=True))
+
+
 def test_of_equal_compositions_the_lower_one_competes():
     """Rutile and anatase; then two entries of one energy, which touch each other's hull."""
     distances = hull_distance(["TiO2", "Ti2O4", "TiO"], [-3.2, -3.1, -1.0])
@@ -185,6 +228,12 @@ def test_many_elements(monkeypatch):
 def test_what_makes_no_hull_is_named(formulas, energies, error, why):
     with pytest.raises(error, match=why):
         hull_distance(formulas, energies)
+
+
+@pytest.mark.parametrize("against", [["TiO2"], (["TiO2"], [-3.0]), "TiO2"])
+def test_what_is_no_hull_to_compare_with_is_named(against):
+    with pytest.raises(HullError, match=r"must be a hull, as hull\(.* makes it, not .*TiO2"):
+        hull_distance(["TiO"], [-3.0], against=against)
 
 
 def test_systems_have_different_numbers(systems):

@@ -111,9 +111,9 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Another number of targets than of compositions, another shape than these, an infinite
-            target, a target that is never known, a width that the heads do not divide, or other
-            sizes than `start` has.
+            No compositions, another number of targets than of compositions, another shape than
+            these, an infinite target, a target that is never known, a width that the heads do not
+            divide, or other sizes than `start` has.
         FileNotFoundError, matgan.files.WeightsError
             `start` is missing, damaged, or holds something else.
         CompositionError
@@ -123,7 +123,7 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         y = np.asarray(y, dtype=float)
         if y.ndim not in (1, 2) or y.shape[1:] == (0,):
             raise ValueError(f"y must be (n,) or (n, m) with m targets, not {y.shape}")
-        targets = y.reshape(len(y), -1)
+        targets = y[:, None] if y.ndim == 1 else y
         if len(targets) != len(given):
             raise ValueError(f"{len(given)} compositions but {len(targets)} targets")
         rows, amounts = given.read()

@@ -98,6 +98,16 @@ def test_what_makes_no_sense_is_named(changes, y, message):
         CompositionEncoder(**SMALL | changes).fit(["NaCl", "GaN"], y)
 
 
+@pytest.mark.parametrize("y", [[], np.zeros((0, 2))])
+def test_without_compositions_there_is_nothing_to_learn_from(y):
+    with pytest.raises(ValueError, match="no compositions to learn from"):
+        CompositionEncoder(**SMALL).fit([], y)
+    with pytest.raises(ValueError, match="no compositions to learn from"):
+        CompositionEncoder(**SMALL, on_error="drop").fit(["Xx2"], [1.0])
+    with pytest.raises(ValueError, match="0 compositions but 1 targets"):
+        CompositionEncoder(**SMALL).fit([], [1.0])
+
+
 def test_a_bad_formula_is_named():
     with pytest.raises(CompositionError, match="Xx"):
         CompositionEncoder(**SMALL).fit(["NaCl", "Xx2"], [1.0, 2.0])
