@@ -4,7 +4,7 @@
     python -m matgan sweep ablation mp.npz --out DIR  # one change at a time, to ours
     python -m matgan sweep seeds mp.npz --out DIR  # ours with three seeds
     python -m matgan sweep converged mp.npz --out DIR  # ours with five, ten times as long
-    python -m matgan sweep halved mp.npz --out DIR  # half as long: do more updates change it?
+    python -m matgan sweep doubled mp.npz --out DIR  # twice as long: does it change what is drawn?
     python -m matgan sweep unswapped mp.npz --out DIR  # the same where the critic sees no swaps
     python -m matgan sweep objects oqmd.npz --out DIR  # the published code, and as printed
     python -m matgan sweep rates oqmd.npz --out DIR  # rates x batches with the published code
@@ -129,8 +129,8 @@ def converged(iterations: int) -> Iterator[tuple[dict, Config]]:
         yield {"seed": seed}, LEARNING.replace(seed=seed, iterations=iterations)
 
 
-def halved(iterations: int) -> Iterator[tuple[dict, Config]]:
-    """The first of `converged` with half as many updates, over which its rates fall as far."""
+def doubled(iterations: int) -> Iterator[tuple[dict, Config]]:
+    """The first of `converged` with twice as many updates, over which its rates fall as far."""
     yield {"seed": MANY_SEEDS[0]}, LEARNING.replace(seed=MANY_SEEDS[0], iterations=iterations)
 
 
@@ -163,7 +163,7 @@ PARTS = {
     "ablation": (ablation, 150),
     "seeds": (seeds, 2000),
     "converged": (converged, 20_000),
-    "halved": (halved, 10_000),
+    "doubled": (doubled, 40_000),
     "unswapped": (unswapped, 20_000),
     "objects": (objects, 20_000),
     "rates": (rates, 1000),
@@ -204,31 +204,31 @@ def measure(run: TrainedRun, data: TrainingData, n: int = 10_000) -> dict[str, f
     } | measure_sample(counts, data)
 
 
-DRAWN = ("decodable", "unique", "neutral", "balanced", "AUC, counts", "AUC")
+MEASURED = ("decodable", "unique", "neutral", "balanced", "AUC, counts", "AUC")
 
 
-def changes(half: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+def changes(once: pd.DataFrame, twice: pd.DataFrame) -> pd.DataFrame:
     """What twice the updates change of what is drawn, on the seeds that both tables have.
 
     Parameters
     ----------
-    half, whole : of the parts "halved" and "converged"
+    once, twice : of the parts "converged" and "doubled"
 
     Returns
     -------
-    DataFrame: a row for each of `DRAWN`: change (whole minus half, mean over the seeds), relative
-    (over the whole); empty where no seed is in both
+    DataFrame: a row for each of `MEASURED`: change (twice minus once, mean over the seeds),
+    relative (over once); empty where no seed is in both
     """
-    if not len(half) or not len(whole):
+    if not len(once) or not len(twice):
         return pd.DataFrame(columns=["change", "relative"], dtype=float)
-    one, other = (table.set_index("seed")[list(DRAWN)] for table in (half, whole))
+    one, other = (table.set_index("seed")[list(MEASURED)] for table in (once, twice))
     change = (other - one).dropna()
-    found = {"change": change.mean(), "relative": (change / other).mean()}
+    found = {"change": change.mean(), "relative": (change / one).mean()}
     return pd.DataFrame(found).dropna()
 
 
 def draws_settled(found: pd.DataFrame, margins: pd.Series | None = None) -> bool:
-    """Whether more updates are too few to matter: each of `DRAWN` changes by less than 2%.
+    """Whether more updates are too few to matter: each of `MEASURED` changes by less than 2%.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from matgan.properties.known import all_known
 from matgan.properties.models import PROPERTIES, pretrained
 from matgan.properties.stability import columns as stability_columns
 
+_MOST = 1000  # nearest compositions that may be asked for
 _PART = 2048  # compositions at a time, about a second
 _UNLIKELY = 0.05  # a probability below which people are shown no value
 GATES = {"band_gap": "metal_probability", "critical_temperature": "superconductor_probability"}
@@ -47,8 +48,8 @@ def predict(
     ----------
     compositions : n compositions in any form that `matgan.amounts_matrix` takes
     properties : one or some of "formation_energy", "band_gap" and "critical_temperature"; None: all
-    nearest : how many of the nearest known compositions are named, at most as many as are known;
-        0: none, and whether a composition is known is left out too, so that no data set is needed
+    nearest : how many of the nearest known compositions are named, up to 1,000 or as many as are
+        known; 0: none, and whether one is known is left out too, so that no data set is needed
     stability : whether the distance to OQMD's hull is told, too; OQMD is needed
     on_error : {"raise", "nan", "drop"}
         A row that is no composition is an error, is empty, or is left out.
@@ -77,7 +78,7 @@ def predict(
     CompositionError
         With on_error="raise": the first row that is no composition.
     ValueError
-        Unknown properties; `nearest` is no whole number, negative, or more than are known.
+        Unknown properties; `nearest` is no whole number from 0 to 1,000.
     SourceUnavailable
         The known compositions are not to hand; with nearest=0 and stability=False they are not
         needed.
@@ -92,8 +93,8 @@ def predict(
     names = list(PROPERTIES) if properties is None else list(properties)
     if unknown := [name for name in names if name not in PROPERTIES]:
         raise ValueError(f"the properties are {', '.join(PROPERTIES)}, not {unknown[0]!r}")
-    if isinstance(nearest, bool) or not (isinstance(nearest, Integral) and nearest >= 0):
-        raise ValueError(f"nearest must be a whole number from 0 up, not {nearest!r}")
+    if isinstance(nearest, bool) or not (isinstance(nearest, Integral) and 0 <= nearest <= _MOST):
+        raise ValueError(f"nearest must be a whole number from 0 to {_MOST}, not {nearest!r}")
     given = Compositions(compositions, on_error, suspicious)
     index = pd.RangeIndex(len(given)) if given.index is None else given.index
     parts = []
@@ -138,11 +139,9 @@ def _answers(
     columns["oxidation_states"] = _states(amounts, neutral)
     if nearest:
         known = all_known()
-        if nearest > len(known):
-            raise ValueError(f"nearest = {nearest}, but only {len(known):,} compositions are known")
-        which, distance = known.nearest(amounts, nearest)
+        which, distance = known.nearest(amounts, min(nearest, len(known)))
         columns["known_in"] = known.where(which, distance)
-        for k in range(nearest):
+        for k in range(which.shape[1]):
             columns[f"nearest_{k + 1}"] = known.formulas(which[:, k])
             columns[f"distance_{k + 1}"] = distance[:, k]
     table = pd.DataFrame(columns)

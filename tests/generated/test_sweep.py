@@ -136,27 +136,27 @@ def test_without_swaps_the_rest_is_ours():
         assert config.replace(**same) == ours
 
 
-def test_half_of_the_updates_and_nothing_else():
-    ((labels, half),), (_, whole) = list(sweep.halved(9)), next(iter(sweep.converged(18)))
-    assert half.replace(iterations=18) == whole and labels["seed"] == whole.seed
-    assert 2 * sweep.PARTS["halved"][1] == sweep.PARTS["converged"][1]
+def test_twice_the_updates_and_nothing_else():
+    ((labels, twice),), (_, once) = list(sweep.doubled(18)), next(iter(sweep.converged(9)))
+    assert twice.replace(iterations=9) == once and labels["seed"] == once.seed
+    assert sweep.PARTS["doubled"][1] == 2 * sweep.PARTS["converged"][1]
 
 
 def test_what_twice_the_updates_change_is_of_the_seeds_in_both():
-    whole = pd.DataFrame({"seed": [0, 1], **{name: [0.8, 0.1] for name in sweep.DRAWN}})
-    half = pd.DataFrame({"seed": [0], **{name: [0.6] for name in sweep.DRAWN}})
-    found = sweep.changes(half, whole)
-    assert found.index.tolist() == list(sweep.DRAWN)
-    np.testing.assert_allclose(found, [[0.2, 0.25]] * len(found))
+    once = pd.DataFrame({"seed": [0, 1], **{name: [0.8, 0.1] for name in sweep.MEASURED}})
+    twice = pd.DataFrame({"seed": [0], **{name: [0.6] for name in sweep.MEASURED}})
+    found = sweep.changes(once, twice)
+    assert found.index.tolist() == list(sweep.MEASURED)
+    np.testing.assert_allclose(found, [[-0.2, -0.25]] * len(found))
     assert not sweep.draws_settled(found)
-    found = sweep.changes(half + 0.19, whole.assign(seed=[0.19, 1]))
+    found = sweep.changes(once, twice.replace(0.6, 0.81))
     assert sweep.draws_settled(found)
     assert sweep.draws_settled(found, pd.Series({"neutral": -0.05, "AUC": 0.03}))
     assert not sweep.draws_settled(found, pd.Series({"neutral": -0.015, "AUC": 0.03}))
     assert not sweep.draws_settled(found, pd.Series({"AUC": np.nan}))
     assert not sweep.draws_settled(found[:0])
-    assert sweep.changes(half.assign(seed=7), whole).empty
-    assert sweep.changes(pd.DataFrame(), whole).empty
+    assert sweep.changes(once, twice.assign(seed=7)).empty
+    assert sweep.changes(once, pd.DataFrame()).empty
 
 
 def test_the_elements_of_a_group_are_found_by_their_directions():

@@ -106,12 +106,11 @@ def test_without_neighbours_no_data_are_needed(monkeypatch):
     [
         ({"properties": ["colour"]}, "not 'colour'"),
         ({"properties": "colour"}, "not 'colour'"),
-        ({"nearest": -1}, "whole number from 0 up, not -1"),
-        ({"nearest": 1.5}, "whole number from 0 up, not 1.5"),
-        ({"nearest": None}, "whole number from 0 up, not None"),
-        ({"nearest": True}, "whole number from 0 up, not True"),
-        ({"nearest": 5}, "nearest = 5, but only 4 compositions are known"),
-        ({"nearest": 10**7}, "nearest = 10000000, but only 4 compositions"),
+        ({"nearest": -1}, "whole number from 0 to 1000, not -1"),
+        ({"nearest": 1.5}, "whole number from 0 to 1000, not 1.5"),
+        ({"nearest": None}, "whole number from 0 to 1000, not None"),
+        ({"nearest": True}, "whole number from 0 to 1000, not True"),
+        ({"nearest": 10**7}, "whole number from 0 to 1000, not 10000000"),
     ],
 )
 def test_options_that_make_no_sense(options, why):
@@ -123,6 +122,11 @@ def test_one_property_may_be_given_by_its_name_alone():
     table = predict(FORMULAS, "band_gap", nearest=np.int64(4))
     pd.testing.assert_frame_equal(table, predict(FORMULAS, ["band_gap"], nearest=4))
     assert "band_gap" in table and "formation_energy" not in table
+
+
+def test_no_more_are_near_than_are_known():
+    table = predict(FORMULAS, nearest=9)  # four are known
+    assert [c for c in table if c.startswith("nearest_")] == [f"nearest_{k}" for k in (1, 2, 3, 4)]
 
 
 @pytest.fixture
