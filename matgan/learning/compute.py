@@ -89,6 +89,12 @@ def compiled(function: Callable, **options) -> Callable:
         return numba.njit(**options)(function)
 
 
+def vectorised(function: Callable, **options) -> Callable:
+    """`compiled`, with an order of sums and products that allows vectors; inf and NaN stay such."""
+    fast = {"contract", "reassoc", "nsz", "arcp"}
+    return compiled(function, fastmath=fast, error_model="numpy", **options)
+
+
 @contextlib.contextmanager
 def subnormals_as_zero() -> Iterator[None]:
     """Results below 1e-38 are 0 on the processor, in this thread.

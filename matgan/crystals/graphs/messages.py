@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from matgan.learning.compute import compiled
+from matgan.learning.compute import vectorised
 
 SPAN = 9  # Gaussians kept of each length; further ones are below exp(-4.5²), 2e-9
 _FAR = 20.25  # and so is the least of a window: numbers near 1e-38 would take many times as long
 
-# an order of sums and products that allows vectors; division by zero does not occur
-_fast = partial(compiled, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")
-_inlined = partial(_fast, inline="always")
+_inlined = partial(vectorised, inline="always")
 
 
 @dataclass(frozen=True)
@@ -232,7 +230,7 @@ def _carry(few, sums):
         few[j] = 0
 
 
-@_fast
+@vectorised
 def _sums_of_z(centre, neighbour, first, windows, as_centre, as_neighbour, weight):
     """Σ z and Σ z² over the edges; float64, sixteen edges at a time."""
     size = weight.shape[1]
@@ -250,7 +248,7 @@ def _sums_of_z(centre, neighbour, first, windows, as_centre, as_neighbour, weigh
     return sums, squares
 
 
-@_fast
+@vectorised
 def _add_messages(
     centre, neighbour, images, first, windows, as_centre, as_neighbour, weight, scale, shift, total
 ):
@@ -270,7 +268,7 @@ def _add_messages(
             total[c, j] += gate[j]
 
 
-@_fast
+@vectorised
 def _gradient_of_norm(
     centre,
     neighbour,
@@ -318,7 +316,7 @@ def _gradient_of_norm(
     return sums, products
 
 
-@_fast
+@vectorised
 def _gradient_of_parts(
     centre,
     neighbour,
@@ -354,7 +352,7 @@ def _gradient_of_parts(
                 of_weight[i + k, j] += windows[e, k] * z[j]
 
 
-@_fast
+@vectorised
 def _add_windows(centre, images, first, windows, sums):
     """Add the Gaussians of every edge to the row of its centre."""
     for e in range(len(centre)):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from matgan.learning.compute import compiled
+from matgan.learning.compute import vectorised
 
 
 def attention_in_sets(qkv: Tensor, bias: Tensor, groups: Tensor) -> Tensor:
@@ -113,13 +113,7 @@ class _Means(torch.autograd.Function):
 # --- compiled -------------------------------------------------------------------------------------
 
 
-def _fast(function):
-    # an order of sums and products that allows vectors; -inf keeps its meaning
-    options = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
-    return compiled(function, **options)
-
-
-@_fast
+@vectorised
 def _softmax(weights, first, n, h):
     """Of n rows of a column, in place."""
     most = weights[first, h]
@@ -133,7 +127,7 @@ def _softmax(weights, first, n, h):
         weights[first + j, h] /= total
 
 
-@_fast
+@vectorised
 def _attend(groups, qkv, bias, weights, out):
     heads, width = bias.shape[1], out.shape[1]
     size = width // heads
@@ -161,7 +155,7 @@ def _attend(groups, qkv, bias, weights, out):
             row += n
 
 
-@_fast
+@vectorised
 def _gradient_of_attention(groups, qkv, weights, gradient, of_qkv, of_bias):
     heads, width = of_bias.shape[1], gradient.shape[1]
     size = width // heads
@@ -200,7 +194,7 @@ def _gradient_of_attention(groups, qkv, weights, gradient, of_qkv, of_bias):
             row += n
 
 
-@_fast
+@vectorised
 def _mean(groups, x, logits, weights, out):
     heads = logits.shape[1]
     size = x.shape[1] // heads
@@ -218,7 +212,7 @@ def _mean(groups, x, logits, weights, out):
             one += 1
 
 
-@_fast
+@vectorised
 def _gradient_of_mean(groups, x, weights, gradient, of_x, of_logits):
     heads = weights.shape[1]
     size = x.shape[1] // heads

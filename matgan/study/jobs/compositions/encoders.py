@@ -229,7 +229,7 @@ JOBS = [
     Job(
         FINAL,
         f"the encoder on OQMD's published parts for {FINAL_EPOCHS} passes, {SEEDS} seeds",
-        2.0,
+        4.0,
         _final,
         leaves_files=True,
     ),
