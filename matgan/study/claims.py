@@ -65,9 +65,10 @@ class Number:
 
     @classmethod
     def span(cls, label: str, values: ArrayLike, form: str = ".3g") -> Number:
-        """The mean of some values, such as those of a few trainings, with their range."""
+        """The mean of some values, such as those of a few trainings, with their range if two."""
         each = np.asarray(values, dtype=float)
-        return cls(label, each.mean(), each.min(), each.max(), form, "range")
+        ends = (each.min(), each.max()) if len(each) > 1 else (math.nan, math.nan)
+        return cls(label, each.mean(), *ends, form, "range")
 
     @classmethod
     def of(cls, label: str, interval: Interval, form: str = ".3g") -> Number:

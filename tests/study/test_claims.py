@@ -15,6 +15,7 @@ README = (PROJECT / "README.md").read_text()
 def test_a_range_is_told_from_an_interval():
     span = claims.Number.span("3 trainings", [0.1, 0.4, 0.1], ".0%")
     assert str(span) == "3 trainings 20% [10% to 40%]" and span.ends == "range"
+    assert str(claims.Number.span("one", [0.25])) == "one 0.25"
     assert str(Number("T", 0.2, 0.1, 0.4, ".0%")) == "T 20% (10% to 40%)"
 
 

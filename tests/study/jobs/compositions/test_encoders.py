@@ -42,7 +42,9 @@ def test_every_choice_changes_one_thing():
         ]
         assert len(changed) == (name != "reference"), name
     search, final, mean = (job.pieces() for job in JOBS)
-    assert len(search) == len(CHOICES) and list(final) == ["seed-0", "seed-1", "seed-2"]
+    assert len(search) == len(CHOICES) and list(final) == [
+        *("seed-0", "seed-1", "seed-2", "seed-0-twice")
+    ]
     assert list(mean) == ["mean"]
 
 
@@ -61,7 +63,7 @@ def test_what_lowers_the_validation_error_is_taken_into_the_long_trainings():
 def test_a_long_training_says_what_it_was_given(few, tmp_path, monkeypatch):
     monkeypatch.setattr(encoders, "LONG", tmp_path)
     with pytest.raises(RunError, match=r"no choices yet.*jobs run encoder-search"):
-        encoders.final_piece(0, tmp_path / "seed-0")
+        encoders.final_piece(0, 1, tmp_path / "seed-0")
     errors = {name: 0.04 + 0.02 * (name != "four properties") for name in CHOICES}
     table = pd.DataFrame({"choice": list(errors), "mae_val": list(errors.values())})
     table.to_csv(tmp_path / "encoder-search.csv", index=False)
@@ -71,8 +73,7 @@ def test_a_long_training_says_what_it_was_given(few, tmp_path, monkeypatch):
         return whole(name, replace(choice, width=32, layers=1), seed, folder)
 
     monkeypatch.setattr(encoders, "encoder_piece", small)
-    monkeypatch.setattr(encoders, "FINAL_EPOCHS", 1)
-    (row,) = encoders.final_piece(0, tmp_path / "seed-0")
+    (row,) = encoders.final_piece(0, 1, tmp_path / "seed-0")
     assert "targets all four" in row["settings"] and "weight_decay 0.1" in row["settings"]
     assert row["epochs"] == 1 and 0 < row["mae_test"] < 5
 
