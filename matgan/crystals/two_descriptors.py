@@ -1,16 +1,26 @@
 """How well two descriptors of each site give a formation energy, beside simpler models.
 
-Ye et al. 2018 train networks of one hidden layer: 4-12-1 for perovskites, 6-24-1 for garnets.
+Ye et al. 2018 train networks of one hidden layer: 4-12-1 for perovskites, 6-24-1 for garnets. Ours
+of these sizes get what a few hundred compounds can give: a method of second order to its end, the
+mean of several starts, a weight decay by cross-validation.
 """
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.base import RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.ensemble import BaggingRegressor, ExtraTreesRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from matgan.crystals.perovskites import (
     cations_of,
@@ -22,10 +32,10 @@ from matgan.crystals.perovskites import (
 from matgan.crystals.structures import Structures
 from matgan.data.splits import Split, grouped_splits, unseen_elements
 from matgan.learning.evaluation import evaluate
-from matgan.learning.regressor import FullyConnectedRegressor
 
 HIDDEN = {2: (12,), 3: (24,)}  # sites -> widths of the paper's network
-NETWORK_EPOCHS = 300
+NETWORK_EPOCHS = 1000  # iterations of L-BFGS, at most
+STARTS, DECAYS, FOLDS = 5, (0.01, 0.1, 1.0), 5  # of the networks; their choice
 NETWORK, TREES = "network on two descriptors", "extra trees on two descriptors"
 LINEAR, ONE_HOT, MEAN = "linear in two descriptors", "one-hot of sites, ridge", "mean"
 UNMIXED, MIXED = "perovskites, Ye et al., unmixed", "perovskites, Ye et al., with mixed sites"
@@ -65,26 +75,33 @@ def models(sites: int, seed: int = 0, epochs: int = NETWORK_EPOCHS) -> dict[str,
     Parameters
     ----------
     sites : 2 (perovskites) or 3 (garnets)
-    seed : of the network and of the trees
-    epochs : of the network; those are kept that predict the validation rows best
+    seed : of the networks and of the trees
+    epochs : iterations of each network, at most
     """
-    network = FullyConnectedRegressor(
-        HIDDEN[sites],
-        learning_rate=1e-2,
-        epochs=epochs,
-        batch_size=32,
-        patience=epochs,
-        clip=False,
-        random_state=seed,
-        device="cpu",
-    )
     return {
-        NETWORK: network,
+        NETWORK: _small_networks(HIDDEN[sites], seed, epochs),
         TREES: ExtraTreesRegressor(100, random_state=seed),
         LINEAR: LinearRegression(),
         ONE_HOT: RidgeCV(np.logspace(-3, 2, 11)),
         MEAN: DummyRegressor(),
     }
+
+
+def _small_networks(hidden: tuple[int, ...], seed: int, iterations: int) -> GridSearchCV:
+    """The mean of `STARTS` networks with the best of `DECAYS`."""
+    network = MLPRegressor(
+        hidden_layer_sizes=hidden, activation="tanh", solver="lbfgs", max_iter=iterations
+    )
+    scaled = TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), network), transformer=StandardScaler()
+    )
+    several = BaggingRegressor(scaled, STARTS, bootstrap=False, random_state=seed)
+    return GridSearchCV(
+        several,
+        {"estimator__regressor__mlpregressor__alpha": DECAYS},
+        scoring="neg_mean_absolute_error",
+        cv=KFold(FOLDS, shuffle=True, random_state=seed),
+    )
 
 
 def family_splits(table: pd.DataFrame, kind: str, repeats: int = 10, seed: int = 0) -> list[Split]:
@@ -139,6 +156,8 @@ def errors_of(
         if names and name not in names:
             continue
         given = elements_of_sites(table)[0] if name == ONE_HOT else X
-        scored = evaluate(given, y, splits, model, dataset=dataset, features=name, split=kind)
+        with warnings.catch_warnings():  # enough or not: the table of twice the epochs says
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            scored = evaluate(given, y, splits, model, dataset=dataset, features=name, split=kind)
         parts.append(scored.assign(epochs=epochs if name == NETWORK else np.nan))
     return pd.concat(parts, ignore_index=True)

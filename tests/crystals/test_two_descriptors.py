@@ -28,7 +28,9 @@ def test_the_networks_are_as_small_as_the_papers(tables):
     for sites, shape in ((2, [(4, 12), (12, 1)]), (3, [(6, 24), (24, 1)])):
         X = np.random.default_rng(0).normal(size=(40, 2 * sites))
         network = two.models(sites, epochs=1)[two.NETWORK].fit(X, X[:, 0])
-        assert [w.shape for w in network.coefs_] == shape
+        starts = [start.regressor_[-1].coefs_ for start in network.best_estimator_.estimators_]
+        assert all([w.shape for w in coefs] == shape for coefs in starts)
+        assert len({float(coefs[0][0, 0]) for coefs in starts}) == two.STARTS
     assert descriptors(table).shape == (213, 4)
 
 

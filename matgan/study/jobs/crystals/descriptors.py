@@ -33,7 +33,7 @@ JOBS = [
     Job(
         "two-descriptors",
         "energies of perovskites and garnets from electronegativity and radius, beside controls",
-        0.1,
+        0.5,
         _pieces,
     )
 ]
