@@ -14,18 +14,11 @@ from matgan.study.jobs.paper import compositions_seen as jobs
 from matgan.study.jobs.paper import elements
 from matgan.study.jobs.runner import known_jobs
 
-LOAD = benchmark.load_task
-
 
 @pytest.fixture
-def small(monkeypatch, oqmd):
-    monkeypatch.setattr(elements, "DECIDES", dict.fromkeys(elements.DATA, 100))
-    monkeypatch.setattr(elements, "STEPS", 4)
-    monkeypatch.setattr(elements, "TESTED", 40)
+def small(monkeypatch, few_elements):
     monkeypatch.setattr(jobs, "best_rate", lambda search, method: 1e-3)
-    monkeypatch.setattr(benchmark.compounds, "load_oqmd", lambda: oqmd)
-    monkeypatch.setattr(benchmark, "load_task", partial(LOAD, rows=500))
-    counts = whole_counts(amounts_matrix(oqmd["formula"][:600]))
+    counts = whole_counts(amounts_matrix(few_elements["formula"][:600]))
     data = TrainingData(counts[:300], counts[300:])
     monkeypatch.setattr(jobs, "training_data", lambda name: data)
     return data

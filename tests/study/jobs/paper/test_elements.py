@@ -1,30 +1,16 @@
 """The jobs of unseen elements on a few hundred compounds."""
 
 import pickle
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from matgan.data.sources import SourceUnavailable
-from matgan.representation import benchmark
 from matgan.representation.benchmark import ENERGY, GAP, TC
 from matgan.representation.tables import load_embedding
 from matgan.study.jobs.paper import elements as jobs
 from matgan.study.jobs.runner import known_jobs
-
-LOAD = benchmark.load_task
-
-
-@pytest.fixture
-def small(monkeypatch, oqmd):
-    monkeypatch.setattr(jobs, "DECIDES", dict.fromkeys(jobs.DATA, 100))
-    monkeypatch.setattr(jobs, "STEPS", 4)
-    monkeypatch.setattr(jobs, "TESTED", 40)
-    monkeypatch.setattr(jobs, "best_rate", lambda search, method: 1e-3)
-    monkeypatch.setattr(benchmark.compounds, "load_oqmd", lambda: oqmd)
-    monkeypatch.setattr(benchmark, "load_task", partial(LOAD, rows=500))
 
 
 def test_what_decides_comes_first():
@@ -40,7 +26,7 @@ def test_what_decides_comes_first():
     assert {name for pair in jobs.planned() for name in pair} <= set(jobs.descriptions())
 
 
-def test_no_label_holds_an_element_that_is_tested(small):
+def test_no_label_holds_an_element_that_is_tested(few_elements):
     task = jobs.task_of(ENERGY)
     splits = jobs.element_splits(task)
     assert len(splits) == jobs.FOLDS
@@ -66,7 +52,7 @@ def test_every_fold_has_the_labels_that_decide(dataset):
     assert jobs._most(splits) >= jobs.DECIDES[dataset]
 
 
-def test_a_piece_has_a_row_for_each_fold(small, tmp_path):
+def test_a_piece_has_a_row_for_each_fold(few_elements, tmp_path):
     table = pd.DataFrame(jobs.curve_piece(ENERGY, "T (mp)", (50, 100, 100_000), 1, tmp_path))
     assert table["repeat"].tolist() == 2 * list(range(jobs.FOLDS))  # no fold has 100,000 labels
     assert table["labels"].tolist() == [50] * 10 + [100] * 10
@@ -78,7 +64,7 @@ def test_a_piece_has_a_row_for_each_fold(small, tmp_path):
     assert other["n_test"].equals(table["n_test"]) and not other["mae"].equals(table["mae"])
 
 
-def test_the_search_looks_at_validation_rows(small, tmp_path, monkeypatch):
+def test_the_search_looks_at_validation_rows(few_elements, tmp_path, monkeypatch):
     seen = []
 
     def fit_splits(X, y, splits, model):
@@ -94,7 +80,7 @@ def test_the_search_looks_at_validation_rows(small, tmp_path, monkeypatch):
     assert all(len(split.train) + len(split.validation) == 100 for split in seen)
 
 
-def test_training_permutation_and_random_numbers_change_with_the_fold(small):
+def test_training_permutation_and_random_numbers_change_with_the_fold(few_elements):
     task = jobs.task_of(ENERGY)
     assert jobs.trainings("mp")[0] == "wgan-mp" and len(jobs.trainings("mp")) >= 3
     try:
