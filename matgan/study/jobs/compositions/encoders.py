@@ -80,7 +80,8 @@ CHOICES = {
 
 
 @lru_cache(maxsize=1)
-def _compounds() -> Compounds:
+def published_parts() -> Compounds:
+    """OQMD's formation energies, in the order and with the parts of its published split."""
     return read_compounds(load_task_fold(TASK))
 
 
@@ -94,7 +95,7 @@ def _elements(choice: EncoderChoice, seed: int) -> pd.DataFrame | None:
 
 def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> Rows:
     """Train one encoder; its errors on the three parts, and the losses on the way."""
-    compounds = _compounds()
+    compounds = published_parts()
     rows = compounds.rows["train"]
     amounts, y = compounds.amounts[rows], compounds.target[rows, None]
     if choice.targets == "all four":
@@ -190,16 +191,31 @@ def final_piece(seed: int, epochs: int, folder: Path) -> Rows:
     return [row | {"settings": ", ".join(f"{name} {value}" for name, value in _changes(choice))}]
 
 
+def predictions(work: Path, seed: int) -> np.ndarray:
+    """What a long training predicted for the test part, in the order of `published_parts`.
+
+    Parameters
+    ----------
+    work : the folder of all jobs
+    seed : of the training
+
+    Raises
+    ------
+    RunError
+        It has not been made; names the command.
+    """
+    path = work / FINAL / _seed(seed) / "predicted.npy"
+    if not path.is_file():
+        raise RunError(f"there is no {path}: `python -m matgan jobs run {FINAL}` makes it in hours")
+    return np.load(path).astype(float)
+
+
 def mean_of_seeds(folder: Path) -> Rows:
     """The error of the mean prediction of all seeds, which the job of the seeds left."""
-    compounds, seeds = _compounds(), folder.parent.parent / FINAL
-    paths = [seeds / _seed(seed) / "predicted.npy" for seed in range(SEEDS)]
-    if missing := [path for path in paths if not path.is_file()]:
-        raise RunError(
-            f"there is no {missing[0]}: `python -m matgan jobs run {FINAL}` makes it in hours"
-        )
+    compounds, work = published_parts(), folder.parent.parent
     predicted = np.zeros(len(compounds.target))
-    predicted[compounds.rows["test"]] = np.mean([np.load(path) for path in paths], axis=0)
+    of_seeds = [predictions(work, seed) for seed in range(SEEDS)]
+    predicted[compounds.rows["test"]] = np.mean(of_seeds, axis=0)
     error = compounds.error(predicted, "test")
     return [{"choice": f"mean of {SEEDS}", "epochs": FINAL_EPOCHS, "mae_test": error}]
 

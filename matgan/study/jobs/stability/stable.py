@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -113,29 +114,69 @@ def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:
 
     Returns
     -------
-    a row for each method and hull: that of all compounds of OQMD (but the one in question), or that
-    of the training and validation part, in which none of the system's own compounds compete
+    rows as from `judged` and `controls`
     """
-    test, rest = np.flatnonzero(data.part == "test"), data.part != "test"
+    test = np.flatnonzero(data.part == "test")
     if n:
         test = np.sort(np.random.default_rng(0).permutation(test)[:n])
-    asked, energies, train = data.amounts[test], data.target[test], data.part == "train"
-    below = hull_energies(asked)
-    learned = Hull(data.amounts[rest], data.target[rest])
-    fewer = learned.energy(asked)
-    predicted = stability(asked, model, below).energy
+    asked = data.amounts[test]
+    hulls = Hulls.of(data, test, hull_energies(asked))
+    predicted = stability(asked, model, hulls.all).energy
+    return judged(OURS, predicted, hulls) + controls(data, test, predicted, hulls)
+
+
+@dataclass(frozen=True)
+class Hulls:
+    """What some compounds are compared with.
+
+    Attributes
+    ----------
+    true : (n,) their energies
+    all : (n,) energy of the hull of all compounds but the one in question
+    learned : (n,) of that of the training and validation part, as if nobody had calculated more
+    stable : (m, 85) the compounds of these parts that are stable there
+    """
+
+    true: np.ndarray
+    all: np.ndarray
+    learned: np.ndarray
+    stable: np.ndarray
+
+    @staticmethod
+    def of(data: Labelled, test: np.ndarray, below: np.ndarray) -> Hulls:
+        """Of the rows `test` of some data, whose whole hull lies `below`, (n,)."""
+        amounts, energies = (values[data.part != "test"] for values in (data.amounts, data.target))
+        hull = Hull(amounts, energies)
+        stable = amounts[hull.own_distances() < 0]
+        return Hulls(data.target[test], below, hull.energy(data.amounts[test]), stable)
+
+    def scores(self, predicted: np.ndarray, ranks: bool = False) -> dict[str, float]:
+        """Of predicted distances, or of numbers that only rank."""
+        return stability_scores(self.true - self.all, predicted, ranks)
+
+
+def judged(method: str, predicted: np.ndarray, hulls: Hulls, seed: int = 0) -> Rows:
+    """Scores of predicted energies, (n,): a row for each hull."""
+    below = {ALL: hulls.all, LEARNED: hulls.learned}
+    return [
+        {"method": method, "hull": name, "seed": seed} | hulls.scores(predicted - energy)
+        for name, energy in below.items()
+    ]
+
+
+def controls(data: Labelled, test: np.ndarray, predicted: np.ndarray, hulls: Hulls) -> Rows:
+    """Scores of what needs no network, and of predicted energies, (n,), without a hull."""
+    asked, train = data.amounts[test], data.part == "train"
     looked_up = nearest_energies(data.amounts[train], data.target[train], asked)
-    stable = data.amounts[rest][learned.own_distances() < 0]
+    known = KnownSystems(hulls.stable).within(asked)
     methods = {
-        (OURS, ALL): (predicted - below, False),
-        (OURS, LEARNED): (predicted - fewer, False),
-        (LOOK_UP, ALL): (looked_up - below, False),
+        (LOOK_UP, ALL): (looked_up - hulls.all, False),
         (ENERGY, ""): (predicted, True),
-        (ENTRIES, LEARNED): (-KnownSystems(stable).within(asked), True),
+        (ENTRIES, LEARNED): (-known, True),
         (ANY, ""): (np.zeros(len(test)), True),
     }
     return [
-        {"method": method, "hull": hull, "seed": 0} | stability_scores(energies - below, *guess)
+        {"method": method, "hull": hull, "seed": 0} | hulls.scores(*guess)
         for (method, hull), guess in methods.items()
     ]
 

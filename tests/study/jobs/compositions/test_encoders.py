@@ -31,7 +31,7 @@ def few(kept, monkeypatch):
     """The compounds, where the job finds no others."""
     monkeypatch.setattr(encoders, "load_task_fold", kept.__getitem__)
     compounds = read_compounds(kept[OQMD[0]])
-    monkeypatch.setattr(encoders, "_compounds", lambda: compounds)
+    monkeypatch.setattr(encoders, "published_parts", lambda: compounds)
     return compounds
 
 

@@ -1,0 +1,74 @@
+"""Stable or not on OQMD's published test part, by the energies that the long encoders predicted.
+
+A compound is compared with all others of the three parts, by their calculated energies, or with
+those of training and validation alone.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from matgan.properties.training import Labelled
+from matgan.stability.hull import Hull
+from matgan.stability.reference import LARGEST_ENERGY
+from matgan.study.jobs.compositions.encoders import SEEDS, predictions, published_parts
+from matgan.study.jobs.pieces import Piece, Rows
+from matgan.study.jobs.runner import Job
+from matgan.study.jobs.stability.stable import Hulls, controls, judged
+
+NAME = "stable-published"
+ENCODER, MEAN = "encoder", f"mean of {SEEDS} encoders"
+
+
+@lru_cache(maxsize=1)
+def published() -> tuple[Labelled, np.ndarray, Hulls]:
+    """The compounds, which of the test part are judged (places in it), and their hulls.
+
+    Those with an energy beyond the limit of the hull are left out.
+    """
+    compounds = published_parts()
+    part = np.full(len(compounds.target), "train", dtype=object)
+    for name, rows in compounds.rows.items():
+        part[rows] = name
+    sound = np.abs(compounds.target) <= LARGEST_ENERGY
+    amounts, energies = compounds.amounts[sound], compounds.target[sound]
+    data = Labelled(amounts, energies, np.ones(len(energies), dtype=bool), part[sound])
+    test = np.flatnonzero(data.part == "test")
+    distance = Hull(amounts, energies).own_distances()
+    hulls = Hulls.of(data, test, energies[test] - distance[test])
+    return data, np.flatnonzero(sound[compounds.rows["test"]]), hulls
+
+
+def seed_piece(seed: int, folder: Path) -> Rows:
+    """Scores of one encoder's energies; beside those of the first what needs no network."""
+    data, judged_ones, hulls = published()
+    energies = predictions(folder.parent.parent, seed)[judged_ones]
+    rows = judged(ENCODER, energies, hulls, seed)
+    if seed == 0:
+        rows += controls(data, np.flatnonzero(data.part == "test"), energies, hulls)
+    return rows
+
+
+def mean_piece(folder: Path) -> Rows:
+    """Scores of the mean energies of all encoders."""
+    _, judged_ones, hulls = published()
+    energies = np.mean([predictions(folder.parent.parent, seed) for seed in range(SEEDS)], axis=0)
+    return judged(MEAN, energies[judged_ones], hulls)
+
+
+def _pieces() -> dict[str, Piece]:
+    pieces: dict[str, Piece] = {f"seed-{seed}": partial(seed_piece, seed) for seed in range(SEEDS)}
+    return pieces | {"mean": mean_piece}
+
+
+JOBS = [
+    Job(
+        NAME,
+        "stable or not on OQMD's published test part, by the encoders of `encoder-oqmd`",
+        0.05,
+        _pieces,
+    )
+]
