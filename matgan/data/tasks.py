@@ -12,11 +12,18 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from matgan.data.sources import wheel_table
+from matgan.data.sources import read_csv, wheel_table
 
 FOLD_PARTS = ("train", "val", "test")
+ENERGIES = "OQMD_Formation_Enthalpy"
+PREDICTED_ENERGIES = {  # of its test part, compound by compound: peer -> source
+    "Roost": "oqmd_energies_roost",
+    "CrabNet": "oqmd_energies_crabnet",
+    "ElemNet": "oqmd_energies_elemnet",
+}
 PEERS = ("Roost", "CrabNet", "CrabNet, one-hot", "ElemNet", "random forest, Magpie")
 
 
@@ -64,3 +71,28 @@ def load_task_fold(task: str, fold: int = 0) -> pd.DataFrame:
     }
     tables = [wheel_table(member).assign(split=part) for part, member in members.items()]
     return pd.concat(tables, ignore_index=True)
+
+
+def peer_energies(peer: str, formulas: pd.Series) -> np.ndarray:
+    """Formation energies that a peer predicted for OQMD's test part, as published, eV/atom.
+
+    Parameters
+    ----------
+    peer : key of `PREDICTED_ENERGIES`
+    formulas : n compounds of that part, as `load_task_fold` writes them
+
+    Returns
+    -------
+    (n,) array; NaN where there is no prediction (ElemNet's file lacks one)
+
+    Raises
+    ------
+    ValueError
+        Another peer.
+    matgan.data.sources.SourceUnavailable, matgan.data.sources.SourceCorrupt
+    """
+    if peer not in PREDICTED_ENERGIES:
+        raise ValueError(f"the peers are {', '.join(PREDICTED_ENERGIES)}, not {peer!r}")
+    columns = {"formula": "str", "predicted": "float"}
+    table = read_csv(PREDICTED_ENERGIES[peer], None, columns).set_index("formula")["predicted"]
+    return table.reindex(formulas).to_numpy()

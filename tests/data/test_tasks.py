@@ -3,7 +3,15 @@
 import pandas as pd
 import pytest
 
-from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
+from matgan.data.sources import SourceUnavailable
+from matgan.data.tasks import (
+    ENERGIES,
+    PEERS,
+    PREDICTED_ENERGIES,
+    composition_tasks,
+    load_task_fold,
+    peer_energies,
+)
 
 
 def test_there_are_31_with_errors_of_others_and_their_source():
@@ -50,3 +58,24 @@ def test_a_task_with_one_split_has_the_sizes_of_its_source(wheel):
 def test_what_is_not_there_is_named(task, fold, message):
     with pytest.raises(ValueError, match=message):
         load_task_fold(task, fold)
+
+
+@pytest.mark.parametrize("peer", PREDICTED_ENERGIES)
+def test_published_predictions_have_the_published_error(wheel, peer):
+    tested = load_task_fold(ENERGIES).query("split == 'test'")
+    try:
+        predicted = peer_energies(peer, tested["formula"])
+    except SourceUnavailable as error:
+        pytest.skip(f"not run: {error}")
+    off = (tested["target"] - predicted).abs()
+    assert off.isna().sum() == (peer == "ElemNet")
+    assert off.mean() == pytest.approx(composition_tasks().loc[ENERGIES, peer], abs=1e-6)
+    shuffled = tested["formula"].sample(frac=1, random_state=0)
+    assert peer_energies(peer, shuffled)[:5] == pytest.approx(
+        predicted[tested.index.get_indexer(shuffled.index[:5])], nan_ok=True
+    )
+
+
+def test_a_peer_without_predictions_is_named():
+    with pytest.raises(ValueError, match="peers are Roost, CrabNet, ElemNet, not 'MODNet'"):
+        peer_energies("MODNet", pd.Series(["NaCl"]))

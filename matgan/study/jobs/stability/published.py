@@ -1,4 +1,4 @@
-"""Stable or not on OQMD's published test part, by the energies that the long encoders predicted.
+"""Stable or not on OQMD's published test part, by our encoders' energies and by others'.
 
 A compound is compared with all others of the three parts, by their calculated energies, or with
 those of training and validation alone.
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from matgan.data.tasks import ENERGIES, PREDICTED_ENERGIES, load_task_fold, peer_energies
 from matgan.properties.training import Labelled
+from matgan.representation.encoder.sources import read_amounts
 from matgan.stability.hull import Hull
 from matgan.stability.reference import LARGEST_ENERGY
 from matgan.study.jobs.compositions.encoders import SEEDS, predictions, published_parts
@@ -59,15 +61,28 @@ def mean_piece(folder: Path) -> Rows:
     return judged(MEAN, energies[judged_ones], hulls)
 
 
+def peers_piece(folder: Path) -> Rows:
+    """Scores of published predictions, each on the compounds that it has."""
+    _, judged_ones, hulls = published()
+    tested = load_task_fold(ENERGIES).query("split == 'test'")["formula"]
+    tested = tested[read_amounts(tested.tolist())[1]]  # the rows of `published_parts`
+    rows = []
+    for peer in PREDICTED_ENERGIES:
+        energies = peer_energies(peer, tested)[judged_ones]
+        there = np.isfinite(energies)
+        rows += judged(peer, energies[there], hulls.some(there))
+    return rows
+
+
 def _pieces() -> dict[str, Piece]:
     pieces: dict[str, Piece] = {f"seed-{seed}": partial(seed_piece, seed) for seed in range(SEEDS)}
-    return pieces | {"mean": mean_piece}
+    return {"peers": peers_piece} | pieces | {"mean": mean_piece}
 
 
 JOBS = [
     Job(
         NAME,
-        "stable or not on OQMD's published test part, by the encoders of `encoder-oqmd`",
+        "stable or not on OQMD's published test part: the encoders of `encoder-oqmd`, and peers",
         0.05,
         _pieces,
     )

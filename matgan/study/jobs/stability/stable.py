@@ -150,6 +150,10 @@ class Hulls:
         stable = amounts[hull.own_distances() < 0]
         return Hulls(data.target[test], below, hull.energy(data.amounts[test]), stable)
 
+    def some(self, rows: np.ndarray) -> Hulls:
+        """Of some of the compounds."""
+        return Hulls(self.true[rows], self.all[rows], self.learned[rows], self.stable)
+
     def scores(self, predicted: np.ndarray, ranks: bool = False) -> dict[str, float]:
         """Of predicted distances, or of numbers that only rank."""
         return stability_scores(self.true - self.all, predicted, ranks)

@@ -65,6 +65,6 @@ def test_distances_are_predicted_energies_above_the_hull_of_the_others(parts, tm
 
 def test_what_has_not_been_trained_is_named(parts, tmp_path):
     pieces = known_jobs()[jobs.NAME].pieces()
-    assert list(pieces) == ["seed-0", "seed-1", "seed-2", "mean"]
+    assert list(pieces) == ["peers", "seed-0", "seed-1", "seed-2", "mean"]
     with pytest.raises(RunError, match=r"seed-2.*jobs run encoder-oqmd"):
         pieces["seed-2"](tmp_path / jobs.NAME / "seed-2")
