@@ -23,6 +23,7 @@ from matgan.data import sources
 from matgan.data.compounds import sources as provenance
 from matgan.data.derived import DERIVED
 from matgan.data.sources import Source, SourceCorrupt, SourceUnavailable, fetch, read_csv
+from matgan.data.tasks import PREDICTED_ENERGIES
 
 GOOD = b"formula,target\nTiO2,1.5\nNaN,-2\n" + b"MgO,0.25\n" * 5000
 GOOD_SHA256 = hashlib.sha256(GOOD).hexdigest()
@@ -142,6 +143,7 @@ def test_provenance_is_complete():
     assert set(table.index[table["address"] == ""]) == set(DERIVED)
     fetched = {"crabnet", "supercon", *BEHIND}
     fetched |= {f"hu2020_{name}" for name in ("oqmd", "mp_gap", "supercon")}
+    fetched |= set(PREDICTED_ENERGIES.values())
     assert set(table.index) == fetched | set(DERIVED)
     assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
     for column in ("file", "licence", "citation"):
