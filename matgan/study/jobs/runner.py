@@ -45,7 +45,7 @@ MODULES = tuple(
             "semi_supervised",
         ),
         "uncertainty": ("uncertainty", "active_learning", "explanations"),
-        "stability": ("stable", "published", "systems", "bartel"),
+        "stability": ("stable", "published", "unseen", "systems", "bartel"),
         "powder": ("material", "patterns", "properties", "latent", "lattice", "measured"),
         "microstructure": (
             "labels",

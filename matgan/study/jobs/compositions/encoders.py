@@ -104,16 +104,7 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
     start = folder / "start.safetensors" if choice.begins != "anew" else None
     if start is not None and not start.is_file():
         _begin(choice, amounts, seed, folder, start)
-    where = device()
-    encoder = CompositionEncoder(
-        **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
-        batch_size=choice.batch_size, learning_rate=choice.learning_rate, average=0.9995,
-        weight_decay=choice.weight_decay,
-        # on CUDA its small matrices are faster in float32
-        precision=fast_precision(where) if where == "cpu" else "float32",
-        device=where, random_state=seed, checkpoint=folder / "encoder.checkpoint",
-    )  # fmt: skip
-    encoder.fit(amounts, y)
+    encoder = encoder_of(choice, seed, folder, start).fit(amounts, y)
     encoder.save(folder / "encoder.safetensors")
     predicted = encoder.predict(compounds.amounts)[:, 0]
     errors = {f"mae_{part}": compounds.error(predicted, part) for part in compounds.rows}
@@ -124,6 +115,21 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
         | errors
         | {"loss": encoder.losses_[-1]}
     ]
+
+
+def encoder_of(
+    choice: EncoderChoice, seed: int, folder: Path, start: Path | None = None
+) -> CompositionEncoder:
+    """An encoder that has not learned yet; its checkpoint lies in the folder."""
+    where = device()
+    return CompositionEncoder(
+        **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
+        batch_size=choice.batch_size, learning_rate=choice.learning_rate, average=0.9995,
+        weight_decay=choice.weight_decay,
+        # on CUDA its small matrices are faster in float32
+        precision=fast_precision(where) if where == "cpu" else "float32",
+        device=where, random_state=seed, checkpoint=folder / "encoder.checkpoint",
+    )  # fmt: skip
 
 
 def _begin(choice: EncoderChoice, amounts: np.ndarray, seed: int, folder: Path, path: Path) -> None:
@@ -181,12 +187,17 @@ def _changes(choice: EncoderChoice) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in pairs if value != getattr(REFERENCE, name)]
 
 
-def final_piece(seed: int, epochs: int, folder: Path) -> Rows:
-    """One of the long trainings, with what the search chose, and that by name."""
+def final_choice(epochs: int = FINAL_EPOCHS) -> EncoderChoice:
+    """What the search's kept table says of long trainings; `RunError` where there is none."""
     path = LONG / f"{SEARCH}.csv"
     if not path.is_file():
         raise RunError(f"no choices yet: `python -m matgan jobs run {SEARCH}`")
-    choice = replace(chosen(read_table(path)), epochs=epochs)
+    return replace(chosen(read_table(path)), epochs=epochs)
+
+
+def final_piece(seed: int, epochs: int, folder: Path) -> Rows:
+    """One of the long trainings, with what the search chose, and that by name."""
+    choice = final_choice(epochs)
     (row,) = encoder_piece(FINAL, choice, seed, folder)
     return [row | {"settings": ", ".join(f"{name} {value}" for name, value in _changes(choice))}]
 
