@@ -104,7 +104,7 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
     start = folder / "start.safetensors" if choice.begins != "anew" else None
     if start is not None and not start.is_file():
         _begin(choice, amounts, seed, folder, start)
-    encoder = encoder_of(choice, seed, folder, start).fit(amounts, y)
+    encoder = encoder_of(choice, seed, folder / "encoder.checkpoint", start).fit(amounts, y)
     encoder.save(folder / "encoder.safetensors")
     predicted = encoder.predict(compounds.amounts)[:, 0]
     errors = {f"mae_{part}": compounds.error(predicted, part) for part in compounds.rows}
@@ -118,9 +118,9 @@ def encoder_piece(name: str, choice: EncoderChoice, seed: int, folder: Path) -> 
 
 
 def encoder_of(
-    choice: EncoderChoice, seed: int, folder: Path, start: Path | None = None
+    choice: EncoderChoice, seed: int, checkpoint: Path, start: Path | None = None
 ) -> CompositionEncoder:
-    """An encoder that has not learned yet; its checkpoint lies in the folder."""
+    """An encoder that has not learned yet."""
     where = device()
     return CompositionEncoder(
         **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
@@ -128,7 +128,7 @@ def encoder_of(
         weight_decay=choice.weight_decay,
         # on CUDA its small matrices are faster in float32
         precision=fast_precision(where) if where == "cpu" else "float32",
-        device=where, random_state=seed, checkpoint=folder / "encoder.checkpoint",
+        device=where, random_state=seed, checkpoint=checkpoint,
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,17 +19,16 @@ from matgan.chemistry.composition import amounts_matrix
 from matgan.data.compounds import load_mp_stability
 from matgan.data.splits import Split
 from matgan.files import atomic_file
-from matgan.learning.compute import fast_precision
 from matgan.learning.evaluation import fit_splits
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.statistics import calibration_error
-from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.routes import plain_features
 from matgan.representation.encoder.trees import GatedTrees
 from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.stability.bartel import FOLDS, folds, own_hull_scores
 from matgan.stability.quality import KnownSystems, stability_scores
+from matgan.study.jobs.compositions.encoders import encoder_of, final_choice
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
 from matgan.study.jobs.stability.stable import nearest_energies
@@ -51,11 +49,7 @@ ENTRIES, ANY = "stable ones known in the system", "at random"
 ENERGY, DISTANCE = "energy", "distance"
 COLUMN = {ENERGY: "target", DISTANCE: "distance"}
 ORDERS = 5  # of the compounds, each with folds of its own
-EPOCHS = {"T": 60, "permuted-T": 60, "fractions": 60, "encoder": 100}
-ENCODER: dict[str, Any] = {
-    "width": 128, "layers": 3, "heads": 4, "dropout": 0.1, "batch_size": 512,
-    "learning_rate": 2e-3, "average": 0.9995, "precision": fast_precision("cpu"), "device": "cpu",
-}  # fmt: skip
+EPOCHS = {"T": 60, "permuted-T": 60, "fractions": 60, "encoder": 60}
 
 
 def _features(method: str, amounts: np.ndarray, seed: int) -> np.ndarray:
@@ -85,10 +79,9 @@ def fold_predictions(
     if method == "look-up":
         return nearest_energies(amounts[rest], y[rest], amounts[test])
     if method == "encoder":
-        encoder = CompositionEncoder(
-            **ENCODER, epochs=times * EPOCHS[method], random_state=seed, checkpoint=path
-        )
-        return encoder.fit(amounts[rest], y[rest]).predict(amounts[test])
+        choice = final_choice(times * EPOCHS[method])  # by the search on OQMD
+        encoder = encoder_of(choice, seed, path).fit(amounts[rest], y[rest])
+        return encoder.predict(amounts[test])
     X = _features(method, amounts, seed)
     if method == "trees":
         parts = (data[rows] for rows in (split.train, split.validation) for data in (X, y))
@@ -203,7 +196,7 @@ JOBS = [
         NAME,
         "stable or not on the Materials Project by Bartel's five folds: ours, learned from "
         "energies and from distances",
-        30.0,
+        22.0,
         _pieces,
         leaves_files=True,
     ),

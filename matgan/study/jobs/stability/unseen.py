@@ -45,8 +45,8 @@ def unseen_piece(seed: int, folder: Path) -> Rows:
     train, held = data.part == "train", data.part == "val"
     choice, path = final_choice(), folder / "encoder.safetensors"
     if not path.is_file():
-        encoder = encoder_of(choice, seed, folder).fit(data.amounts[train], data.target[train])
-        encoder.save(path)
+        encoder = encoder_of(choice, seed, folder / "encoder.checkpoint")
+        encoder.fit(data.amounts[train], data.target[train]).save(path)
     encoder = load_encoder(path)
     energies = encoder.predict(data.amounts[test])
     with atomic_file(_predictions(folder)) as file:

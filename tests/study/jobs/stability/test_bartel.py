@@ -1,10 +1,13 @@
 """Bartel's test of our models on a sample: every fold is predicted once and kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from matgan.chemistry.composition import amounts_matrix
 from matgan.stability.bartel import FOLDS, folds
+from matgan.study.jobs.compositions.encoders import EncoderChoice
 from matgan.study.jobs.stability import bartel
 from matgan.study.jobs.stability.bartel import (
     ANY,
@@ -28,8 +31,8 @@ def sample(mp_stability, monkeypatch):
     """300 compounds, trainings of a moment."""
     table = mp_stability.sample(300, random_state=0).reset_index(drop=True)
     monkeypatch.setattr(bartel, "load_mp_stability", lambda: table)
-    few = {"width": 16, "layers": 1, "heads": 2, "batch_size": 64, "device": "cpu"}
-    monkeypatch.setattr(bartel, "ENCODER", few)
+    few = EncoderChoice(width=32, layers=1, batch_size=64)
+    monkeypatch.setattr(bartel, "final_choice", lambda epochs: replace(few, epochs=epochs))
     monkeypatch.setattr(bartel, "EPOCHS", dict.fromkeys(bartel.EPOCHS, 4))
     trees = bartel.GatedTrees
     monkeypatch.setattr(bartel, "GatedTrees", lambda **kw: trees(max_iter=10, **kw))
