@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from matgan.representation.encoder.routes import (
     source_features,
 )
 from matgan.representation.encoder.sources import OQMD, joint_labels
-from matgan.study.jobs.compositions.leaderboards import BoardFold, Learns, board_folds, boosted
+from matgan.study.jobs.compositions.leaderboards import BoardFold, board_folds, boosted
 from matgan.study.jobs.compositions.tasks import (
     ENCODER,
     Part,
@@ -29,7 +30,7 @@ from matgan.study.jobs.compositions.tasks import (
     task_encoder,
     task_parts,
 )
-from matgan.study.jobs.pieces import Rows, computed_once
+from matgan.study.jobs.pieces import Piece, Rows, computed_once
 from matgan.study.jobs.runner import Job
 
 TREES_SOURCE = "trees with a source's predictions"
@@ -38,6 +39,10 @@ TUNED = "encoder fine-tuned"
 TUNED_MIXED = "encoder fine-tuned from the permuted source"
 COMBINED_SOURCE, COMBINED_MIXED = "combined", "combined with the permuted source"
 MEAN_SOURCE = "mean of trees and encoder, with a source"
+BIG = "matbench_mp_gap"  # a hundred thousand compounds
+SEVERAL = 5  # encoders fine-tuned, from other seeds
+TUNED_SEVERAL = f"{SEVERAL} encoders fine-tuned"
+MEAN_SEVERAL = f"mean of trees and {SEVERAL} encoders, with a source"
 RATE = 5e-4  # of the fine-tuning
 
 
@@ -135,21 +140,59 @@ def transfer_piece(part: Part, folder: Path) -> Rows:
 
 def board_piece(of: BoardFold, folder: Path) -> Rows:
     """Errors with a source on one fold of a leaderboard."""
-    big = of.board == "matbench_mp_gap"
-    source = ENCODER_SOURCES["without-others" if big else "without-small"]
-    encoder = load_encoder(source.file)
+    trees, encoder = _with_trees(of, folder), _tuned(of, 0, folder)
+    return [
+        of.row(TREES_SOURCE, *trees),
+        of.row(TUNED, *encoder),
+        of.mean_row(MEAN_SOURCE, [trees, encoder], folder),
+    ]
+
+
+def several_piece(of: BoardFold, folder: Path) -> Rows:
+    """Errors of several encoders with a source, and of their mean with the trees, half by half."""
+    before = folder.parent / of.key
+    encoders = [_tuned(of, seed, folder if seed else before) for seed in range(SEVERAL)]
+    mean = np.mean([predicted for predicted, _ in encoders], axis=0)
+    together = mean, sum(minutes for _, minutes in encoders)
+    return [
+        of.mean_row(TUNED_SEVERAL, encoders, folder),
+        of.mean_row(MEAN_SEVERAL, [_with_trees(of, before), together], folder),
+    ]
+
+
+def _source_of(of: BoardFold) -> SourceOf:
+    return ENCODER_SOURCES["without-others" if of.board == BIG else "without-small"]
+
+
+def _with_trees(of: BoardFold, folder: Path) -> tuple[np.ndarray, float]:
+    """Predictions of trees that know a source's, kept in the folder, and their minutes."""
+    encoder = load_encoder(_source_of(of).file)
 
     def features(amounts: np.ndarray) -> np.ndarray:
         return np.hstack([plain_features(amounts), source_features(encoder, amounts)])
 
-    def tuned(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
-        more = {"start": source.file, "checkpoint": folder / "encoder.checkpoint"}
-        return task_encoder(len(y), RATE, 0, **more).fit(amounts, y).predict(tested)
+    return of.predictions(TREES_SOURCE, partial(boosted, features), folder)
 
-    routes: dict[str, Learns] = {TREES_SOURCE: partial(boosted, features), TUNED: tuned}
-    members = [of.predictions(route, learns, folder) for route, learns in routes.items()]
-    rows = [of.row(route, *found) for route, found in zip(routes, members, strict=True)]
-    return [*rows, of.mean_row(MEAN_SOURCE, members, folder)]
+
+def _tuned(of: BoardFold, seed: int, folder: Path) -> tuple[np.ndarray, float]:
+    """Predictions of an encoder that starts from a source, and their minutes."""
+
+    def tuned(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        more = {"start": _source_of(of).file, "checkpoint": folder / "encoder.checkpoint"}
+        return task_encoder(len(y), RATE, seed, **more).fit(amounts, y).predict(tested)
+
+    return of.predictions(f"{TUNED} {seed}" if seed else TUNED, tuned, folder)
+
+
+def _board_pieces() -> dict[str, Piece]:
+    """Each board's folds, and once more with several encoders where that takes minutes."""
+    pieces: dict[str, Piece] = {}
+    for board, folds in groupby(board_folds(), key=lambda of: of.board):
+        here = list(folds)
+        pieces |= {of.key: partial(board_piece, of) for of in here}
+        if board != BIG:
+            pieces |= {f"{of.key}-several": partial(several_piece, of) for of in here}
+    return pieces
 
 
 JOBS = [
@@ -167,8 +210,8 @@ JOBS = [
     ),
     Job(
         "leaderboards-transfer",
-        "the leaderboards with a source: trees, encoder, their mean",
-        3.0,
-        lambda: {of.key: partial(board_piece, of) for of in board_folds()},
+        f"the leaderboards with a source: trees, encoder, {SEVERAL} of these, their mean",
+        4.0,
+        _board_pieces,
     ),
 ]

@@ -52,8 +52,8 @@ def unseen_piece(seed: int, folder: Path) -> Rows:
     with atomic_file(_predictions(folder)) as file:
         np.save(file, energies.astype(np.float32))
     off = np.abs(encoder.predict(data.amounts[held]) - data.target[held])
-    facts = {"epochs": choice.epochs, "training compounds": int(train.sum())}
-    facts |= {"mae_val": float(off.mean())}
+    facts: dict[str, float] = {"epochs": choice.epochs, "training compounds": int(train.sum())}
+    facts["mae_val"] = float(off.mean())
     return [row | facts for row in judged(OF_ONE, energies, hulls, seed)]
 
 

@@ -25,7 +25,10 @@ def source(monkeypatch, tmp_path):
 
 def test_the_pieces_are_the_parts_of_the_tasks_and_the_folds_of_the_leaderboards():
     _, by_task, by_board = (job.pieces() for job in JOBS)
-    assert list(by_task) == [part.key for part in task_parts()] and len(by_board) == 12
+    assert list(by_task) == [part.key for part in task_parts()]
+    several = [key for key in by_board if key.endswith("-several")]
+    assert len(by_board) == 12 + 7 and len(several) == 7 and not any("mp_gap" in k for k in several)
+    assert list(by_board).index("matbench_expt_gap-0-several") == 5
 
 
 def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, monkeypatch, source):
@@ -68,4 +71,14 @@ def test_a_leaderboard_with_a_source(wheel, tmp_path, monkeypatch, source):
         transfer.TREES_SOURCE, transfer.TUNED, transfer.MEAN_SOURCE,
     ]  # fmt: skip
     assert learned == [218 + 2 * 2 + 16]
-    assert rows[0]["mae"] == pytest.approx(np.abs(board.target[few[4][1]] - 1).mean())
+    test = board.target[few[4][1]]
+    assert rows[0]["mae"] == pytest.approx(np.abs(test - 1).mean())
+    rows = transfer.several_piece(BoardFold("matbench_expt_gap", 4), tmp_path / "several")
+    assert [row["route"] for row in rows] == [transfer.TUNED_SEVERAL, transfer.MEAN_SEVERAL]
+    here = tmp_path / "matbench_expt_gap-4"  # the trees and the first encoder, not beside them
+    assert not list((tmp_path / "several").glob("trees*")) and len(list(here.glob("*.npz"))) == 2
+    each = [np.load(path)["found"] for path in (tmp_path / "several").glob("*fine-tuned-?.npz")]
+    each.append(np.load(here / "encoder-fine-tuned.npz")["found"])
+    assert len(each) == transfer.SEVERAL and len({encoder[0] for encoder in each}) == len(each)
+    expected = np.abs((np.mean(each, axis=0) + 1) / 2 - test).mean()
+    assert rows[1]["mae"] == pytest.approx(expected)
