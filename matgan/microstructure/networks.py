@@ -8,20 +8,67 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 NEIGHBOURHOOD = 11  # voxels along an edge of the paper's neighbourhood
 
 
-def periodic(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv3d:
-    """A convolution that goes round the edges of a volume."""
-    return nn.Conv3d(
-        before, after, kernel, stride, padding=kernel // 2, padding_mode="circular", bias=False
-    )
+class PeriodicConv3d(nn.Conv3d):
+    """A convolution that goes round the edges of a volume: Conv3d with padding_mode="circular".
+
+    Its padding takes two passes over the volumes, forwards and backwards together five; torch's own
+    takes some thirty, half of the time of a small network.
+    """
+
+    def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1):
+        super().__init__(before, after, kernel, stride, bias=False)
+        self.around = kernel // 2
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, before, n, n, n) -> (B, after, ⌈n / stride⌉, …)."""
+        return functional.conv3d(_Wrapped.apply(input, self.around), self.weight, None, self.stride)
+
+
+class _Wrapped(torch.autograd.Function):
+    """Volumes with what lies beyond each edge: the other side's voxels."""
+
+    @staticmethod
+    def forward(ctx, x, around):
+        ctx.around = around
+        wide = x.new_empty(*x.shape[:2], *(n + 2 * around for n in x.shape[2:]))
+        _inside(wide, around).copy_(x)
+        for there, beyond in _edges(wide, around):
+            beyond.copy_(there)
+        return wide
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        wide = gradient.clone()
+        for there, beyond in reversed(_edges(wide, ctx.around)):
+            there.add_(beyond)
+        return _inside(wide, ctx.around).contiguous(), None
+
+
+def _inside(wide: Tensor, around: int) -> Tensor:
+    for axis in (2, 3, 4):
+        wide = wide.narrow(axis, around, wide.shape[axis] - 2 * around)
+    return wide
+
+
+def _edges(wide: Tensor, around: int) -> list[tuple[Tensor, Tensor]]:
+    """Views of the voxels along each face, and of those beyond the opposite one; axis by axis."""
+    pairs = []
+    for axis in (2, 3, 4):
+        n = wide.shape[axis] - 2 * around
+        for there, beyond in ((n, 0), (around, n + around)):
+            pairs.append((wide.narrow(axis, there, around), wide.narrow(axis, beyond, around)))
+    return pairs
 
 
 def _block(before: int, after: int, stride: int = 1) -> list[nn.Module]:
-    return [periodic(before, after, 3, stride), nn.BatchNorm3d(after), nn.ReLU(inplace=True)]
+    return [PeriodicConv3d(before, after, 3, stride), nn.BatchNorm3d(after), nn.ReLU(inplace=True)]
 
 
 class StiffnessNetwork(nn.Module):
@@ -69,12 +116,12 @@ class DenseStrainNetwork(nn.Module):
         self.pairs = nn.ModuleList(
             nn.Sequential(
                 *_block(channels, channels),
-                periodic(channels, channels),
+                PeriodicConv3d(channels, channels),
                 nn.BatchNorm3d(channels),
             )
             for _ in range(pairs)
         )
-        self.last = periodic(channels, 1)
+        self.last = PeriodicConv3d(channels, 1)
 
     def forward(self, volumes: Tensor) -> dict[str, Tensor]:
         """{"field": (B, n, n, n)} of (B, n, n, n) volumes."""

@@ -96,3 +96,21 @@ def test_influence_of_a_sum_is_two_everywhere():
             return {"value": patches.flatten(1).sum(1, keepdim=True)}
 
     assert networks.shell_influence(Sum(), torch.zeros(2, 11, 11, 11)) == [2.0] * 6  # from -1 to 1
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 3), (5, 1), (1, 1)])
+def test_a_periodic_convolution_is_that_of_torch(kernel, stride):
+    torch.manual_seed(0)
+    ours = networks.PeriodicConv3d(2, 3, kernel, stride).double()
+    theirs = torch.nn.Conv3d(
+        2, 3, kernel, stride, padding=kernel // 2, padding_mode="circular", bias=False
+    ).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 2, 6, 7, 9, dtype=torch.float64, requires_grad=True)
+    found = []
+    for layer in (ours, theirs):
+        y = layer(x)
+        weights = torch.arange(y.numel(), dtype=torch.float64).reshape(y.shape).sin()
+        found.append((y, *torch.autograd.grad((weights * y).sum(), (x, layer.weight))))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
