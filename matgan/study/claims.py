@@ -65,10 +65,11 @@ class Number:
 
     @classmethod
     def span(cls, label: str, values: ArrayLike, form: str = ".3g") -> Number:
-        """The mean of some values, such as those of a few trainings, with their range if two."""
+        """The mean of some values, such as those of a few trainings, with their range if there are two."""
         each = np.asarray(values, dtype=float)
-        ends = (each.min(), each.max()) if len(each) > 1 else (math.nan, math.nan)
-        return cls(label, each.mean(), *ends, form, "range")
+        if len(each) < 2:
+            return cls(label, each.mean(), form=form)
+        return cls(label, each.mean(), each.min(), each.max(), form, "range")
 
     @classmethod
     def of(cls, label: str, interval: Interval, form: str = ".3g") -> Number:
