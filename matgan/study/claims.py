@@ -65,7 +65,7 @@ class Number:
 
     @classmethod
     def span(cls, label: str, values: ArrayLike, form: str = ".3g") -> Number:
-        """The mean of some values, such as those of a few trainings, with their range if there are two."""
+        """The mean of some values, such as those of a few trainings; of two or more their range."""
         each = np.asarray(values, dtype=float)
         if len(each) < 2:
             return cls(label, each.mean(), form=form)
