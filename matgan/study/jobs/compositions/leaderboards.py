@@ -182,7 +182,7 @@ def scratch_piece(of: BoardFold, folder: Path) -> Rows:
     """Errors of an encoder from scratch, and of its mean with the trees."""
 
     def scratch(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
-        encoder = task_encoder(len(y), 1e-3, 0, checkpoint=folder / "encoder.checkpoint")
+        encoder = task_encoder(len(y), 1e-3, 0, folder / "encoder.checkpoint")
         return encoder.fit(amounts, y).predict(tested)
 
     by_encoder = of.predictions(SCRATCH, scratch, folder)

@@ -17,7 +17,7 @@ from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
 from matgan.learning.compute import device, fast_precision
 from matgan.learning.evaluation import CHANGE, SHARE
 from matgan.learning.statistics import Interval, mean_interval
-from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
 from matgan.representation.encoder.routes import (
     TREES_RATE,
     Compounds,
@@ -168,13 +168,25 @@ def schedule(n: int) -> dict[str, Any]:
     return {"epochs": 40, "batch_size": 512}
 
 
-def task_encoder(n: int, learning_rate: float, seed: int, **more) -> CompositionEncoder:
-    """An encoder for n training compounds, in what is faster on the device that is there."""
-    where = device()
+def task_encoder(
+    n: int,
+    learning_rate: float,
+    seed: int,
+    checkpoint: Path | None = None,
+    start: Path | None = None,
+) -> CompositionEncoder:
+    """An encoder for n training compounds, in what is faster on the device that is there.
+
+    It has the sizes of the one that it starts from.
+    """
+    where, sizes = device(), ENCODER
+    if start is not None:
+        learned = load_encoder(start)
+        sizes = ENCODER | {name: getattr(learned, name) for name in ("width", "layers", "heads")}
     precision = fast_precision(where) if where == "cpu" else "float32"
     return CompositionEncoder(
-        **ENCODER, **schedule(n), learning_rate=learning_rate, random_state=seed,
-        precision=precision, device=where, **more,
+        **sizes, **schedule(n), start=start, learning_rate=learning_rate, random_state=seed,
+        precision=precision, device=where, checkpoint=checkpoint,
     )  # fmt: skip
 
 
@@ -185,7 +197,7 @@ def known_scratch(part: Part, compounds: Compounds, work: Path) -> tuple[np.ndar
     def predicted() -> np.ndarray:
         checkpoint = folder / "scratch.checkpoint"
         n = len(compounds.rows["train"])
-        return by_encoder(compounds, task_encoder(n, 1e-3, part.seed, checkpoint=checkpoint))
+        return by_encoder(compounds, task_encoder(n, 1e-3, part.seed, checkpoint))
 
     return computed_once(folder / "scratch.npz", predicted)
 

@@ -116,8 +116,7 @@ def transfer_piece(part: Part, folder: Path) -> Rows:
 
     def tuned(start: Path) -> np.ndarray:
         n, checkpoint = len(compounds.rows["train"]), folder / f"{start.stem}.checkpoint"
-        more = {"start": start, "checkpoint": checkpoint}
-        return by_encoder(compounds, task_encoder(n, RATE, part.seed, **more))
+        return by_encoder(compounds, task_encoder(n, RATE, part.seed, checkpoint, start))
 
     routes = {
         TREES_SOURCE: lambda: trees(learned),
@@ -178,8 +177,9 @@ def _tuned(of: BoardFold, seed: int, folder: Path) -> tuple[np.ndarray, float]:
     """Predictions of an encoder that starts from a source, and their minutes."""
 
     def tuned(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
-        more = {"start": _source_of(of).file, "checkpoint": folder / "encoder.checkpoint"}
-        return task_encoder(len(y), RATE, seed, **more).fit(amounts, y).predict(tested)
+        checkpoint, start = folder / "encoder.checkpoint", _source_of(of).file
+        encoder = task_encoder(len(y), RATE, seed, checkpoint, start)
+        return encoder.fit(amounts, y).predict(tested)
 
     return of.predictions(f"{TUNED} {seed}" if seed else TUNED, tuned, folder)
 

@@ -82,3 +82,13 @@ def test_a_leaderboard_with_a_source(wheel, tmp_path, monkeypatch, source):
     assert len(each) == transfer.SEVERAL and len({encoder[0] for encoder in each}) == len(each)
     expected = np.abs((np.mean(each, axis=0) + 1) / 2 - test).mean()
     assert rows[1]["mae"] == pytest.approx(expected)
+
+
+def test_an_encoder_has_the_sizes_of_its_start(tmp_path, source):
+    start = ENCODER_SOURCES["without-small"].file
+    wide = CompositionEncoder(24, 2, 3, epochs=1, device="cpu").fit(["NaCl", "GaN"], [1.0, 2.0])
+    wide.save(tmp_path / "wide.safetensors")
+    checkpoint = tmp_path / "one.checkpoint"
+    for path, width in ((None, 16), (start, 16), (tmp_path / "wide.safetensors", 24)):
+        encoder = tasks.task_encoder(2, 1e-3, 0, checkpoint, path)
+        assert encoder.fit(["NaCl", "MgO"], [1.0, 2.0]).transform(["NaCl"]).shape == (1, width)
