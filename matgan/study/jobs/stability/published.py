@@ -19,7 +19,7 @@ from matgan.stability.reference import LARGEST_ENERGY
 from matgan.study.jobs.compositions.encoders import SEEDS, predictions, published_parts
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
-from matgan.study.jobs.stability.stable import Hulls, controls, judged
+from matgan.study.jobs.stability.stable import Hulls, controls, energy_scores
 
 NAME = "stable-published"
 ENCODER, MEAN = "encoder", f"mean of {SEEDS} encoders"
@@ -48,7 +48,7 @@ def seed_piece(seed: int, folder: Path) -> Rows:
     """Scores of one encoder's energies; beside those of the first what needs no network."""
     data, judged_ones, hulls = published()
     energies = predictions(folder.parent.parent, seed)[judged_ones]
-    rows = judged(ENCODER, energies, hulls, seed)
+    rows = energy_scores(ENCODER, energies, hulls, seed)
     if seed == 0:
         rows += controls(data, np.flatnonzero(data.part == "test"), energies, hulls)
     return rows
@@ -58,7 +58,7 @@ def mean_piece(folder: Path) -> Rows:
     """Scores of the mean energies of all encoders."""
     _, judged_ones, hulls = published()
     energies = np.mean([predictions(folder.parent.parent, seed) for seed in range(SEEDS)], axis=0)
-    return judged(MEAN, energies[judged_ones], hulls)
+    return energy_scores(MEAN, energies[judged_ones], hulls)
 
 
 def peers_piece(folder: Path) -> Rows:
@@ -70,7 +70,7 @@ def peers_piece(folder: Path) -> Rows:
     for peer in PREDICTED_ENERGIES:
         energies = peer_energies(peer, tested)[judged_ones]
         there = np.isfinite(energies)
-        rows += judged(peer, energies[there], hulls.some(there))
+        rows += energy_scores(peer, energies[there], hulls.some(there))
     return rows
 
 

@@ -114,7 +114,7 @@ def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:
 
     Returns
     -------
-    rows as from `judged` and `controls`
+    rows as from `energy_scores` and `controls`
     """
     test = np.flatnonzero(data.part == "test")
     if n:
@@ -122,7 +122,7 @@ def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:
     asked = data.amounts[test]
     hulls = Hulls.of(data, test, hull_energies(asked))
     predicted = stability(asked, model, hulls.all).energy
-    return judged(OURS, predicted, hulls) + controls(data, test, predicted, hulls)
+    return energy_scores(OURS, predicted, hulls) + controls(data, test, predicted, hulls)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Hulls:
         return stability_scores(self.true - self.all, predicted, ranks)
 
 
-def judged(method: str, predicted: np.ndarray, hulls: Hulls, seed: int = 0) -> Rows:
+def energy_scores(method: str, predicted: np.ndarray, hulls: Hulls, seed: int = 0) -> Rows:
     """Scores of predicted energies, (n,): a row for each hull."""
     below = {ALL: hulls.all, LEARNED: hulls.learned}
     return [

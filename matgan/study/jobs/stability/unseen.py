@@ -19,7 +19,7 @@ from matgan.representation.encoder.estimator import load_encoder
 from matgan.study.jobs.compositions.encoders import encoder_of, final_choice
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
-from matgan.study.jobs.stability.stable import Hulls, judged
+from matgan.study.jobs.stability.stable import Hulls, energy_scores
 from matgan.study.run import RunError
 
 NAME = "encoder-unseen"
@@ -54,7 +54,7 @@ def unseen_piece(seed: int, folder: Path) -> Rows:
     off = np.abs(encoder.predict(data.amounts[held]) - data.target[held])
     facts: dict[str, float] = {"epochs": choice.epochs, "training compounds": int(train.sum())}
     facts["mae_val"] = float(off.mean())
-    return [row | facts for row in judged(OF_ONE, energies, hulls, seed)]
+    return [row | facts for row in energy_scores(OF_ONE, energies, hulls, seed)]
 
 
 def unseen_mean_piece(folder: Path) -> Rows:
@@ -63,7 +63,7 @@ def unseen_mean_piece(folder: Path) -> Rows:
     if missing := [path for path in paths if not path.is_file()]:
         raise RunError(f"there is no {missing[0]}: `python -m matgan jobs run {NAME} --fresh`")
     _, _, hulls = held_back()
-    return judged(OF_ALL, np.mean([np.load(path) for path in paths], axis=0), hulls)
+    return energy_scores(OF_ALL, np.mean([np.load(path) for path in paths], axis=0), hulls)
 
 
 def _pieces() -> dict[str, Piece]:
