@@ -23,6 +23,7 @@ def test_the_unmixed_ones_have_an_element_a_site(tables):
         two.load_family("spinels", None)
 
 
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_the_networks_are_as_small_as_the_papers(tables):
     table = tables[two.UNMIXED]
     for sites, shape in ((2, [(4, 12), (12, 1)]), (3, [(6, 24), (24, 1)])):
