@@ -34,8 +34,8 @@ from matgan.data.splits import Split, grouped_splits, unseen_elements
 from matgan.learning.evaluation import evaluate
 
 HIDDEN = {2: (12,), 3: (24,)}  # sites -> widths of the paper's network
-NETWORK_EPOCHS = 1000  # iterations of L-BFGS, at most
-STARTS, DECAYS, FOLDS = 5, (0.01, 0.1, 1.0), 5  # of the networks; their choice
+NETWORK_EPOCHS = 2000  # iterations of L-BFGS, at most
+STARTS, DECAYS, FOLDS = 5, (1e-3, 0.01, 0.1, 1.0, 10.0), 5  # of the networks; their choice
 NETWORK, TREES = "network on two descriptors", "extra trees on two descriptors"
 LINEAR, ONE_HOT, MEAN = "linear in two descriptors", "one-hot of sites, ridge", "mean"
 UNMIXED, MIXED = "perovskites, Ye et al., unmixed", "perovskites, Ye et al., with mixed sites"

@@ -33,7 +33,7 @@ JOBS = [
     Job(
         "two-descriptors",
         "energies of perovskites and garnets from electronegativity and radius, beside controls",
-        0.5,
+        0.9,
         _pieces,
     )
 ]
