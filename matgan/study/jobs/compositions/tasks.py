@@ -174,19 +174,20 @@ def task_encoder(
     seed: int,
     checkpoint: Path | None = None,
     start: Path | None = None,
+    times: int = 1,
 ) -> CompositionEncoder:
     """An encoder for n training compounds, in what is faster on the device that is there.
 
-    It has the sizes of the one that it starts from.
+    It has the sizes of the one that it starts from, and so many times the usual epochs.
     """
-    where, sizes = device(), ENCODER
+    where, sizes, how = device(), ENCODER, schedule(n)
     if start is not None:
         learned = load_encoder(start)
         sizes = ENCODER | {name: getattr(learned, name) for name in ("width", "layers", "heads")}
     precision = fast_precision(where) if where == "cpu" else "float32"
     return CompositionEncoder(
-        **sizes, **schedule(n), start=start, learning_rate=learning_rate, random_state=seed,
-        precision=precision, device=where, checkpoint=checkpoint,
+        **sizes, **how | {"epochs": times * how["epochs"]}, start=start, random_state=seed,
+        learning_rate=learning_rate, precision=precision, device=where, checkpoint=checkpoint,
     )  # fmt: skip
 
 

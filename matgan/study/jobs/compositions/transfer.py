@@ -8,8 +8,10 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from matgan.files import PRETRAINED
+from matgan.learning.evaluation import CHANGE
 from matgan.representation.encoder import sources
 from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
 from matgan.representation.encoder.routes import (
@@ -41,6 +43,7 @@ COMBINED_SOURCE, COMBINED_MIXED = "combined", "combined with the permuted source
 MEAN_SOURCE = "mean of trees and encoder, with a source"
 BIG = "matbench_mp_gap"  # a hundred thousand compounds
 SEVERAL = 5  # encoders fine-tuned, from other seeds
+TUNED_LONGER = f"{TUNED}, twice the epochs"
 TUNED_SEVERAL = f"{SEVERAL} encoders fine-tuned"
 MEAN_SEVERAL = f"mean of trees and {SEVERAL} encoders, with a source"
 RATE = 5e-4  # of the fine-tuning
@@ -159,6 +162,24 @@ def several_piece(of: BoardFold, folder: Path) -> Rows:
     ]
 
 
+def longer_piece(of: BoardFold, folder: Path) -> Rows:
+    """Errors of one encoder after twice the epochs: were they enough?"""
+    return [of.row(TUNED_LONGER, *_tuned(of, 0, folder, times=2))]
+
+
+def encoders_are_settled(boards: pd.DataFrame, board: str) -> bool:
+    """Whether twice the epochs change a fine-tuned encoder's error by less than 2%.
+
+    Parameters
+    ----------
+    boards : rows of the jobs of the leaderboards: board, fold, route, mae
+    board : on its first fold; False where that has not run
+    """
+    first = boards[(boards["board"] == board) & (boards["fold"] == 0)]
+    error = first.set_index("route")["mae"].reindex([TUNED, TUNED_LONGER])
+    return bool(abs(error[TUNED_LONGER] / error[TUNED] - 1) < CHANGE)
+
+
 def _source_of(of: BoardFold) -> SourceOf:
     return ENCODER_SOURCES["without-others" if of.board == BIG else "without-small"]
 
@@ -173,25 +194,26 @@ def _with_trees(of: BoardFold, folder: Path) -> tuple[np.ndarray, float]:
     return of.predictions(TREES_SOURCE, partial(boosted, features), folder)
 
 
-def _tuned(of: BoardFold, seed: int, folder: Path) -> tuple[np.ndarray, float]:
+def _tuned(of: BoardFold, seed: int, folder: Path, times: int = 1) -> tuple[np.ndarray, float]:
     """Predictions of an encoder that starts from a source, and their minutes."""
 
     def tuned(amounts: np.ndarray, y: np.ndarray, tested: np.ndarray) -> np.ndarray:
         checkpoint, start = folder / "encoder.checkpoint", _source_of(of).file
-        encoder = task_encoder(len(y), RATE, seed, checkpoint, start)
+        encoder = task_encoder(len(y), RATE, seed, checkpoint, start, times)
         return encoder.fit(amounts, y).predict(tested)
 
     return of.predictions(f"{TUNED} {seed}" if seed else TUNED, tuned, folder)
 
 
 def _board_pieces() -> dict[str, Piece]:
-    """Each board's folds, and once more with several encoders where that takes minutes."""
+    """Each board's folds; where that takes minutes, with several encoders, and one longer."""
     pieces: dict[str, Piece] = {}
     for board, folds in groupby(board_folds(), key=lambda of: of.board):
         here = list(folds)
         pieces |= {of.key: partial(board_piece, of) for of in here}
         if board != BIG:
             pieces |= {f"{of.key}-several": partial(several_piece, of) for of in here}
+            pieces[f"{here[0].key}-longer"] = partial(longer_piece, here[0])
     return pieces
 
 

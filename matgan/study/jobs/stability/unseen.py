@@ -23,7 +23,7 @@ from matgan.study.jobs.stability.stable import Hulls, energy_scores
 from matgan.study.run import RunError
 
 NAME = "encoder-unseen"
-TRAININGS = 3
+TRAININGS = 5
 OF_ONE, OF_ALL = "encoder, systems unseen", f"mean of {TRAININGS} encoders, systems unseen"
 
 
@@ -77,7 +77,7 @@ JOBS = [
     Job(
         NAME,
         "an encoder on the chemical systems that `predict` learned: which unseen ones are stable",
-        3.5,
+        5.5,
         _pieces,
         leaves_files=True,
     )

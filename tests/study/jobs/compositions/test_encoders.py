@@ -43,7 +43,8 @@ def test_every_choice_changes_one_thing():
         assert len(changed) == (name != "reference"), name
     search, final, mean = (job.pieces() for job in JOBS)
     assert len(search) == len(CHOICES) and list(final) == [
-        *("seed-0", "seed-1", "seed-2", "seed-0-twice")
+        *(f"seed-{seed}" for seed in range(5)),
+        "seed-0-twice",
     ]
     assert list(mean) == ["mean"]
 
@@ -102,10 +103,12 @@ def test_a_choice_leaves_errors_of_all_parts(few, tmp_path, name):
 def test_the_mean_of_the_seeds_by_hand(few, tmp_path):
     own = tmp_path / "encoder-oqmd-mean" / "mean"
     with pytest.raises(RunError, match=r"seed-0.*jobs run encoder-oqmd"):
-        encoders.mean_of_seeds(own)
+        encoders.means_of_seeds(own)
     target = few.target[few.rows["test"]]
-    for seed, away in enumerate((-1.0, 0.0, 4.0)):
+    for seed, away in enumerate((-1.0, 0.0, 4.0, 0.0, 0.0)):
         (tmp_path / "encoder-oqmd" / f"seed-{seed}").mkdir(parents=True)
         np.save(tmp_path / "encoder-oqmd" / f"seed-{seed}" / "predicted.npy", target + away)
-    (row,) = encoders.mean_of_seeds(own)
-    assert row["mae_test"] == pytest.approx(1.0)
+    errors = {row["seeds"]: row["mae_test"] for row in encoders.means_of_seeds(own)}
+    assert len(errors) == 10
+    assert errors["0 1 2"] == pytest.approx(1.0) and errors["1 3 4"] == pytest.approx(0.0)
+    assert errors["0 1 3"] == pytest.approx(1 / 3) and errors["2 3 4"] == pytest.approx(4 / 3)

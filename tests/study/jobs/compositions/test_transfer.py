@@ -1,6 +1,7 @@
 """The jobs of what is learned elsewhere: every route on a small task, with a small source."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matgan.representation.encoder.estimator import CompositionEncoder
@@ -27,7 +28,11 @@ def test_the_pieces_are_the_parts_of_the_tasks_and_the_folds_of_the_leaderboards
     _, by_task, by_board = (job.pieces() for job in JOBS)
     assert list(by_task) == [part.key for part in task_parts()]
     several = [key for key in by_board if key.endswith("-several")]
-    assert len(by_board) == 12 + 7 and len(several) == 7 and not any("mp_gap" in k for k in several)
+    assert (
+        len(by_board) == 12 + 7 + 3
+        and len(several) == 7
+        and not any("mp_gap" in k for k in several)
+    )
     assert list(by_board).index("matbench_expt_gap-0-several") == 5
 
 
@@ -80,6 +85,8 @@ def test_a_leaderboard_with_a_source(wheel, tmp_path, monkeypatch, source):
     each = [np.load(path)["found"] for path in (tmp_path / "several").glob("*fine-tuned-?.npz")]
     each.append(np.load(here / "encoder-fine-tuned.npz")["found"])
     assert len(each) == transfer.SEVERAL and len({encoder[0] for encoder in each}) == len(each)
+    (longer,) = transfer.longer_piece(BoardFold("matbench_expt_gap", 4), tmp_path / "longer")
+    assert longer["route"] == transfer.TUNED_LONGER and longer["mae"] != rows[0]["mae"]
     expected = np.abs((np.mean(each, axis=0) + 1) / 2 - test).mean()
     assert rows[1]["mae"] == pytest.approx(expected)
 
@@ -92,3 +99,17 @@ def test_an_encoder_has_the_sizes_of_its_start(tmp_path, source):
     for path, width in ((None, 16), (start, 16), (tmp_path / "wide.safetensors", 24)):
         encoder = tasks.task_encoder(2, 1e-3, 0, checkpoint, path)
         assert encoder.fit(["NaCl", "MgO"], [1.0, 2.0]).transform(["NaCl"]).shape == (1, width)
+
+
+def test_an_encoder_for_twice_as_long_says_whether_it_is_settled():
+    routes, board = [transfer.TUNED, transfer.TUNED_LONGER], "matbench_expt_gap"
+    for longer, settled in ((0.294, False), (0.2941, True), (0.3059, True), (0.307, False)):
+        table = pd.DataFrame({"board": board, "fold": 0, "route": routes, "mae": [0.3, longer]})
+        assert transfer.encoders_are_settled(table, board) == settled
+    assert not transfer.encoders_are_settled(table[:1], board)
+    assert not transfer.encoders_are_settled(table.assign(fold=1), board)
+
+
+def test_twice_the_epochs_are_twice_the_epochs(tmp_path, source):
+    once, twice = (tasks.task_encoder(2, 1e-3, 0, times=times) for times in (1, 2))
+    assert twice.epochs == 2 * once.epochs and twice.batch_size == once.batch_size

@@ -102,6 +102,6 @@ def test_controls_count_what_the_other_folds_hold(sample, tmp_path):
 def test_the_pieces_are_the_plan():
     methods, means = JOBS
     keys = list(methods.pieces())
-    assert len(keys) == 5 + 2 * (4 * 5 + 3 + 1) + 2 and len(means.pieces()) == 3
-    for seed in range(3):
+    assert len(keys) == 5 + 2 * (5 * 5 + 1) + 2 and len(means.pieces()) == 5
+    for seed in range(5):
         assert {f"{method}-{ENERGY}-{seed}" for method in MEMBERS} <= set(keys)

@@ -57,14 +57,17 @@ def test_distances_are_predicted_energies_above_the_hull_of_the_others(parts, tm
     sound = np.abs(parts.target) < 5
     true = Hull(parts.amounts[sound], parts.target[sound]).own_distances()
     true = true[np.flatnonzero(np.arange(400)[sound] % 4 == 3)]
-    for piece, times in ((lambda f: jobs.seed_piece(1, f), 2), (jobs.mean_piece, 2)):
-        row = piece(tmp_path / jobs.NAME / "piece")[0]
+    rows = jobs.seed_piece(1, tmp_path / jobs.NAME / "seed-1")[:1]
+    rows += jobs.mean_piece(tmp_path / jobs.NAME / "mean")[::2]  # beside all compounds
+    assert len(rows) == 1 + 10 and len({row["seed"] for row in rows[1:]}) == 10
+    # seed k is off by k + 1 times as much: of seeds 0, 1, 2 the mean by twice, of 2, 3, 4 by four
+    for row, times in ((rows[0], 2), (rows[1], 2), (rows[-1], 4)):
         expected = stability_scores(true, true + times * away[sound[3::4]])
         assert {name: row[name] for name in expected} == pytest.approx(expected)
 
 
 def test_what_has_not_been_trained_is_named(parts, tmp_path):
     pieces = known_jobs()[jobs.NAME].pieces()
-    assert list(pieces) == ["peers", "seed-0", "seed-1", "seed-2", "mean"]
+    assert list(pieces) == ["peers", *(f"seed-{seed}" for seed in range(5)), "mean"]
     with pytest.raises(RunError, match=r"seed-2.*jobs run encoder-oqmd"):
         pieces["seed-2"](tmp_path / jobs.NAME / "seed-2")
