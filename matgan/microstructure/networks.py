@@ -17,8 +17,8 @@ NEIGHBOURHOOD = 11  # voxels along an edge of the paper's neighbourhood
 class PeriodicConv3d(nn.Conv3d):
     """A convolution that goes round the edges of a volume: Conv3d with padding_mode="circular".
 
-    Its padding takes two passes over the volumes, forwards and backwards together five; torch's own
-    takes some thirty, half of the time of a small network.
+    Copies the edges as slabs, where torch's own padding passes over whole volumes for each face:
+    1.5 times as fast on a CPU with 16 channels (`benchmarks/bench_layers.py`).
     """
 
     def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1):

@@ -17,7 +17,7 @@ LABELS = ("crystal_system", "extinction_group", "space_group")
 
 
 class Halve(nn.Module):
-    """The larger of each two neighbours: MaxPool1d(2), twice as fast on a CPU."""
+    """The larger of each two neighbours: MaxPool1d(2), three times as fast on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, n) -> (B, channels, ⌊n / 2⌋)."""
@@ -25,7 +25,7 @@ class Halve(nn.Module):
 
 
 class _Larger(torch.autograd.Function):
-    """`torch.maximum` of neighbours, whose own gradient takes seven passes in place of two."""
+    """`torch.maximum` of neighbours, whose own gradient splits what equal ones get, in more passes."""
 
     @staticmethod
     def forward(ctx, x):
