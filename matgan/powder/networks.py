@@ -25,7 +25,7 @@ class Halve(nn.Module):
 
 
 class _Larger(torch.autograd.Function):
-    """`torch.maximum` of neighbours, whose own gradient splits what equal ones get, in more passes."""
+    """`torch.maximum` of neighbours, whose own gradient shares ties out, in more passes."""
 
     @staticmethod
     def forward(ctx, x):
