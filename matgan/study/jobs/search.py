@@ -1,4 +1,4 @@
-"""The learning rate of a method, searched on validation rows until the best is not at an edge."""
+"""A learning rate or weight decay, searched on validation rows until the best is not at an edge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ MOST_TRIALS = 8  # trainings of one search
 Trial = Callable[[float, Path], float]  # of a learning rate and a folder: the error
 
 
-def searched_rates(trial: Trial, first: float, folder: Path, most: int = MOST_TRIALS) -> Rows:
+def searched_rates(
+    trial: Trial,
+    first: float,
+    folder: Path,
+    most: int = MOST_TRIALS,
+    column: str = "learning_rate",
+    factor: float = FACTOR,
+) -> Rows:
     """Errors at a rate and its neighbours, and further until the least lies between two others.
 
     Parameters
@@ -28,17 +35,19 @@ def searched_rates(trial: Trial, first: float, folder: Path, most: int = MOST_TR
     first : the rate to begin with
     folder : what was found is kept there, so that a search that was stopped goes on
     most : trainings at most
+    column : what is searched, "learning_rate" or "weight_decay"
+    factor : between neighbours
 
     Returns
     -------
-    a row for each rate, rising: learning_rate, error, best, and inside: whether the best rate of
-    the search has neighbours on both sides
+    a row for each rate, rising: the column, error, best, and inside: whether the best rate of the
+    search has neighbours on both sides
     """
     known: dict[int, float] = {}
 
     def ask(place: int) -> None:
-        rate = first * FACTOR**place
-        own = folder / f"rate-{rate:g}"
+        rate = first * factor**place
+        own = folder / f"{column.split('_')[-1]}-{rate:g}"
         known[place] = _kept(own / "error.json", lambda: trial(rate, own))
 
     for place in (0, 1, -1):
@@ -50,19 +59,20 @@ def searched_rates(trial: Trial, first: float, folder: Path, most: int = MOST_TR
             break
         ask(missing[0])
     return [
-        {"learning_rate": first * FACTOR**place, "error": known[place]}
+        {column: first * factor**place, "error": known[place]}
         | {"best": place == best, "inside": not missing}
         for place in sorted(known)
     ]
 
 
-def best_rate(job: str, method: str) -> float:
-    """The learning rate that a search job found for a method.
+def best_rate(job: str, method: str, column: str = "learning_rate") -> float:
+    """The learning rate, or weight decay, that a search job found for a method.
 
     Parameters
     ----------
-    job : its table has the columns method, learning_rate, best and inside
+    job : its table has the columns method, best, inside and the one of what was searched
     method : of the table
+    column : "learning_rate" or "weight_decay"
 
     Raises
     ------
@@ -71,12 +81,15 @@ def best_rate(job: str, method: str) -> float:
     """
     path = LONG / f"{job}.csv"
     table = read_table(path) if path.is_file() else None
-    rows = table[(table["method"] == method) & table["best"]] if table is not None else None
+    rows = None
+    if table is not None and column in table:
+        rows = table[(table["method"] == method) & table["best"] & table[column].notna()]
+    what = column.replace("_", " ")
     if rows is None or rows.empty:
-        raise RunError(f"no learning rate of {method!r} yet: `python -m matgan jobs run {job}`")
+        raise RunError(f"no {what} of {method!r} yet: `python -m matgan jobs run {job}`")
     if not rows["inside"].all():
-        raise RunError(f"the best rate of {method!r} lies at the edge of what {job} tried")
-    return float(rows["learning_rate"].iloc[0])
+        raise RunError(f"the best {what} of {method!r} lies at the edge of what {job} tried")
+    return float(rows[column].iloc[0])
 
 
 def _kept(path: Path, find: Callable[[], float]) -> float:

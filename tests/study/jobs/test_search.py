@@ -74,3 +74,17 @@ def test_the_rate_is_read_from_the_table_of_the_search(tmp_path, monkeypatch):
         search.best_rate("some-search", "X")
     with pytest.raises(RunError, match="no learning rate of 'T-encoder'"):
         search.best_rate("some-search", "T-encoder")
+
+
+def test_a_weight_decay_has_a_column_and_a_factor_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "LONG", tmp_path)
+    given = {"column": "weight_decay", "factor": 3}
+    rows = search.searched_rates(valley(0.3, []), 0.1, tmp_path / "own", **given)
+    rates = search.searched_rates(valley(2e-3, []), 1e-3, tmp_path / "own")
+    assert [row["weight_decay"] for row in rows] == pytest.approx([0.1 / 3, 0.1, 0.3, 0.9])
+    table = pd.DataFrame([{"method": "FCN", **row} for row in rows + rates])
+    table.to_csv(tmp_path / "some-search.csv", index=False)
+    assert search.best_rate("some-search", "FCN", "weight_decay") == pytest.approx(0.3)
+    assert search.best_rate("some-search", "FCN") == 2e-3
+    with pytest.raises(RunError, match="no weight decay of 'X'"):
+        search.best_rate("some-search", "X", "weight_decay")

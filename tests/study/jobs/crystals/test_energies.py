@@ -1,5 +1,7 @@
 """The job of all structures, on few of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,8 @@ def few(crystals, monkeypatch):
     return small
 
 
-def test_a_property_and_a_class_have_their_scores(few, tmp_path):
+def test_a_property_and_a_class_have_their_scores(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "best_rate", lambda search, method: job.RATE)
     (energy,) = job.graph_piece("e_form", "simple", 0, 1, tmp_path)
     assert energy["model"] == job.SIMPLE and 0 < energy["mae"] < 5
     (metal,) = job.graph_piece("metal", "gated", 0, 1, tmp_path)
@@ -26,9 +29,30 @@ def test_a_property_and_a_class_have_their_scores(few, tmp_path):
     assert metal["n_train"] + metal["n_test"] == len(few)
 
 
+def test_the_search_asks_the_validation_part(few, tmp_path, monkeypatch):
+    seen, errors = [], iter([1.0, 2.0, 2.0])
+    whole = few.table.assign(split=few.table["split"].where(few.table.index % 5 > 0, "val"))
+    graphs, parts = job.all_graphs()[1], replace(few, table=whole)
+    monkeypatch.setattr(job, "all_graphs", lambda: (parts, graphs))
+    monkeypatch.setattr(job, "SEARCHED_PASSES", 1)
+    monkeypatch.setattr(
+        job, "scores", lambda y, found: seen.append(len(y)) or {"mae": next(errors)}
+    )
+    rows = job.search_piece("gated", tmp_path)
+    assert seen == [int((whole["split"] == "val").sum())] * 3
+    (best,) = (row for row in rows if row["best"])
+    assert best["inside"] and best["method"] == "gated" and best["learning_rate"] == job.RATE
+
+
 def test_the_forest_sees_the_composition_only(few, tmp_path):
     (row,) = job.forest_piece("metal", tmp_path)
     assert row["model"] == job.FOREST and row["auc"] > 0.5
+
+
+def test_an_encoder_sees_the_composition_only(few, tmp_path):
+    (row,) = job.encoder_piece("gap", 0, 2, tmp_path)
+    assert row["model"] == job.ENCODER and 0 < row["mae"] < 5
+    assert row["n_train"] + row["n_test"] == len(few)
 
 
 def test_a_metal_has_no_gap(few):
@@ -39,9 +63,13 @@ def test_a_metal_has_no_gap(few):
 
 def test_pieces_have_keys_of_their_own():
     pieces = job._pieces()
-    graphs = [key for key in pieces if not key.startswith("forest")]
-    trainings = len(job.GRAPH_SEEDS) + len(job.CHECKED)
-    assert len(graphs) == 4 * trainings and "e_form-gated-0-100" in graphs
+    seeds, checked = len(job.GRAPH_SEEDS), len(job.CHECKED)
+    graphs = {"gated": 3 * seeds + checked + 2, "simple": seeds + checked}
+    for kind, n in graphs.items():
+        assert sum(f"-{kind}-" in key for key in pieces) == n
+    encoders = sum("-encoder-" in key for key in pieces)
+    assert encoders == 2 * (seeds + checked) and "e_form-gated-0-100" in pieces
+    assert len(pieces) == sum(graphs.values()) + encoders + len(job.GRAPH_TARGETS)
 
 
 def test_trainings_of_a_property_are_told_by_their_passes():

@@ -14,8 +14,9 @@ def few(perovskites, monkeypatch):
     chosen = perovskites.take(np.arange(300))
     monkeypatch.setattr(pv, "load_castelli", lambda: chosen)
     monkeypatch.setattr(pv, "castelli_graphs", lambda: crystal_graphs(chosen).merged())
-    monkeypatch.setattr(job, "searched_rate", lambda model: job.RATE)
+    monkeypatch.setattr(job, "best_rate", lambda search, method, column: 1e-2)
     monkeypatch.setattr(job, "EPOCHS", 2)
+    monkeypatch.setattr(job, "SIMPLE_EPOCHS", 3)
     monkeypatch.setattr(job, "SHARES", {"a quarter": 75, "four fifths": 240})
     return chosen
 
@@ -45,14 +46,16 @@ def test_a_piece_gives_the_error_on_what_it_did_not_learn(few, tmp_path):
 
 def test_the_search_looks_at_no_test_row(few, tmp_path, monkeypatch):
     seen = []
-    errors = iter([1.0, 2.0, 2.0])
+    errors = iter([1.0, 2.0, 2.0, 3.0, 2.0, 4.0, 3.0])
     monkeypatch.setattr(
         job, "scores", lambda y, found: seen.append(len(y)) or {"mae": next(errors)}
     )
     rows = job.search_piece(pv.SIMPLE, tmp_path)
-    assert seen == [15] * 3 and len(rows) == 3
-    (best,) = (row for row in rows if row["best"])
-    assert best["inside"] and best["method"] == pv.SIMPLE
+    assert seen == [15] * 7 and len(rows) == 7
+    decay, rate = (row for row in rows if row["best"])
+    assert decay["weight_decay"] == job.DECAY and rate["learning_rate"] == 2 * job.RATE
+    assert rate["inside"] and {row["method"] for row in rows} == {pv.SIMPLE}
+    assert {row["epochs"] for row in rows} == {job.passes(pv.SIMPLE)}
 
 
 def test_null_models_see_the_same_splits(few, tmp_path):

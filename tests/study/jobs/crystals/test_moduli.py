@@ -33,12 +33,15 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "moduli_graphs", lambda: crystal_graphs(chosen).merged())
     monkeypatch.setattr(job, "MODULI_EPOCHS", 2)
     tried = job.search_piece(tmp_path)
-    assert [row["best"] for row in tried].count(True) == 1
-    monkeypatch.setattr(job, "best_rate", lambda search, method: job.RATE)
+    assert [row["best"] for row in tried].count(True) == 2  # a decay, then a rate
+    monkeypatch.setattr(job, "best_rate", lambda search, method, column: job.RATE)
     rows = job.moduli_graph_piece(0, 8, tmp_path)
     assert [row["dataset"] for row in rows] == ["bulk modulus", "shear modulus"]
     assert rows[0]["n_train"] + rows[0]["n_test"] == 200
     assert rows[0]["mae"] != rows[1]["mae"] and 0 < rows[0]["mae"] < 1.5
+    beside = job.moduli_encoder_piece(0, 2, tmp_path)
+    assert {row["features"] for row in beside} == {job.ENCODER} and len(beside) == 2
+    assert beside[0]["n_train"] == rows[0]["n_train"] and 0 < beside[0]["mae"] < 1.5
     splits = job.moduli_splits(chosen, 1)
     monkeypatch.setattr(job, "moduli_splits", lambda structures: splits)
     nulls = job.moduli_null_piece(tmp_path)
@@ -47,4 +50,4 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
 
 
 def test_every_piece_has_a_key_of_its_own():
-    assert len(job._moduli()) == 1 + job.REPEATS + job.CHECKED
+    assert len(job._moduli()) == 1 + 2 * (job.REPEATS + job.CHECKED)
