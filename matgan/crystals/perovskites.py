@@ -106,12 +106,16 @@ def assign_sites(
     return None
 
 
-def load_ye2018() -> pd.DataFrame:
+def load_ye2018(mixed: bool = True) -> pd.DataFrame:
     """Perovskites of Ye et al. 2018: lowest energy of each composition, above its binary oxides.
 
     The source gives a total energy for each ordering of the cations and each exchange of the sites,
     and names no sites: they follow from `assign_sites`, charges from `charges_by_oxides`. Some
     energies belong to the exchanged sites all the same: GdRhO3 has only one, 0.3 eV/atom too high.
+
+    Parameters
+    ----------
+    mixed : False: only ABO3 of two cations, in the counts of what is left out, too
 
     Returns
     -------
@@ -136,6 +140,8 @@ def load_ye2018() -> pd.DataFrame:
         composition = Composition(text)
         units = composition["O"] / family.oxygen
         cations = {e.symbol: composition[e] / units for e in composition if e.symbol != "O"}
+        if not mixed and not np.allclose(list(cations.values()), 1):
+            continue
         choice = charges_by_oxides(cations, family.oxygen, oxides)
         if choice is None:
             dropped["no neutral charges among the binary oxides"] += 1

@@ -64,9 +64,7 @@ def load_family(dataset: str, structures: Structures) -> pd.DataFrame:
         return find_family(structures, "perovskite")
     if dataset == GARNETS:
         return find_family(structures, "garnet")
-    table = load_ye2018()
-    shared = table["A"].str.contains("0") | table["B"].str.contains("0")  # such as Sm0.25Y0.75
-    return table if dataset == MIXED else table[~shared].reset_index(drop=True)
+    return load_ye2018(mixed=dataset == MIXED)
 
 
 def models(sites: int, seed: int = 0, epochs: int = NETWORK_EPOCHS) -> dict[str, RegressorMixin]:

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from pymatgen.core import Composition, Element
 
@@ -72,6 +73,14 @@ def test_how_many_compounds_there_are(published, found):
         "a cation that the source names for no site": 83,
     }
     assert {name: len(table) for name, table in found.items()} == {"perovskite": 169, "garnet": 45}
+
+
+def test_unmixed_compounds_and_what_is_left_out_of_them(published):
+    unmixed = pv.load_ye2018(mixed=False)
+    whole = published[~published["A"].str.contains("0") & ~published["B"].str.contains("0")]
+    pd.testing.assert_frame_equal(unmixed, whole.reset_index(drop=True))
+    left = sum(unmixed.attrs["dropped"].values())
+    assert len(unmixed) == 213 and left == 86 < sum(published.attrs["dropped"].values())
 
 
 def test_wyckoff_positions_agree_with_the_rule_of_size(found):

@@ -8,6 +8,7 @@ high above that project's hull (a test and notebook 32 compare).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +31,7 @@ ATOMS = 5  # of a cell: A, B and three anions, in this order
 CASTELLI_SITES = ("A", "B", "X")
 FULL, LINEAR_POOLING = "CGCNN, full", "CGCNN, linear pooling"
 SIMPLE, ONE_SIZE = "CGCNN, simple convolution", "CGCNN, all cells of one size"
+IDEAL, SITES_ONLY = "CGCNN, ideal positions", "CGCNN, ideal positions in one size"
 RIDGE, FOREST = "additive over sites (ridge)", "forest on sites"
 NETWORK, SITES_AND_CELL = "network on sites", "network on sites and cell"
 DESCRIBED, GUESS = "network on described sites", "median"
@@ -38,7 +40,11 @@ GRAPH_OPTIONS = {
     LINEAR_POOLING: {"pooling": "linear"},
     SIMPLE: {"convolution": "simple"},
     ONE_SIZE: {"pooling": "full"},
+    IDEAL: {"pooling": "full"},
+    SITES_ONLY: {"pooling": "full"},
 }
+# the cubic perovskite: A in the middle of the cell, an anion half-way along each edge from B
+_IDEAL = np.array([[0.5, 0.5, 0.5], [0, 0, 0], [0, 0.5, 0], [0, 0, 0.5], [0.5, 0, 0]])
 _SYMBOL = {z: symbol for symbol, z in ATOMIC_NUMBER.items()}
 
 
@@ -86,14 +92,33 @@ def castelli_graphs() -> CrystalGraphs:
     return crystal_graphs(load_castelli()).merged()
 
 
+@lru_cache(maxsize=1)
+def ideal_graphs() -> CrystalGraphs:
+    """Graphs of the same cells with every atom on its place in the cubic perovskite.
+
+    What is left is which atom is where, and the length of the cell: the relaxed positions are gone.
+    """
+    structures = load_castelli()
+    ideal = np.tile(_IDEAL, (len(structures), 1))
+    return crystal_graphs(replace(structures, frac=ideal)).merged()
+
+
 def graphs_of_one_size(structures: Structures, graphs: CrystalGraphs) -> CrystalGraphs:
-    """The graphs of cells that are all made equally large: what is left is which atom is where.
+    """The graphs of cells that are all made equally large: relative distances stay.
 
     A relaxed cell has the length that its atoms and their energy gave it. Here all have the median
-    volume of an atom.
+    volume of an atom. Of ideal graphs, what is left is which atom is where.
     """
     volumes = np.prod(structures.cell[:, :3], axis=1) / np.diff(structures.first)
     return graphs.scaled((np.median(volumes) / volumes) ** (1 / 3))
+
+
+def graphs_of(model: str) -> CrystalGraphs:
+    """The graphs of `load_castelli` that a model sees, a key of `GRAPH_OPTIONS`."""
+    graphs = ideal_graphs() if model in (IDEAL, SITES_ONLY) else castelli_graphs()
+    if model in (ONE_SIZE, SITES_ONLY):
+        graphs = graphs_of_one_size(load_castelli(), graphs)
+    return graphs
 
 
 def site_one_hot(structures: Structures) -> tuple[np.ndarray, list[str]]:
@@ -113,14 +138,16 @@ def site_descriptions(structures: Structures) -> np.ndarray:
 def null_inputs(structures: Structures) -> dict[str, np.ndarray]:
     """What each null model reads: {name: (n, d) array}."""
     sites = site_one_hot(structures)[0]
-    length = np.cbrt(np.prod(structures.cell[:, :3], axis=1))  # Å
+    length = np.cbrt(np.prod(structures.cell[:, :3], axis=1))
+    # the length alone is scaled: scaled columns of zeros and ones would be worse
+    scaled = (length - length.mean()) / length.std()
     return {
         GUESS: sites[:, :1],
         RIDGE: sites,
         FOREST: sites,
         NETWORK: sites,
         DESCRIBED: site_descriptions(structures),
-        SITES_AND_CELL: np.column_stack([sites, length]),
+        SITES_AND_CELL: np.column_stack([sites, scaled]),
     }
 
 
@@ -142,14 +169,13 @@ def null_models(seed: int = 0, epochs: int = 200) -> dict[str, RegressorMixin]:
         random_state=seed,
         device="cpu",
     )
-    with_cell = FullyConnectedRegressor(**network.get_params() | {"input_scaling": "standard"})
     return {
         GUESS: DummyRegressor(strategy="median"),
         RIDGE: RidgeCV(np.logspace(-3, 2, 11)),
         FOREST: RandomForestRegressor(200, max_features=1 / 3, random_state=seed),
         NETWORK: network,
         DESCRIBED: network,
-        SITES_AND_CELL: with_cell,
+        SITES_AND_CELL: network,
     }
 
 

@@ -67,6 +67,8 @@ class GraphModel:
 
     def predict(self, graphs: CrystalGraphs, rows: np.ndarray) -> np.ndarray:
         """Properties of some structures: (m, p) float64 array, in the unit of what was learned."""
+        if not len(rows):
+            return np.zeros((0, len(self.mean)))
         return self._found(graphs, rows)["value"] * self.deviation + self.mean
 
     def probabilities(self, graphs: CrystalGraphs, rows: np.ndarray) -> np.ndarray:
@@ -120,17 +122,19 @@ def learn_graphs(
     Raises
     ------
     ValueError
-        Not as many values as graphs, or a value to learn from is no number; names the row.
+        Not as many values as graphs, or a value to learn from is no number or a negative class;
+        names the row.
     """
     y = np.asarray(y)
     if len(y) != len(graphs):
         raise ValueError(f"there are {len(y)} values for {len(graphs)} graphs")
     names_classes = y.dtype.kind in "iub"
     values = y.reshape(len(y), -1)
-    bad = ~np.isfinite(values[rows].astype(float)).all(1)
+    learned = values[rows].astype(float)
+    bad = ~np.isfinite(learned).all(1) | (names_classes & (learned < 0).any(1))
     if bad.any():
-        row = np.asarray(rows)[bad.argmax()]
-        raise ValueError(f"the value of graph {row} is {values[row]}: no number to learn from")
+        row, what = np.asarray(rows)[bad.argmax()], "class" if names_classes else "number"
+        raise ValueError(f"the value of graph {row} is {values[row]}: no {what} to learn from")
     if names_classes:
         mean, deviation = np.zeros(1), np.ones(1)
         heads, loss = {"class": int(values.max()) + 1}, classification_loss(("class",))

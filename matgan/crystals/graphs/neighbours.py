@@ -96,10 +96,12 @@ def crystal_graphs(structures: Structures, n_neighbours: int = GRAPH_NEIGHBOURS)
     StructureError
         Two atoms lie on one place; names the structure.
     ValueError
-        Fewer than one neighbour is asked for.
+        Fewer than one neighbour is asked for, or there are no structures.
     """
     if n_neighbours < 1:
         raise ValueError(f"the number of neighbours must be 1 or more, not {n_neighbours}")
+    if not len(structures):
+        raise ValueError("there are no structures to make graphs of")
     edges, distances = [], []
     for i in range(len(structures)):
         cell, _, frac = structures[i]

@@ -24,10 +24,11 @@ import numpy as np
 from matgan.crystals.sites.neighbours import (
     NEAREST_TWELVE,
     REACH,
+    SAME_PLACE,
     lattice_vectors,
     neighbours_of_cell,
 )
-from matgan.crystals.structures import Structures
+from matgan.crystals.structures import StructureError, Structures
 from matgan.learning.compute import compiled
 
 WINDOWS = ("near", "middle", "wide")
@@ -93,6 +94,8 @@ def site_fingerprints(structures: Structures) -> Sites:
     ------
     ValueError
         A structure holds more than eight elements; names it.
+    StructureError
+        Two atoms lie in one place; names the structure.
     """
     n, atoms = len(structures), len(structures.numbers)
     species = np.zeros((n, MAX_SPECIES), np.uint8)
@@ -108,7 +111,9 @@ def site_fingerprints(structures: Structures) -> Sites:
     share = np.zeros((atoms, 2, MAX_SPECIES), np.float32)
     same = np.zeros(atoms, np.int64)
     given = structures.cell, structures.first, structures.numbers, structures.frac, species
-    _fill(*given, shape, lengths, share, same)
+    bad = _fill(*given, shape, lengths, share, same)
+    if bad >= 0:
+        raise StructureError(f"structure {structures.table['id'].iloc[bad]} has two atoms at once")
     rows, multiplicity = np.unique(same, return_counts=True)
     which = np.repeat(np.arange(n, dtype=np.int32), np.diff(structures.first))
     return Sites(
@@ -125,13 +130,15 @@ def site_fingerprints(structures: Structures) -> Sites:
 
 @compiled
 def _fill(cells, first, numbers, frac, species, shape, lengths, share, same):
+    """Fill the rows of all atoms; a structure with two atoms in one place, or -1."""
     for s in range(len(cells)):
         start, end = first[s], first[s + 1]
         own = np.zeros(end - start, np.int64)  # column of each atom's element
         for i in range(end - start):
             own[i] = np.searchsorted(species[s, : np.sum(species[s] > 0)], numbers[start + i])
         part = shape[start:end], lengths[start:end], share[start:end]
-        _fill_one(lattice_vectors(cells[s]), frac[start:end], own, *part)
+        if not _fill_one(lattice_vectors(cells[s]), frac[start:end], own, *part):
+            return s
         for i in range(start, end):
             same[i] = i
             for j in range(start, i):
@@ -139,6 +146,7 @@ def _fill(cells, first, numbers, frac, species, shape, lengths, share, same):
                 if first_of_all and _alike(i, j, shape, lengths, share):
                     same[i] = j
                     break
+    return -1
 
 
 @compiled
@@ -158,7 +166,7 @@ def _alike(i, j, shape, lengths, share):
 
 @compiled
 def _fill_one(vectors, frac, own, shape, lengths, share):
-    """Fill the rows of one structure's atoms."""
+    """Fill the rows of one structure's atoms; False where two of them lie in one place."""
     n = len(frac)
     first, atom, offset, distance, length = neighbours_of_cell(vectors, frac, NEAREST_TWELVE, REACH)
     spacing = (abs(np.linalg.det(vectors)) / n) ** (1 / 3)
@@ -167,6 +175,8 @@ def _fill_one(vectors, frac, own, shape, lengths, share):
     for i in range(n):
         mine = slice(first[i], first[i + 1])
         nearest[i] = distance[mine].min()
+        if nearest[i] < SAME_PLACE:
+            return False
         r, unit = distance[mine], distance[mine] / length[i]
         weights[0, mine] = 1 / (1 + np.exp((r / nearest[i] - 1.25) / 0.04))
         weights[1, mine] = 1 / (1 + np.exp((unit - 1.1) / 0.04))
@@ -204,6 +214,7 @@ def _fill_one(vectors, frac, own, shape, lengths, share):
         share[i, 1] /= share[i, 1].sum()
         beside = length[i] * np.exp(moments[0, 0] / total)
         lengths[i] = np.log(np.array([length[i], nearest[i], spacing, beside]))
+    return True
 
 
 @compiled

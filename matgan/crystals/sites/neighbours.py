@@ -17,6 +17,7 @@ from matgan.learning.compute import compiled
 NEAREST_TWELVE = 12  # neighbours whose mean distance is the length of a site
 REACH = 1.7  # in these lengths
 SHELL = 1e-3  # Å: neighbours whose distances differ by less are in one shell
+SAME_PLACE = 1e-3  # Å: atoms that are nearer lie in one place
 FARTHEST = 64.0  # Å: no neighbour of a shell is looked for beyond
 
 
@@ -59,7 +60,7 @@ def find_neighbours(structures: Structures, row: int, reach: float = REACH) -> N
         raise ValueError(f"the reach must be 1 or more, not {reach}")
     cell, _, frac = structures[row]
     found = Neighbours(*neighbours_of_cell(lattice_vectors(cell), frac, NEAREST_TWELVE, reach))
-    if found.distance.min() < 1e-3:
+    if found.distance.min() < SAME_PLACE:
         raise StructureError(f"structure {structures.table['id'].iloc[row]} has two atoms at once")
     return found
 

@@ -87,6 +87,27 @@ def test_cells_of_one_size_have_one_volume(perovskites):
     assert factors * few.cell[:, 0] == pytest.approx(np.median(few.cell[:, 0]), rel=1e-3)
 
 
+def test_ideal_positions_leave_sites_and_length(perovskites, monkeypatch):
+    few = perovskites.take(np.arange(0, 7572, 300))
+    monkeypatch.setattr(pv, "load_castelli", lambda: few)
+    monkeypatch.setattr(pv, "castelli_graphs", lambda: crystal_graphs(few).merged())
+    ideal = pv.ideal_graphs.__wrapped__()
+    monkeypatch.setattr(pv, "ideal_graphs", lambda: ideal)
+    own, one = pv.graphs_of(pv.IDEAL), pv.graphs_of(pv.SITES_ONLY)
+    for i in range(len(few)):
+        start, end = own.first_edge[i : i + 2]
+        relative = own.distances[start:end] / few.cell[i, 0]
+        known = np.array([0.5, 2**-0.5, 3**0.5 / 2, 1])  # B-X, A-X and X-X, A-B, a cell on
+        assert np.abs(relative[:, None] - known).min(axis=1).max() < 1e-3
+    # all cells alike but for the elements: every cell has the first one's distances
+    edges = np.diff(one.first_edge)
+    assert (edges == edges[0]).all()
+    assert one.distances.reshape(len(few), -1) == pytest.approx(
+        np.tile(one.distances[: edges[0]], (len(few), 1)), rel=1e-3
+    )
+    assert len(np.unique(pv.graphs_of(pv.ONE_SIZE).distances.round(2))) > 10  # positions stay
+
+
 def test_ridge_contributions_are_weights_without_the_mean_of_the_site(perovskites):
     rows, y = np.arange(1000), perovskites.table["heat"].to_numpy()
     told = pv.ridge_contributions(perovskites, y, rows)
@@ -121,6 +142,8 @@ def test_every_null_model_has_its_input(perovskites):
     few = perovskites.take(np.arange(60))
     inputs, models = pv.null_inputs(few), pv.null_models(epochs=2)
     assert inputs.keys() == models.keys()
-    assert inputs[pv.SITES_AND_CELL][:, -1] == pytest.approx(few.cell[:, 0])
+    length, scaled = few.cell[:, 0], inputs[pv.SITES_AND_CELL][:, -1]
+    assert scaled == pytest.approx((length - length.mean()) / length.std())
+    np.testing.assert_array_equal(inputs[pv.SITES_AND_CELL][:, :-1], inputs[pv.NETWORK])
     guess = models[pv.GUESS].fit(inputs[pv.GUESS], few.table["heat"])
     assert guess.predict(inputs[pv.GUESS][:1]) == few.table["heat"].median()

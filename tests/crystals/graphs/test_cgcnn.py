@@ -82,6 +82,16 @@ def test_classes_are_told_apart(few, graphs):
     assert right > 0.85 > max(light[400:].mean(), 1 - light[400:].mean())
 
 
+def test_no_rows_have_no_answers_and_a_negative_class_is_named(few, graphs):
+    y = np.zeros(len(graphs))
+    model = cgcnn.learn_graphs(graphs, y, np.arange(20), Fit(1, 10))
+    assert model.predict(graphs, np.arange(0)).shape == (0, 1)
+    classes = np.zeros(len(graphs), int)
+    classes[4] = -2
+    with pytest.raises(ValueError, match=r"the value of graph 4 is \[-2\]: no class"):
+        cgcnn.learn_graphs(graphs, classes, np.arange(20), Fit(1, 10))
+
+
 def test_a_value_that_is_no_number_is_named(few, graphs):
     y = few.table["e_form"].to_numpy().copy()
     y[7] = np.nan

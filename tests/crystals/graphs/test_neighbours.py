@@ -58,6 +58,11 @@ def test_two_atoms_on_one_place_are_named():
         crystal_graphs(from_pymatgen([double]))
 
 
+def test_no_structures_are_refused(crystals):
+    with pytest.raises(ValueError, match="there are no structures"):
+        crystal_graphs(crystals.take(np.arange(0)))
+
+
 def test_no_neighbours_at_all_are_refused():
     with pytest.raises(ValueError, match="must be 1 or more, not 0"):
         crystal_graphs(some(), 0)

@@ -8,7 +8,7 @@ from scipy.special import eval_legendre
 
 from matgan.crystals.sites import fingerprints as fp
 from matgan.crystals.sites.neighbours import REACH, find_neighbours
-from matgan.crystals.structures import from_pymatgen
+from matgan.crystals.structures import StructureError, from_pymatgen
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,10 @@ def test_a_structure_of_too_many_elements_is_named():
     nine = Structure(Lattice.cubic(9), atoms, [[i / 9] * 3 for i in range(9)])
     with pytest.raises(ValueError, match="structure 0 holds 9 elements"):
         fp.site_fingerprints(from_pymatgen([nine]))
+
+
+def test_two_atoms_in_one_place_are_named():
+    salt = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    double = Structure(Lattice.cubic(4), ["Na", "Na"], [[0] * 3, [0] * 3])
+    with pytest.raises(StructureError, match="structure 1 has two atoms at once"):
+        fp.site_fingerprints(from_pymatgen([salt, double]))

@@ -19,7 +19,7 @@ from matgan.crystals.graphs.neighbours import CrystalGraphs, crystal_graphs
 from matgan.crystals.structures import Structures, load_structures
 from matgan.learning.compute import device
 from matgan.learning.fit import Fit
-from matgan.learning.statistics import scores
+from matgan.learning.statistics import mean_interval, scores
 from matgan.study.jobs.crystals.composition import ENCODER, encoder_answers, magpie_statistics
 from matgan.study.jobs.crystals.graphs import DECAY, graph_fit
 from matgan.study.jobs.pieces import Piece, Rows
@@ -116,7 +116,7 @@ def forest_piece(name: str, folder: Path) -> Rows:
     kind = RandomForestClassifier if name == "metal" else RandomForestRegressor
     forest = kind(100, max_features=1 / 3, random_state=0).fit(X[learn], y[learn])
     found = forest.predict_proba(X[test])[:, 1] if name == "metal" else forest.predict(X[test])
-    facts = {"property": name, "model": FOREST, "seed": 0}
+    facts = {"property": name, "model": FOREST, "seed": 0, "epochs": np.nan}
     facts |= {"n_train": len(learn), "n_test": len(test)}
     return [facts | errors(y[test], found)]
 
@@ -125,6 +125,21 @@ def trainings(rows: pd.DataFrame, name: str) -> Trainings:
     """What the job's table, as far as it is there, says of one of `GRAPH_TARGETS`."""
     here = rows[rows["property"] == name] if len(rows) else rows
     return Trainings(here.rename(columns={"epochs": "passes"}).fillna({"passes": 0}))
+
+
+def is_settled(energy: Trainings, bound: float) -> bool:
+    """Whether longer training of any of the networks could not decide the claim otherwise.
+
+    Parameters
+    ----------
+    energy : of `trainings`
+    bound : on the error of the gated network, eV/atom
+    """
+    from_bound = mean_interval((energy.each(GATED, "mae") - bound).to_numpy())
+    gaps = [energy.difference(GATED, other, "mae") for other in (SIMPLE, ENCODER, FOREST)]
+    apart = [gap for gap in (from_bound, *gaps) if gap is not None]
+    least = min(apart, key=lambda gap: abs(gap.mean))
+    return energy.converged([GATED, SIMPLE, ENCODER], "mae", least)
 
 
 def _pieces() -> dict[str, Piece]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ from matgan.study.jobs.search import best_rate
 
 MODULI = {"bulk modulus": "bulk_modulus_vrh", "shear modulus": "shear_modulus_vrh"}  # GPa
 MODULI_EPOCHS, ENCODER_EPOCHS = 80, 200
+ENCODER_RATE = 1e-3  # where its search begins
 NAME, SEARCH = "moduli", "moduli-search"
 GRAPH, ON_MAGPIE = "CGCNN", "forest on Magpie"
 
@@ -80,6 +82,31 @@ def search_piece(folder: Path) -> Rows:
     return [{"method": GRAPH, "seed": 0, "epochs": MODULI_EPOCHS, **row} for row in found]
 
 
+def encoder_search_piece(folder: Path) -> Rows:
+    """The same for the composition encoder."""
+    structures, y = moduli_data()
+    split = moduli_splits(structures, 1)[0]
+
+    def trial(rate: float, decay: float, own: Path) -> float:
+        checkpoint, held = own / "checkpoint.safetensors", split.validation
+        settings = _settings(ENCODER_EPOCHS, rate, decay, 0)
+        found = encoder_answers(structures, y, split.train, held, checkpoint, **settings)
+        return float(np.abs(found - y[held]).mean())
+
+    found = searched_fit(trial, ENCODER_RATE, DECAY, folder)
+    return [{"method": ENCODER, "seed": 0, "epochs": ENCODER_EPOCHS, **row} for row in found]
+
+
+def _settings(epochs: int, rate: float, decay: float, seed: int) -> dict[str, Any]:
+    settings = {"epochs": epochs, "learning_rate": rate, "weight_decay": decay}
+    return settings | {"batch_size": 64, "random_state": seed}
+
+
+def _best(method: str) -> tuple[float, float]:
+    """The learning rate and the weight decay that the search found."""
+    return best_rate(SEARCH, method), best_rate(SEARCH, method, "weight_decay")
+
+
 def _learned(rows: np.ndarray, fit: Fit, folder: Path) -> GraphModel:
     y, checkpoint = moduli_data()[1], folder / "checkpoint.safetensors"
     return learn_graphs(moduli_graphs(), y, rows, fit, checkpoint, device=device())
@@ -90,8 +117,7 @@ def moduli_graph_piece(repeat: int, epochs: int, folder: Path) -> Rows:
     structures, y = moduli_data()
     split = moduli_splits(structures, repeat + 1)[repeat]
     rows = np.concatenate([split.train, split.validation])
-    rate, decay = (best_rate(SEARCH, GRAPH, c) for c in ("learning_rate", "weight_decay"))
-    model = _learned(rows, graph_fit(epochs, rate, decay, repeat), folder)
+    model = _learned(rows, graph_fit(epochs, *_best(GRAPH), repeat), folder)
     found = model.predict(moduli_graphs(), split.test)
     return _scored(GRAPH, repeat, epochs, len(rows), y[split.test], found)
 
@@ -101,7 +127,7 @@ def moduli_encoder_piece(repeat: int, epochs: int, folder: Path) -> Rows:
     structures, y = moduli_data()
     split = moduli_splits(structures, repeat + 1)[repeat]
     rows = np.concatenate([split.train, split.validation])
-    settings = {"epochs": epochs, "batch_size": 64, "random_state": repeat}
+    settings = _settings(epochs, *_best(ENCODER), repeat)
     checkpoint = folder / "checkpoint.safetensors"
     found = encoder_answers(structures, y, rows, split.test, checkpoint, **settings)
     return _scored(ENCODER, repeat, epochs, len(rows), y[split.test], found)
@@ -148,11 +174,11 @@ def _moduli() -> dict[str, Piece]:
 
 
 def _search() -> dict[str, Piece]:
-    return {"CGCNN": search_piece}
+    return {"CGCNN": search_piece, "encoder": encoder_search_piece}
 
 
 JOBS = [
-    Job(SEARCH, "learning rate and weight decay of crystal graph networks on moduli", 0.3, _search),
+    Job(SEARCH, "learning rates and weight decays of both networks on moduli", 0.4, _search),
     Job(
         NAME,
         "bulk and shear modulus of binary compounds: crystal graphs beside the composition",

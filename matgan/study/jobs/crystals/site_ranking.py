@@ -15,7 +15,7 @@ from matgan.crystals.sites.network import BESIDE, SHAPE, SiteModel, View, learn_
 from matgan.crystals.sites.ranking import likelihood_scores, templates_of
 from matgan.data.splits import random_generator
 from matgan.study.jobs.crystals.sites import REPEATS, Setting, SiteData, kept_model, site_data
-from matgan.study.jobs.crystals.structures import DISTANCE_STEPS
+from matgan.study.jobs.crystals.structures import DISTANCE_STEPS, Scorer, best_scale
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
 
@@ -154,12 +154,23 @@ def ranking_piece(view: View, seed: int, folder: Path) -> Rows:
 
 
 def exchange_piece(folder: Path) -> Rows:
-    """The published substitution probabilities on the same questions."""
+    """The published substitution probabilities on the same questions.
+
+    The scale of their logarithms in the sum over templates is chosen on validation.
+    """
     data = site_data()
     groups = pt.group_templates(data.structures, data.structures.rows("train"))
     rankings, table = Rankings(data, groups), exchange_distances()
-    scorers = {
-        EXCHANGE: lambda group, elements: group.scores(elements, table),
+
+    def summed(scale: float) -> Scorer:
+        return lambda group, elements: group.scores(elements, scale * table)
+
+    def share(scale: float) -> float:
+        return share_first(rankings.ranks("val", rankings.scores("val", summed(scale))))
+
+    scale = best_scale(share)
+    scorers: dict[str, Scorer] = {
+        EXCHANGE: summed(scale),
         NEAREST_EXCHANGE: lambda group, elements: group.nearest(elements, table),
     }
     ranks = {
@@ -167,7 +178,8 @@ def exchange_piece(folder: Path) -> Rows:
         for method, scorer in scorers.items()
         for part in rankings.questions
     }
-    return table_rows(ranks, {"view": "", "seed": 0})
+    rows = table_rows(ranks, {"view": "", "seed": 0})
+    return [row | ({"scale": scale} if row["method"] == EXCHANGE else {}) for row in rows]
 
 
 # --- the review's case ----------------------------------------------------------------------------

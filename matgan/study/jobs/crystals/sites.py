@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -11,6 +12,7 @@ import numpy as np
 
 from matgan import files
 from matgan.chemistry.elements import periodic_table
+from matgan.crystals.sites import fingerprints, neighbours
 from matgan.crystals.sites.errors import error_scores
 from matgan.crystals.sites.fingerprints import Sites, site_fingerprints
 from matgan.crystals.sites.network import (
@@ -30,7 +32,7 @@ from matgan.crystals.structures import Structures, load_structures
 from matgan.crystals.symmetry import prototypes
 from matgan.data.splits import grouped_parts
 from matgan.learning.compute import device, fast_precision
-from matgan.learning.fit import Fit
+from matgan.learning.fit import Fit, content_hash
 from matgan.representation.maps import purity_test, tsne_map
 from matgan.study.jobs import runner
 from matgan.study.jobs.pieces import Piece, Rows
@@ -95,7 +97,9 @@ def site_data(limit: int = 0) -> SiteData:
         rows = np.random.default_rng(0).choice(len(structures), limit, replace=False)
         structures = structures.take(np.sort(rows))
         return SiteData(structures, site_fingerprints(structures))
-    path = runner.WORK / NAME / "sites.npz"
+    atoms = structures.cell, structures.first, structures.numbers, structures.frac
+    code = map(inspect.getsource, (fingerprints, neighbours))
+    path = runner.WORK / NAME / f"sites-{content_hash([*atoms, *code])[:12]}.npz"
     if not path.is_file():
         sites = site_fingerprints(structures)
         with files.atomic_file(path) as file:
@@ -253,7 +257,7 @@ def settings() -> list[Setting]:
     main, others = (SHAPE, BESIDE), (SIZED_BESIDE, COMPOSITION, COPIES, SIZED)
     held_out, more = (PROTOTYPES, CHEMICAL_SYSTEMS), REPEATS[1:]
     found = [Setting(view) for view in main + others]
-    found += [Setting(view, epochs=2 * EPOCHS) for view in main]
+    found += [Setting(view, epochs=2 * EPOCHS) for view in (*main, COMPOSITION)]
     found += [Setting(view, seed=seed) for seed in more for view in main]
     found += [Setting(view, held) for held in held_out for view in main]
     found += [Setting(view, trained=n) for n in FEWER for view in main]

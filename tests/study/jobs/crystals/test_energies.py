@@ -86,3 +86,24 @@ def test_trainings_of_a_property_are_told_by_their_passes():
     assert found.each(job.GATED, "mae").tolist() == [0.04, 0.06]
     assert found.each(job.FOREST, "mae").tolist() == [0.1]
     assert job.trainings(pd.DataFrame(), "gap").each(job.GATED, "mae").empty
+
+
+@pytest.mark.parametrize(
+    ("later", "settled"),
+    [({}, True), ({job.GATED: 0.0452}, False), ({job.SIMPLE: 0.08}, False), (None, False)],
+)
+def test_a_claim_waits_for_every_network_and_for_the_bound(later, settled):
+    once = {job.GATED: 0.0445, job.SIMPLE: 0.1, job.ENCODER: 0.09}
+    rows = [
+        {"property": "e_form", "model": model, "seed": seed, "epochs": 50, "mae": mae}
+        for model, mae in once.items()
+        for seed in range(3)
+    ]
+    twice = once | later if later is not None else {}
+    rows += [
+        {"property": "e_form", "model": model, "seed": 0, "epochs": 100, "mae": mae}
+        for model, mae in twice.items()
+    ]
+    rows.append({"property": "e_form", "model": job.FOREST, "seed": 0, "mae": 0.09})
+    energy = job.trainings(pd.DataFrame(rows), "e_form")
+    assert job.is_settled(energy, 0.045) is settled

@@ -32,9 +32,12 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "moduli_data", lambda: (chosen, y[small]))
     monkeypatch.setattr(job, "moduli_graphs", lambda: crystal_graphs(chosen).merged())
     monkeypatch.setattr(job, "MODULI_EPOCHS", 2)
-    tried = job.search_piece(tmp_path)
-    assert [row["best"] for row in tried].count(True) == 2  # a decay, then a rate
-    monkeypatch.setattr(job, "best_rate", lambda search, method, column: job.RATE)
+    monkeypatch.setattr(job, "ENCODER_EPOCHS", 1)
+    for piece, name in ((job.search_piece, job.GRAPH), (job.encoder_search_piece, job.ENCODER)):
+        tried = piece(tmp_path / name)
+        assert [row["best"] for row in tried].count(True) == 2  # a decay, then a rate
+        assert {row["method"] for row in tried} == {name}
+    monkeypatch.setattr(job, "best_rate", lambda search, method, column="learning_rate": job.RATE)
     rows = job.moduli_graph_piece(0, 8, tmp_path)
     assert [row["dataset"] for row in rows] == ["bulk modulus", "shear modulus"]
     assert rows[0]["n_train"] + rows[0]["n_test"] == 200

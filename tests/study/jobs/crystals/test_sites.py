@@ -54,3 +54,17 @@ def test_a_short_training_gives_a_row_and_a_model_that_is_kept(data, tmp_path, m
         f"{kind}, {where}" for kind in ("group", "block") for where in ("weights", "map")
     }
     assert all(np.isfinite([r["x"], r["y"]]).all() for r in rows[4:])
+
+
+def test_fingerprints_of_other_structures_are_not_taken(crystals, tmp_path, monkeypatch):
+    monkeypatch.setattr(job.runner, "WORK", tmp_path)
+    small = np.flatnonzero(np.diff(crystals.first) < 6)[:4]
+    for chosen in (small[:2], small[2:], small[:2]):
+        few = crystals.take(chosen)
+        monkeypatch.setattr(job, "load_structures", lambda few=few: few)
+        data = job.site_data.__wrapped__()
+        assert data.sites.species.shape[0] == 2
+        np.testing.assert_array_equal(
+            data.sites.shape, job.site_fingerprints(data.structures).shape
+        )
+    assert len(list(tmp_path.glob("*/sites-*.npz"))) == 2
