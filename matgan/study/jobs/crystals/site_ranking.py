@@ -13,6 +13,7 @@ from matgan.crystals import prototypes as pt
 from matgan.crystals.sites.exchange import exchange_distances
 from matgan.crystals.sites.network import BESIDE, SHAPE, SiteModel, View, learn_sites
 from matgan.crystals.sites.ranking import likelihood_scores, templates_of
+from matgan.crystals.structures import Structures, load_structures
 from matgan.data.splits import random_generator
 from matgan.study.jobs.crystals.sites import REPEATS, Setting, SiteData, kept_model, site_data
 from matgan.study.jobs.crystals.structures import DISTANCE_STEPS, Scorer, best_scale
@@ -50,18 +51,17 @@ class Rankings:
 
     Parameters
     ----------
-    data : all structures and sites
+    structures : of all parts
     groups : the templates that are known
     parts : names of the questions' parts, "val" and "test"
     limit : questions of an anonymous formula at most, for a test; 0: all
     """
 
-    def __init__(self, data: SiteData, groups: dict, parts=("val", "test"), limit: int = 0):
+    def __init__(self, structures: Structures, groups: dict, parts=("val", "test"), limit: int = 0):
         self.groups = groups
         self.questions = {}
         for part in parts:
-            rows = data.structures.rows(part)
-            asked = pt.new_compositions_of(data.structures, rows, groups)
+            asked = pt.new_compositions_of(structures, structures.rows(part), groups)
             self.questions[part] = [
                 pt.Question(q.amounts, q.elements[: limit or None], q.right[: limit or None])
                 for q in asked
@@ -150,7 +150,7 @@ def ranking_piece(view: View, seed: int, folder: Path) -> Rows:
     groups = pt.group_templates(data.structures, data.structures.rows("train"))
     table = pt.learn_distances(groups, DISTANCE_STEPS, seed)
     model = kept_model(Setting(view, seed=seed))
-    return ranking_rows(Rankings(data, groups), model, data, seed, table)
+    return ranking_rows(Rankings(data.structures, groups), model, data, seed, table)
 
 
 def exchange_piece(folder: Path) -> Rows:
@@ -158,9 +158,9 @@ def exchange_piece(folder: Path) -> Rows:
 
     The scale of their logarithms in the sum over templates is chosen on validation.
     """
-    data = site_data()
-    groups = pt.group_templates(data.structures, data.structures.rows("train"))
-    rankings, table = Rankings(data, groups), exchange_distances()
+    structures = load_structures()
+    groups = pt.group_templates(structures, structures.rows("train"))
+    rankings, table = Rankings(structures, groups), exchange_distances()
 
     def summed(scale: float) -> Scorer:
         return lambda group, elements: group.scores(elements, scale * table)

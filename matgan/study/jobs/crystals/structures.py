@@ -18,7 +18,7 @@ STRUCTURE_SEEDS = 5  # trainings of the distances
 DISTANCE_STEPS = 600
 TESTED_PARTS = ("val", "test")
 # of given distances of elements in a ranking that sums over templates, as `SHARPNESS` of ours
-SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+SCALES = tuple(2.0**power for power in range(-4, 9))
 Scorer = Callable[[pt.Group, np.ndarray], np.ndarray]
 
 

@@ -18,7 +18,9 @@ def test_rankings_combine_and_compare(data):
     groups = pt.group_templates(data.structures, data.structures.rows("train"))
     _, model = job.trained_row(data, job.Setting(SHAPE, trained=1000, epochs=1), tested=50)
     table = pt.pettifor_distances().numpy()
-    rows = ranking.ranking_rows(ranking.Rankings(data, groups, limit=3), model, data, 0, table)
+    rows = ranking.ranking_rows(
+        ranking.Rankings(data.structures, groups, limit=3), model, data, 0, table
+    )
     methods = {row["method"] for row in rows}
     assert methods == {
         ranking.LIKELIHOOD, ranking.POPULARITY, ranking.OURS,
