@@ -45,6 +45,7 @@ from matgan.study.jobs.uncertainty.uncertainty import DATA, Part, drawn, split_o
 SEED, REPEATS, CHECKED = 0, 10, 5  # checked: also trained for twice as long
 ELEMENTS_IN_ORDER = (("F", "Cl", "Br", "I"), ("O", "S", "Se", "Te"), ("N", "P", "As", "Sb"))
 RISING = {"energies": 1.0, "gaps": -1.0}  # of what an anion adds, down its group
+SHUFFLES = 20  # of which a control is the mean: a single one moves by as much as a training
 EXPLAINED, FITTED = 1000, 4000  # compounds to explain, and for the ridge
 TEST_TRAIN = 1 / 8
 GRADIENTS, DELETION = "integrated gradients", "deletion"
@@ -159,17 +160,19 @@ def piece(data: str, repeat: int, times: int, folder: Path) -> Rows:
     rows.append(facts | {"what": "completeness", "way": GRADIENTS, "value": missing.mean()})
     found = {name: np.where(X > 0, values, np.nan) for name, values in found.items()}
     random = np.random.default_rng([SEED, repeat, 2])
-    for name in (GRADIENTS, DELETION):
-        found[f"{name}, shuffled"] = shuffled_within(found[name], random)
+    ways = {name: [values] for name, values in found.items()}
     for name, values in found.items():
+        ways[f"{name}, shuffled"] = [shuffled_within(values, random) for _ in range(SHUFFLES)]
+    for name, draws in ways.items():
         row = facts | {"way": name, "n_test": len(X)}
-        rows.append(row | {"what": "ridge", "value": agreement_within(values, additive)})
+        agreed = {"ridge": np.mean([agreement_within(values, additive) for values in draws])}
         if not name.startswith(GRADIENTS):
-            both = agreement_within(values, found[GRADIENTS])
-            rows.append(row | {"what": GRADIENTS, "value": both})
+            each = [agreement_within(values, found[GRADIENTS]) for values in draws]
+            agreed[GRADIENTS] = np.mean(each)
+        rows += [row | {"what": what, "value": float(value)} for what, value in agreed.items()]
         if data in RISING:
-            share, pairs = anion_order(values, X, RISING[data])
-            rows.append(row | {"what": "anions", "value": share, "pairs": pairs})
+            share, pairs = np.mean([anion_order(v, X, RISING[data]) for v in draws], axis=0)
+            rows.append(row | {"what": "anions", "value": float(share), "pairs": int(pairs)})
     return rows
 
 
