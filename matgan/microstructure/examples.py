@@ -119,14 +119,22 @@ class Neighbourhoods:
 
     def batch(self, rows: np.ndarray, seed: list[int]) -> Batch:
         """See `matgan.learning.fit.Examples`; B is `each` times the number of rows."""
-        rng = np.random.default_rng(seed)
+        return next(self.parts(rows, seed, len(rows) * self.each))
+
+    def parts(self, rows: np.ndarray, seed: list[int], size: int) -> Iterator[Batch]:
+        """The same batch, `size` voxels at a time: one of many voxels would fill the memory."""
+        row = np.repeat(rows, self.each)
+        centre = np.random.default_rng(seed).integers(0, self.phases.shape[1], (len(row), 3))
+        for start in range(0, len(row), size):
+            yield self._around(row[start : start + size], centre[start : start + size])
+
+    def _around(self, row: np.ndarray, centre: np.ndarray) -> Batch:
         n = self.phases.shape[1]
-        row = np.repeat(rows, self.each)[:, None, None, None]
-        centre = rng.integers(0, n, (row.shape[0], 3))
         near = np.arange(NEIGHBOURHOOD) - NEIGHBOURHOOD // 2
         i, j, k = ((centre[:, axis, None] + near) % n for axis in range(3))
-        patches = self.phases[row, i[:, :, None, None], j[:, None, :, None], k[:, None, None, :]]
-        values = self.fields[row.ravel(), *centre.T].astype(np.float32)
+        volume = row[:, None, None, None]
+        patches = self.phases[volume, i[:, :, None, None], j[:, None, :, None], k[:, None, None, :]]
+        values = self.fields[row, *centre.T].astype(np.float32)
         return (_signed(patches),), torch.from_numpy(values)
 
     def content(self) -> Iterator[object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -239,7 +241,7 @@ def image_rows(rows: dict[str, dict[str, np.ndarray]]) -> Figure:
     size = (1.9 * columns, 1.75 * len(rows) + 0.4)
     figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False)
     for place, (name, images) in enumerate(rows.items()):
-        axes[place, 0].set_ylabel(name)
+        axes[place, 0].set_ylabel(textwrap.fill(name, 16))  # no longer than the row is high
         for one, (title, image) in zip(axes[place], images.items(), strict=False):
             one.imshow(image, cmap=_PHASES, vmin=-0.2, vmax=1.2, interpolation="nearest")
             if not place:
@@ -267,7 +269,8 @@ def errors_by_kind(table: pd.DataFrame, score: str, label: str) -> Figure:
             axes.plot(x, found.mean(), "_", ms=14, mew=2, color=f"C{number}")
         axes.plot([], [], "o", color=f"C{number}", label=method)
     axes.set(yscale="log", ylabel=label, xticks=range(len(kinds)), xticklabels=kinds)
-    axes.legend(frameon=False, ncols=len(methods), loc="lower center", bbox_to_anchor=(0.5, 1))
+    wide = min(3, len(methods))  # more would be wider than the axes
+    axes.legend(frameon=False, ncols=wide, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 

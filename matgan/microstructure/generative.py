@@ -225,7 +225,8 @@ def train_images(
                 progress(done, config.iterations, distance)
             stop = interrupted() and done < config.iterations
             if done % every == 0 or done == config.iterations:
-                made = generate(average, latent_noise(256, torch.Generator().manual_seed(1)))
+                shown = latent_noise(256, torch.Generator().manual_seed(1), config.latents)
+                made = generate(average, shown)
                 history.append({"iteration": done, "distance": distance, **measure(made)})
             if checkpoint and (stop or done % every == 0):
                 facts = {"config": json.dumps(asdict(config)), "history": json.dumps(history)}

@@ -48,6 +48,7 @@ class Film:
 
 
 WAVE_ORDERS = 5  # of the searches; what more change is measured in the job
+FINER_ORDERS = WAVE_ORDERS + 2  # that winners, and what they are held against, are computed with
 
 
 def absorbed(phases: np.ndarray, film: Film = Film(), orders: int = WAVE_ORDERS) -> float:
@@ -72,7 +73,7 @@ def balance(
     phases : (n, n) bool
     film : materials and sizes
     orders : plane waves go to this number of periods a cell
-    corners : whether the waves fill a square; False: a circle, with a fifth less of them
+    corners : whether the waves fill a square; False: a circle, with a third or more less of them
 
     Returns
     -------

@@ -3,7 +3,7 @@
 A network reads the image; the mean products of its channels (Gram matrices) are its texture. A new
 image, noise at first, is changed until it has the same (Li et al., Sci. Rep. 8, 13461, 2018, after
 Gatys et al. 2015). Grey levels become phases by 2-means, and the share of the second phase that of
-the image. Controls: a Gaussian field of the same two-point statistics, and random weights.
+the image. Controls: Gaussian fields of the same two-point statistics, and random weights.
 """
 
 from __future__ import annotations
@@ -239,15 +239,21 @@ def nearest_spectrum(correlation: np.ndarray, reach: float) -> np.ndarray:
     return found.x.reshape(n, n)
 
 
-def matched_gaussian(phases: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+def matched_gaussian(
+    phases: np.ndarray, seed: Sequence[int], random_amplitudes: bool = True
+) -> np.ndarray:
     """The highest part of a Gaussian field with the two-point statistics and fraction of an image.
 
-    Where no Gaussian field has these, the nearest one: see `nearest_spectrum`.
+    Where no Gaussian field has these, the nearest one: see `nearest_spectrum`. The textbook's draw
+    filters white noise: the amplitude of each wave is random (Rayleigh), right on average over
+    draws only. With random phases of the waves alone every draw has the spectrum itself, as
+    surrogates of a series have (Theiler et al., Physica D 58, 77, 1992).
 
     Parameters
     ----------
     phases : (n, n) bool, periodic; with both phases
     seed : of the field
+    random_amplitudes : False: random are only the phases of the waves
 
     Returns
     -------
@@ -256,6 +262,8 @@ def matched_gaussian(phases: np.ndarray, seed: Sequence[int]) -> np.ndarray:
     correlation = gaussian_correlation(two_point(phases), float(phases.mean()))
     power = nearest_spectrum(correlation, len(phases) / 6)
     noise = fft.fft2(np.random.default_rng(seed).standard_normal(phases.shape))
+    if not random_amplitudes:
+        noise /= np.abs(noise)
     return highest(fft.ifft2(noise * np.sqrt(power)).real, float(phases.mean()))
 
 

@@ -42,12 +42,19 @@ def radial_mean(
     Returns
     -------
     (..., longest + 1) float array: place r is the mean over vectors whose length rounds to r
+
+    Raises
+    ------
+    ValueError
+        No vector is as long: periodic axes of n voxels reach to n / 2.
     """
     axes = _space(vectors, dimensions)
     shape = vectors.shape[axes[0] :]
     away = np.meshgrid(*(fft.fftfreq(n, 1 / n) for n in shape), indexing="ij")
     length = np.rint(np.sqrt(sum(one**2 for one in away))).astype(int)
     longest = min(shape) // 2 if longest is None else longest
+    if longest > length.max():
+        raise ValueError(f"longest must be at most {length.max()} for {shape}, not {longest}")
     return np.stack([vectors[..., length == r].mean(-1) for r in range(longest + 1)], axis=-1)
 
 

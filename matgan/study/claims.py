@@ -106,7 +106,7 @@ def verdict(
     ran = [bool(part) for part in holds if part is not None]
     if not ran:
         return NOT_RUN
-    if converged is False:
+    if converged is not None and not converged:  # numpy's bool, too
         return NOT_CONVERGED
     if repeats < needed:
         return TOO_FEW

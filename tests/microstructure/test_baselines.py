@@ -56,6 +56,32 @@ def test_half_of_the_statistics_are_all_of_them():
     assert baselines._half_statistics(volume[None]).shape == (1, 4 * 36)
 
 
+def test_weights_are_powers_of_the_length_of_the_vector():
+    """Of each vector by hand, the shorter way round; the vector 0 counts as one voxel."""
+    statistics = baselines._half_vectors(np.random.default_rng(0).random((2, 5, 5, 5)) < 0.5)
+    for power in (0, 1, 3):
+        found = baselines._over_length(statistics, power).reshape(statistics.shape)
+        for place in np.ndindex(*statistics.shape[1:]):
+            length = np.sqrt(sum(min(i, 5 - i) ** 2 for i in place))
+            expected = statistics[(slice(None), *place)] / max(length, 1) ** power
+            np.testing.assert_allclose(found[(slice(None), *place)], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("vector", "powers"), [(1, (2, 3)), (5, (0,))])
+def test_the_power_is_chosen_by_what_decides(vector, powers):
+    """Of what short vectors tell a high power, of what long ones tell none."""
+    volumes = Collection(11).volumes(range(240))
+    y = two_point(volumes)[:, vector, 0, 0]
+    y = y + two_point(volumes)[:, 0, vector, 0] - 2 * baselines.volume_fraction(volumes) ** 2
+    train, test = slice(0, 200), slice(200, None)
+    model = baselines.short_vector_regression().fit(volumes[train], y[train])
+    assert baselines.chosen_power(model) in powers
+    error = np.abs(model.predict(volumes[test]) - y[test]).mean()
+    control = baselines.two_point_regression().fit(volumes[train], y[train])
+    error_of_control = np.abs(control.predict(volumes[test]) - y[test]).mean()
+    assert error < (0.7 if vector == 1 else 1.2) * error_of_control
+
+
 def test_phase_means_are_means(volumes):
     fields = np.random.default_rng(0).random(volumes.shape)
     found = baselines.PhaseMeans().fit(volumes, fields).predict(volumes)

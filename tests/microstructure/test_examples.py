@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from matgan.microstructure import examples, mechanics
 from matgan.microstructure.mechanics import solve
@@ -63,3 +64,14 @@ def test_neighbourhoods_are_those_around_the_voxel():
         for offset in ((0, 0, 0), (5, -5, 2), (-3, 4, 5)):
             there = tuple((np.array(place) + offset) % 12)
             assert patch[tuple(np.array(offset) + 5)] == phases[(row, *there)]
+
+
+def test_neighbourhoods_in_parts_are_the_batch():
+    phases = np.random.default_rng(1).random((3, 12, 12, 12)) < 0.5
+    source = examples.Neighbourhoods(phases, phases.astype(float).cumsum(3), 7)
+    rows = np.array([0, 2])
+    (whole,), values = source.batch(rows, [4])
+    parts = list(source.parts(rows, [4], 5))
+    assert [len(found) for _, found in parts] == [5, 5, 4]
+    torch.testing.assert_close(torch.cat([patches for (patches,), _ in parts]), whole)
+    torch.testing.assert_close(torch.cat([found for _, found in parts]), values)

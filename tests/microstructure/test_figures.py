@@ -101,11 +101,13 @@ def test_searches_and_labels_have_a_line_each():
 
 def test_images_stand_in_rows():
     one, two = np.eye(4, dtype=bool), np.zeros((4, 4))
-    figure = figures.image_rows({"sample": {"a": one, "b": two}, "field": {"a": two}})
+    long_name = "Gaussian field, phases only"
+    figure = figures.image_rows({"sample": {"a": one, "b": two}, long_name: {"a": two}})
     shown = [axes.images[0].get_array() if axes.images else None for axes in figure.axes]
     np.testing.assert_array_equal(shown[0], one)
     np.testing.assert_array_equal(shown[2], two)
     assert shown[3] is None and figure.axes[0].get_ylabel() == "sample"
+    assert figure.axes[2].get_ylabel() == "Gaussian field,\nphases only"
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "", ""]
 
 

@@ -119,6 +119,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(images, tmp_path):
     assert not path.exists()
 
 
+def test_a_training_takes_several_latents(images):
+    config = ImageGAN(size=16, channels=4, widest=8, iterations=1, batch_size=4, latents=2)
+    generator, _, (row,) = generative.train_images(config, images, no_measure, looks=1)
+    assert generator.latents == 2 and row["share"] == 0.5
+
+
 def test_a_training_brings_the_critics_distance_down(images):
     stripes = np.zeros((8, 16, 16), dtype=bool)
     stripes[:, ::2] = True

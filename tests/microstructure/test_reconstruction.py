@@ -125,6 +125,28 @@ def test_a_matched_gaussian_has_the_statistics_on_average():
     assert one > 0.02 * scale  # a single draw is farther: the mean above is no accident
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "cells"])
+def test_random_phases_alone_have_the_spectrum_in_every_draw(kind, monkeypatch):
+    """Amplitudes of the field are those of the spectrum; a draw is nearer to the sample."""
+    true, fields = rec.sample(kind, 32, 1), []
+    monkeypatch.setattr(
+        rec, "highest", lambda grey, share: fields.append(grey) or highest(grey, share)
+    )
+    errors = [
+        np.mean([rec.two_point_error(rec.matched_gaussian(true, [s], way), true) for s in range(6)])
+        for way in (True, False)
+    ]
+    assert errors[1] < 0.75 * errors[0]
+    amplitudes = [np.abs(np.fft.fft2(field)) for field in fields]
+    for one in amplitudes[7:]:
+        np.testing.assert_allclose(one, amplitudes[6], atol=1e-6)
+    assert np.ptp(fields[6:], axis=0).mean() > fields[6].std()  # draws differ all the same
+    assert np.ptp(amplitudes[:6], axis=0).max() > 0.5 * amplitudes[6].max()
+    correlation = rec.gaussian_correlation(two_point(true), true.mean())
+    power = rec.nearest_spectrum(correlation, 32 / 6)
+    np.testing.assert_allclose(amplitudes[6] ** 2, power, atol=1e-6)
+
+
 def test_samples_are_of_five_kinds_and_repeat_themselves():
     images = {kind: rec.sample(kind, 32, 3) for kind in rec.SAMPLES}
     fractions = [round(float(image.mean()), 2) for image in images.values()]

@@ -73,6 +73,13 @@ def test_radial_means_average_over_vectors_of_a_length(shape):
     )
 
 
+def test_a_length_that_no_vector_has_is_refused():
+    values = np.random.default_rng(4).random((6, 8))
+    assert np.isfinite(statistics.radial_mean(values, 5)).all()  # hypot(3, 4)
+    with pytest.raises(ValueError, match=r"at most 5 for \(6, 8\), not 6"):
+        statistics.radial_mean(values, 6)
+
+
 def test_bounds_meet_at_the_pure_phases_and_keep_their_order():
     pair = two_phases(50)
     fractions = np.linspace(0, 1, 11)

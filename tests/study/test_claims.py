@@ -32,10 +32,10 @@ def test_a_range_is_told_from_an_interval():
         ([False], 3, None, "not decided: too few repeats"),
         ([True], 10, False, "not decided: not converged"),
         ([np.bool_(True)], 10, np.bool_(True), "holds"),
+        ([True], 10, np.bool_(False), "not decided: not converged"),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(holds, repeats, converged, expected):
-    converged = None if converged is None else bool(converged)
     assert claims.verdict(holds, repeats, converged=converged) == expected
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.microstructure.optics import (
+    FINER_ORDERS,
     WAVE_ORDERS,
     Film,
     absorbed,
@@ -26,6 +27,7 @@ NAME = "absorption"
 FIELD_LENGTHS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of the fields
 FIELDS_EACH = 20  # fields of each length
 LABELLED = 500  # fields of any length, for regressions
+FINER_LABELLED = 500  # of these, the first that are computed with more orders, too
 FILM = Film()
 
 
@@ -128,6 +130,15 @@ def label_rows(start: int, stop: int) -> Rows:
     ]
 
 
+def finer_rows(start: int, stop: int) -> Rows:
+    """The same with the orders of the searches' winners: what their gain is over."""
+    return [
+        {"what": "finer label", "number": i, "orders": FINER_ORDERS}
+        | {"absorbed": absorbed(field(i), FILM, FINER_ORDERS)}
+        for i in range(start, stop)
+    ]
+
+
 def kept_absorption(n: int = LABELLED) -> np.ndarray:
     """(n,) absorption of the fields 0 to n - 1, from the job's table.
 
@@ -159,7 +170,7 @@ def _pieces() -> dict[str, Piece]:
     for start in range(0, LABELLED, 100):
         stop = min(start + 100, LABELLED)
         pieces[f"labels-{start:03}"] = partial(_ignoring_folder, label_rows, (start, stop))
-    return pieces
+    return pieces | {"labels-finer": partial(_ignoring_folder, finer_rows, (0, FINER_LABELLED))}
 
 
-JOBS = [Job(NAME, "absorption of films: orders, peers, length scale, 500 labels", 0.02, _pieces)]
+JOBS = [Job(NAME, "absorption of films: orders, peers, length scale, 500 labels", 0.1, _pieces)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm, qmc
 
 from matgan.files import PRETRAINED
@@ -17,7 +18,7 @@ from matgan.microstructure.generative import (
     generate,
     load_generator_and_critic,
 )
-from matgan.microstructure.optics import WAVE_ORDERS, Film, absorbed
+from matgan.microstructure.optics import FINER_ORDERS, WAVE_ORDERS, Film, absorbed
 from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field, fields
 from matgan.study.jobs.microstructure.images import NAME as GAN
 from matgan.study.jobs.pieces import Piece, Rows
@@ -31,7 +32,6 @@ BUDGET = 60  # absorptions that each search may ask for
 START = 20  # of these: the first of a Bayesian optimisation, and the look at the lengths
 BATCH = 5  # designs that a Bayesian optimisation asks for at a time
 REPEATS = range(10)
-FINER = WAVE_ORDERS + 2  # orders that the winners are computed with again
 
 Objective = Callable[[np.ndarray], float]  # an image to what it absorbs
 Found = tuple[np.ndarray, list[float]]  # the best image, and all values in their order
@@ -175,7 +175,7 @@ def search_rows(method: str, generator, seed: int, budget: int, orders: int = WA
         image, values = plain[method](objective, budget, seed)
     else:
         image, values = latent[method](objective, generator, budget, seed)
-    finer = absorbed(image, Film(), orders + FINER - WAVE_ORDERS)
+    finer = absorbed(image, Film(), orders + FINER_ORDERS - WAVE_ORDERS)
     row = {"method": method, "seed": seed, "evaluations": len(values), "best": max(values)}
     row |= {"finer": finer, "mean": float(np.mean(values))}
     best = np.maximum.accumulate(values)
@@ -187,6 +187,25 @@ def search_piece(method: str, seed: int, folder: Path) -> Rows:
     """One search with the generator that ships."""
     generator = None if method in (FIELDS, LENGTH) else shipped()[1]
     return search_rows(method, generator, seed, BUDGET)
+
+
+def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[str, pd.Series]:
+    """What some searches found, a value a repeat, in the order of the methods.
+
+    Parameters
+    ----------
+    table : of the job, or empty
+    column : of it
+    methods : of `METHODS`
+
+    Returns
+    -------
+    empty where the column is not there, or one of the methods has no number in it
+    """
+    if column not in table:
+        return {}
+    found = {name: table.loc[table["method"] == name, column].dropna() for name in methods}
+    return found if all(map(len, found.values())) else {}
 
 
 def _searches() -> dict[str, Piece]:

@@ -27,8 +27,11 @@ from matgan.study.jobs.runner import Job
 RULE, MEAN = "rule of mixtures", "Voigt–Reuss mean"
 CUBIC, CUBIC_BETWEEN = "cubic in the fraction", "cubic, between the bounds"
 TWO_POINT, TWO_POINT_BETWEEN = "two-point + PCA", "two-point + PCA, between the bounds"
+SHORT = "two-point, short vectors"
+SHORT_BETWEEN = "two-point, short vectors, between the bounds"
 NETWORK = "3-D CNN"
 PLAIN_METHODS = (RULE, MEAN, CUBIC, CUBIC_BETWEEN, TWO_POINT, TWO_POINT_BETWEEN)
+TWO_POINT_METHODS = (TWO_POINT, TWO_POINT_BETWEEN, SHORT, SHORT_BETWEEN)
 REPEATS = range(5)
 EPOCHS = 100
 TEST_SHARE = 0.25
@@ -122,6 +125,24 @@ def control_rows(data: StiffnessData, seed: int) -> Rows:
     ]
 
 
+def short_vector_rows(data: StiffnessData, seed: int) -> Rows:
+    """A row for `SHORT` and one for `SHORT_BETWEEN`, with the power of the length that was chosen.
+
+    Two-point statistics at their best: see `matgan.microstructure.baselines`.
+    """
+    learn, fraction, pair = ~data.test, data.fraction, data.materials
+    between = baselines.between_bounds(data.c11, fraction, pair)
+    rows = []
+    for name, target in ((SHORT, data.c11), (SHORT_BETWEEN, between)):
+        model = baselines.short_vector_regression(seed=seed)
+        found = model.fit(data.phases[learn], target[learn]).predict(data.phases[data.test])
+        if name == SHORT_BETWEEN:
+            found = baselines.from_bounds(found, fraction[data.test], pair)
+        row = {"method": name, "seed": seed, "epochs": 0, **error_row(data, found)}
+        rows.append(row | {"power": baselines.chosen_power(model)})
+    return rows
+
+
 def weighted_loss(output: dict[str, Tensor], targets: Tensor, inputs) -> Tensor:
     """Mean absolute error of C11: the targets are (B, 2), a place between the bounds and a weight.
 
@@ -174,6 +195,11 @@ def control_piece(seed: int, folder: Path) -> Rows:
     return control_rows(_data(seed), seed)
 
 
+def short_vector_piece(seed: int, folder: Path) -> Rows:
+    """Two-point statistics of short vectors on one split."""
+    return short_vector_rows(_data(seed), seed)
+
+
 def network_piece(epochs: int, seed: int, folder: Path) -> Rows:
     """One training."""
     fit = Fit(epochs, 32, 4e-3, average=0.99, precision=fast_precision(device()), seed=seed)
@@ -182,6 +208,7 @@ def network_piece(epochs: int, seed: int, folder: Path) -> Rows:
 
 def _pieces() -> dict[str, Piece]:
     pieces: dict[str, Piece] = {f"controls-{s}": partial(control_piece, s) for s in REPEATS}
+    pieces |= {f"short-vectors-{s}": partial(short_vector_piece, s) for s in REPEATS}
     pieces |= {f"network-{s}": partial(network_piece, EPOCHS, s) for s in REPEATS}
     # two trainings twice as long say whether the others have converged
     longer = 2 * EPOCHS

@@ -57,9 +57,13 @@ def linear_images(images: np.ndarray, n: int, seed: int, components: int = MAP**
 
 
 def curves(images: np.ndarray) -> dict[str, np.ndarray]:
-    """(n, LINES + 1) two-point and (n, LINES) lineal-path functions of (n, size, size) images."""
-    path = [lineal_path(images, axis, LINES, dimensions=2) for axis in (0, 1)]
-    pairs = radial_mean(two_point(images, 2), LINES, dimensions=2)
+    """(n, m + 1) two-point and (n, m) lineal-path functions of (n, size, size) images.
+
+    m is `LINES`, or half of the size where that is less.
+    """
+    longest = min(LINES, images.shape[-1] // 2)
+    path = [lineal_path(images, axis, longest, dimensions=2) for axis in (0, 1)]
+    pairs = radial_mean(two_point(images, 2), longest, dimensions=2)
     return {"two-point": pairs, "lineal path": np.mean(path, axis=0)}
 
 
@@ -164,4 +168,4 @@ def _pieces() -> dict[str, Piece]:
     return {f"gan-{seed}": partial(gan_piece, seed) for seed in range(5)}
 
 
-JOBS = [Job(NAME, "a GAN of two-phase images, five seeds", 0.5, _pieces)]
+JOBS = [Job(NAME, "a GAN of two-phase images, five seeds", 1.7, _pieces)]

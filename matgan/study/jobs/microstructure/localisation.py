@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from matgan.learning.compute import device, fast_precision
@@ -94,21 +95,40 @@ def network_row(
     row |= {"n_train": int(learn.sum()), "n_test": int(test.sum())}
     if method == DENSE:
         dense = DenseStrainNetwork(**widths)
-        source = Fields(phases[learn], fields[learn], moving=True)
-        train(dense, source, field_loss, fit, checkpoint, progress, where, same_shapes=True)
-        found = outputs(dense, Fields(phases[test], fields[test]), batch_size=32)["field"]
-        return row | {"mase": strain_error(found, fields[test])}, dense
+        whole = Fields(phases[learn], fields[learn], moving=True)
+        train(dense, whole, field_loss, fit, checkpoint, progress, where, same_shapes=True)
+        answer = outputs(dense, Fields(phases[test], fields[test]), batch_size=32)["field"]
+        return row | {"mase": strain_error(answer, fields[test])}, dense
     near = NeighbourhoodNetwork(**widths)
     cut = Neighbourhoods(phases[learn], fields[learn])
     train(near, cut, regression_loss, fit, checkpoint, progress, where, same_shapes=True)
-    (patches,), true = Neighbourhoods(phases[test], fields[test], TEST_VOXELS).batch(
-        np.arange(int(test.sum())), [0]
-    )
-    with torch.no_grad():
-        parts = [near(part.to(where))["value"][:, 0].cpu() for part in patches.split(1000)]
-    row["mase"] = strain_error(torch.cat(parts).numpy(), true.numpy())
-    seen = shell_influence(near, patches[:2000].to(where))
+    source = Neighbourhoods(phases[test], fields[test], TEST_VOXELS)
+    found, true = [], []
+    first: list[torch.Tensor] = []  # for the shells
+    for (patches,), values in source.parts(np.arange(len(source)), [0], 1000):
+        with torch.no_grad():
+            found.append(near(patches.to(where))["value"][:, 0].cpu())
+        true.append(values)
+        first += [patches][: 2 - len(first)]
+    row["mase"] = strain_error(torch.cat(found).numpy(), torch.cat(true).numpy())
+    seen = shell_influence(near, torch.cat(first).to(where))
     return row | {f"shell {d}": value for d, value in enumerate(seen)}, near
+
+
+def shell_falls(table: pd.DataFrame, epochs: int) -> dict[int, bool]:
+    """Whether the influence falls from each shell to the next, by contrast.
+
+    Parameters
+    ----------
+    table : of the job, or without rows of `PATCH`
+    epochs : of the trainings of `PATCH` that count; the mean over them is looked at
+    """
+    if "shell 0" not in table:
+        return {}
+    columns = [name for name in table if str(name).startswith("shell ")]
+    rows = table[(table["method"] == PATCH) & (table["epochs"] == epochs)]
+    means = rows.groupby("contrast")[columns].mean()
+    return {int(c): bool((np.diff(line) < 0).all()) for c, line in means.T.items()}
 
 
 def control_piece(contrast: int, seed: int, folder: Path) -> Rows:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
@@ -172,6 +173,24 @@ def transfer_rows(
             for name, error in errors.items()
         ]
     return rows
+
+
+def largest_shift(table: pd.DataFrame) -> float:
+    """Largest change of a mean error with twice the steps, of any method and number of labels.
+
+    Parameters
+    ----------
+    table : rows of the job, the draws that were trained for both among them
+
+    Returns
+    -------
+    in units of the error; NaN where nothing was trained for twice as long
+    """
+    wide = table.pivot_table("mae", ["method", "labels", "seed"], "steps").dropna()
+    if wide.shape[1] < 2 or wide.empty:
+        return float("nan")
+    change = wide.iloc[:, -1] - wide.iloc[:, 0]
+    return float(change.groupby(["method", "labels"]).mean().abs().max())
 
 
 def transfer_piece(seed: int, steps: int, folder: Path) -> Rows:

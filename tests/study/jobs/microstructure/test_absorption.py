@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matgan.microstructure.optics import absorbed
+from matgan.microstructure.optics import FINER_ORDERS, absorbed
 from matgan.study.jobs.microstructure import absorption as job
 from matgan.study.jobs.microstructure.fields import field
 from matgan.study.run import NotYetMade
@@ -13,11 +13,15 @@ from matgan.study.run import NotYetMade
 def test_labels_are_those_of_the_numbered_fields(tmp_path, monkeypatch):
     rows = job.label_rows(0, 2)
     assert rows[1]["absorbed"] == pytest.approx(absorbed(field(1)))
+    (finer,) = job.finer_rows(1, 2)
+    assert finer["absorbed"] == pytest.approx(absorbed(field(1), orders=FINER_ORDERS))
+    assert finer["orders"] == FINER_ORDERS > rows[1]["orders"]
+    rows = [finer, *rows]  # no label for a regression
     monkeypatch.setattr(job, "LONG", tmp_path)
     with pytest.raises(NotYetMade, match="jobs run absorption"):
         job.kept_absorption(2)
     pd.DataFrame(rows[::-1]).to_csv(tmp_path / "absorption.csv", index=False)
-    np.testing.assert_allclose(job.kept_absorption(2), [row["absorbed"] for row in rows])
+    np.testing.assert_allclose(job.kept_absorption(2), [row["absorbed"] for row in rows[1:]])
     with pytest.raises(NotYetMade, match="holds 2 labels, not 3"):
         job.kept_absorption(3)
 
@@ -33,7 +37,7 @@ def test_peers_agree_by_their_own_rules():
 
 def test_every_piece_can_be_sent_to_a_process(monkeypatch):
     pieces = job.JOBS[0].pieces()
-    assert len(pieces) == 8
+    assert len(pieces) == 9
     pickle.loads(pickle.dumps(pieces))
     monkeypatch.setattr(job, "FIELD_LENGTHS", (4.0,))
     monkeypatch.setattr(job, "FIELDS_EACH", 2)

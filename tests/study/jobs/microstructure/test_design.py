@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -69,6 +70,20 @@ def test_a_row_has_the_winner_with_more_orders(generator):
     assert row["mean"] < row["best of 10"] <= row["best"] and row["evaluations"] == 12
     (row,) = job.search_rows(job.SOBOL, generator, 1, 12, orders=1)
     assert row["phases"] == ""
+
+
+def test_values_of_methods_are_there_for_all_or_none():
+    table = pd.DataFrame({"method": [job.CMA, job.FIELDS, job.CMA], "gain": [1.0, 2.0, 3.0]})
+    found = job.by_method(table, "gain", [job.FIELDS, job.CMA])
+    assert {name: list(part) for name, part in found.items()} == {
+        job.FIELDS: [2.0],
+        job.CMA: [1.0, 3.0],
+    }
+    assert list(found) == [job.FIELDS, job.CMA]
+    assert job.by_method(table, "gain", job.METHODS) == {}
+    assert job.by_method(table, "finer", [job.CMA]) == {}
+    assert job.by_method(table.assign(gain=np.nan), "gain", [job.CMA]) == {}
+    assert job.by_method(pd.DataFrame(), "gain", [job.CMA]) == {}
 
 
 def test_without_the_weights_the_job_is_named(tmp_path, monkeypatch):

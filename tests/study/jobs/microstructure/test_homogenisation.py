@@ -39,6 +39,15 @@ def test_controls_stand_in_the_order_of_what_they_know(data):
     assert rows[job.RULE]["mae"] == pytest.approx(rule.mean())
 
 
+def test_short_vectors_tell_more_than_all_vectors_alike(data):
+    rows = job.short_vector_rows(data, 0)
+    assert [row["method"] for row in rows] == [job.SHORT, job.SHORT_BETWEEN]
+    assert set(job.TWO_POINT_METHODS[2:]) == {job.SHORT, job.SHORT_BETWEEN}
+    plain = {row["method"]: row["percent"] for row in job.control_rows(data, 0)}
+    for row, other in zip(rows, (job.TWO_POINT, job.TWO_POINT_BETWEEN), strict=True):
+        assert row["percent"] < plain[other] and row["power"] in range(4)
+
+
 def test_a_short_training_is_better_than_the_mean_of_the_bounds(data):
     row, network = job.network_row(data, Fit(8, 8, 1e-2), 4)
     bounds = job.control_rows(data, 0)[1]
@@ -56,5 +65,5 @@ def test_the_loss_is_the_error_of_c11():
 
 def test_every_piece_can_be_sent_to_a_process():
     pieces = job.JOBS[0].pieces()
-    assert len(pieces) == 12
+    assert len(pieces) == 17
     pickle.loads(pickle.dumps(pieces))

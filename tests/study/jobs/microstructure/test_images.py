@@ -18,6 +18,14 @@ def test_errors_are_nought_for_the_same_images_and_spread_is_told_apart():
     assert errors["two-point, spread"] == pytest.approx(real["two-point"].std(0).mean())
 
 
+@pytest.mark.parametrize(("size", "longest"), [(16, 8), (64, job.LINES), (128, job.LINES)])
+def test_curves_end_where_small_images_do(size, longest):
+    found = job.curves(fields(range(2), size))
+    assert found["two-point"].shape == (2, longest + 1)
+    assert found["lineal path"].shape == (2, longest)
+    assert np.isfinite(found["two-point"]).all()
+
+
 def test_the_linear_control_keeps_the_two_point_statistics_of_what_it_learned():
     images = fields(range(60), 64, 8.0)
     drawn = job.linear_images(images, 60, 0, components=30)

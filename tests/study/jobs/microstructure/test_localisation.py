@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matgan.learning.fit import Fit
@@ -43,6 +44,19 @@ def test_a_short_training_is_better_than_uniform_strain(material, method, widths
     assert (row["n_train"], row["n_test"]) == (32, 8)
     assert row["mase"] < 0.9 * job.control_rows(*material, 0)[0]["mase"]
     assert ("shell 5" in row) == (method == job.PATCH)
+
+
+def test_influence_falls_where_it_does_for_the_epochs_that_are_asked_for():
+    falling, rising = (dict.fromkeys(["shell 0", "shell 1"], v) for v in (1.0, 2.0))
+    falling, rising = falling | {"shell 1": 0.5}, rising | {"shell 1": 3.0}
+    facts = {"method": job.PATCH, "contrast": 10, "epochs": 80}
+    rows = [facts | falling, facts | falling | {"shell 1": 1.1}]  # in the mean it falls
+    rows += [facts | rising | {"contrast": 50}, facts | rising | {"epochs": 160}]
+    rows += [facts | rising | {"method": job.LINEAR, "contrast": 10}]
+    table = pd.DataFrame(rows)
+    assert job.shell_falls(table, 80) == {10: True, 50: False}
+    assert job.shell_falls(table, 160) == {10: False}
+    assert job.shell_falls(pd.DataFrame(), 80) == job.shell_falls(table[:0], 80) == {}
 
 
 def test_every_piece_can_be_sent_to_a_process():

@@ -42,14 +42,16 @@ def test_rows_of_a_short_synthesis():
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_nothing_starts_from_the_noise_that_the_sample_was_made_of(kind):
-    """A field or a first image of that noise has a copy of 0.7 and more for three kinds."""
+    """Of that noise, three kinds have a copy of 0.7 and more, with phases only of 0.8 and more."""
     network = TextureNetwork(random_convolutions(0), job.MEAN, ("conv1_1",))
     for seed in (0, 1):
-        gaussian, real = job.control_rows(kind, seed, 48)
-        assert (gaussian["method"], real["method"]) == (job.GAUSSIAN, job.REAL)
-        assert gaussian["fraction"] == real["fraction"]
+        rows = job.control_rows(kind, seed, 48)
+        assert [row["method"] for row in rows] == [job.GAUSSIAN, job.SURROGATE, job.OTHER_SAMPLE]
+        assert len({row["fraction"] for row in rows}) == 1
+        assert rows[1]["two_point"] < rows[0]["two_point"]
         (first,) = job.synthesis_rows(network, kind, seed, (1,), 48)
-        assert max(row["copy"] for row in (gaussian, real, first)) < 0.6
+        assert max(row["copy"] for row in (rows[0], rows[2], first)) < 0.6
+        assert rows[1]["copy"] < 0.7
 
 
 def test_differences_and_changes_are_by_sample():
@@ -64,6 +66,22 @@ def test_differences_and_changes_are_by_sample():
     assert {kind: list(d) for kind, d in found.items()} == {"a": [-3, -2], "b": [-4, -3]}
     assert job.change_when_longer(table, job.VGG, "e") == pytest.approx(-0.05)
     assert np.isnan(job.change_when_longer(table[table["evaluations"] < 300], job.VGG, "e"))
+
+
+def test_of_several_controls_the_better_one_counts_for_each_kind():
+    rows = []
+    for seed in (0, 1):
+        for kind, first, second in (("a", 5.0, 3.0), ("b", 4.0, 6.0)):
+            rows += [(kind, seed, job.VGG, job.EVALUATIONS, 2.0 + seed)]
+            rows += [(kind, seed, job.GAUSSIAN, 0, first), (kind, seed, job.SURROGATE, 0, second)]
+    table = pd.DataFrame(rows, columns=["kind", "seed", "method", "evaluations", "e"])
+    both = job.GAUSSIAN, job.SURROGATE
+    found = job.difference_by_kind(table, "e", *both)
+    assert {kind: list(d) for kind, d in found.items()} == {"a": [-1, 0], "b": [-2, -1]}
+    one_is_missing = table[table["method"] != job.SURROGATE]
+    assert all(
+        np.isnan(d).all() for d in job.difference_by_kind(one_is_missing, "e", *both).values()
+    )
 
 
 def test_every_piece_can_be_sent_to_a_process():

@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -48,6 +49,17 @@ def test_moved_images_keep_their_number(data):
     assert images.mean((1, 2, 3)).abs().max() == 0
     still = job.Images(*data).batch(np.array([3]), [0])[0][0][0, 0].numpy() > 0
     np.testing.assert_array_equal(still, data[0][3])
+
+
+def test_changes_of_opposite_sign_do_not_cancel():
+    rows = [("a", n, s, steps, 1.0) for n in (25, 75) for s in (0, 1) for steps in (120, 240)]
+    table = pd.DataFrame(rows, columns=["method", "labels", "seed", "steps", "mae"])
+    longer = table["steps"] == 240
+    table.loc[longer & (table["labels"] == 25), "mae"] = [0.7, 0.9]
+    table.loc[longer & (table["labels"] == 75), "mae"] = 1.1
+    assert job.largest_shift(table) == pytest.approx(0.2)
+    assert np.isnan(job.largest_shift(table[~longer]))
+    assert np.isnan(job.largest_shift(table.iloc[[0, 3]]))  # no draw has both
 
 
 def test_every_piece_can_be_sent_to_a_process():
