@@ -24,7 +24,7 @@ def errors_beside(summary: pd.DataFrame, lines: dict[str, float], unit: str = "e
     unit : of the errors
     """
     table = summary.sort_values("mae", ascending=False)
-    figure, axes = plt.subplots(figsize=(7, 0.4 * len(table) + 1.2))
+    figure, axes = plt.subplots(figsize=(8, 0.35 * len(table) + 1.6))
     mae, low, high = table[["mae", "mae_low", "mae_high"]].to_numpy(float).T
     ends = np.nan_to_num([mae - low, high - mae])
     axes.errorbar(mae, range(len(table)), xerr=ends, fmt="o", ms=5, capsize=3)
@@ -33,7 +33,7 @@ def errors_beside(summary: pd.DataFrame, lines: dict[str, float], unit: str = "e
         axes.axvline(value, color="0.4", linestyle=("--", ":", "-.")[i % 3], label=label)
     axes.set(xlabel=f"MAE ({unit})", xlim=(0, 1.25 * max([*mae, *lines.values()])))
     if lines:
-        axes.legend(bbox_to_anchor=(1.01, 1), loc="upper left")
+        axes.legend(bbox_to_anchor=(0.5, 1.01), loc="lower center", ncols=2)
     return figure
 
 
