@@ -225,12 +225,12 @@ def _castelli() -> dict[str, Piece]:
     pieces |= _trainings(main)
     for name in (pv.SITES_AND_CELL, pv.FOREST, pv.DESCRIBED):
         pieces[piece_key(name)] = partial(null_piece, name, HALF, NULL_EPOCHS, REPEATS)
-    for repeat in range(CURVE):
-        pieces[f"shuffled-{repeat}-{EPOCHS}"] = partial(shuffled_piece, repeat)
-    pieces |= _trainings(further)
     for name in (pv.NETWORK, pv.DESCRIBED, pv.SITES_AND_CELL):
         twice = partial(null_piece, name, HALF, 2 * NULL_EPOCHS, CHECKED)
         pieces[f"{piece_key(name)}-twice"] = twice
+    for repeat in range(CURVE):
+        pieces[f"shuffled-{repeat}-{EPOCHS}"] = partial(shuffled_piece, repeat)
+    pieces |= _trainings(further)
     for share in SHARES:
         near = partial(null_piece, pv.NETWORK, share, NULL_EPOCHS, CURVE)
         pieces[f"{piece_key(pv.NETWORK)}-{piece_key(share)}"] = near
