@@ -28,7 +28,7 @@ def kept_or_empty(run: Run, name: str) -> tuple[pd.DataFrame, str]:
     return table, f"- {origin(table)}"
 
 
-def is_settled(part: pd.DataFrame, score: str, difference: float) -> bool | None:
+def is_settled(part: pd.DataFrame, score: str, difference: float) -> bool:
     """Whether twice the epochs change a network's score by too little to matter.
 
     By less than 2%, and by less than half of the difference that a claim is about, on every seed
@@ -42,11 +42,11 @@ def is_settled(part: pd.DataFrame, score: str, difference: float) -> bool | None
 
     Returns
     -------
-    None where no seed was trained for twice as long
+    False where no seed was trained for twice as long: nothing says that it is enough
     """
     wide = part.pivot_table(score, "seed", "epochs").dropna() if len(part) else part
     if wide.shape[1] < 2 or wide.empty:
-        return None
+        return False
     change = (wide.iloc[:, -1] - wide.iloc[:, 0]).abs()
     small = np.minimum(CHANGE * wide.iloc[:, 0].abs(), SHARE * abs(difference))
     return bool((change < small).all())

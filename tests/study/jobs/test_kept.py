@@ -17,8 +17,8 @@ def test_twice_the_epochs_decide(table):
     assert kept.is_settled(network, "percent", 0.08) is False  # half of the difference
     worse = network.assign(percent=[5.0, 6.0, 4.8])
     assert kept.is_settled(worse, "percent", 2.0) is False  # 4%
-    assert kept.is_settled(network[network["epochs"] == 10], "percent", 2.0) is None
-    assert kept.is_settled(network[:0], "percent", 2.0) is None
+    assert kept.is_settled(network[network["epochs"] == 10], "percent", 2.0) is False
+    assert kept.is_settled(network[:0], "percent", 2.0) is False
 
 
 def test_longer_trainings_are_checks_and_no_repeats(table):

@@ -33,7 +33,7 @@ GRAPH_SEEDS, CHECKED = range(5), range(2)  # trainings, and those that twice the
 PASSES, SEARCHED_PASSES = 50, 12
 RATE, BATCH = 5e-3, 128  # where the search begins
 ENCODER_PASSES = 60
-# what the search on OQMD's energies chose among those of one price (`encoder-search`)
+# as `encoder-oqmd` learns, at the encoder's own size
 ENCODER_SETTINGS = {"dropout": 0.0, "learning_rate": 5e-3, "batch_size": 512, "weight_decay": 0.1}
 GATED, SIMPLE, FOREST = "CGCNN", "CGCNN, simple convolution", "forest on Magpie"
 

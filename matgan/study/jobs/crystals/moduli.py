@@ -30,12 +30,12 @@ from matgan.study.jobs.crystals.graphs import (
     DECAY,
     RATE,
     REPEATS,
+    found_settings,
     graph_fit,
     searched_fit,
 )
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
-from matgan.study.jobs.search import best_rate
 
 MODULI = {"bulk modulus": "bulk_modulus_vrh", "shear modulus": "shear_modulus_vrh"}  # GPa
 MODULI_EPOCHS, ENCODER_EPOCHS = 80, 200
@@ -102,11 +102,6 @@ def _settings(epochs: int, rate: float, decay: float, seed: int) -> dict[str, An
     return settings | {"batch_size": 64, "random_state": seed}
 
 
-def _best(method: str) -> tuple[float, float]:
-    """The learning rate and the weight decay that the search found."""
-    return best_rate(SEARCH, method), best_rate(SEARCH, method, "weight_decay")
-
-
 def _learned(rows: np.ndarray, fit: Fit, folder: Path) -> GraphModel:
     y, checkpoint = moduli_data()[1], folder / "checkpoint.safetensors"
     return learn_graphs(moduli_graphs(), y, rows, fit, checkpoint, device=device())
@@ -117,7 +112,7 @@ def moduli_graph_piece(repeat: int, epochs: int, folder: Path) -> Rows:
     structures, y = moduli_data()
     split = moduli_splits(structures, repeat + 1)[repeat]
     rows = np.concatenate([split.train, split.validation])
-    model = _learned(rows, graph_fit(epochs, *_best(GRAPH), repeat), folder)
+    model = _learned(rows, graph_fit(epochs, *found_settings(SEARCH, GRAPH), repeat), folder)
     found = model.predict(moduli_graphs(), split.test)
     return _scored(GRAPH, repeat, epochs, len(rows), y[split.test], found)
 
@@ -127,7 +122,7 @@ def moduli_encoder_piece(repeat: int, epochs: int, folder: Path) -> Rows:
     structures, y = moduli_data()
     split = moduli_splits(structures, repeat + 1)[repeat]
     rows = np.concatenate([split.train, split.validation])
-    settings = _settings(epochs, *_best(ENCODER), repeat)
+    settings = _settings(epochs, *found_settings(SEARCH, ENCODER), repeat)
     checkpoint = folder / "checkpoint.safetensors"
     found = encoder_answers(structures, y, rows, split.test, checkpoint, **settings)
     return _scored(ENCODER, repeat, epochs, len(rows), y[split.test], found)

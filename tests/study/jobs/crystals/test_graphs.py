@@ -15,7 +15,7 @@ def few(perovskites, monkeypatch):
     monkeypatch.setattr(pv, "load_castelli", lambda: chosen)
     monkeypatch.setattr(pv, "castelli_graphs", lambda: crystal_graphs(chosen).merged())
     monkeypatch.setattr(pv, "ideal_graphs", pv.ideal_graphs.__wrapped__)
-    monkeypatch.setattr(job, "best_rate", lambda search, method, column: 1e-2)
+    monkeypatch.setattr(job, "found_settings", lambda search, method: (1e-2, 1e-2))
     monkeypatch.setattr(job, "EPOCHS", 2)
     monkeypatch.setattr(job, "SIMPLE_EPOCHS", 3)
     monkeypatch.setattr(job, "SHARES", {"a quarter": 75, "four fifths": 240})

@@ -37,7 +37,7 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
         tried = piece(tmp_path / name)
         assert [row["best"] for row in tried].count(True) == 2  # a decay, then a rate
         assert {row["method"] for row in tried} == {name}
-    monkeypatch.setattr(job, "best_rate", lambda search, method, column="learning_rate": job.RATE)
+    monkeypatch.setattr(job, "found_settings", lambda search, method: (job.RATE, job.DECAY))
     rows = job.moduli_graph_piece(0, 8, tmp_path)
     assert [row["dataset"] for row in rows] == ["bulk modulus", "shear modulus"]
     assert rows[0]["n_train"] + rows[0]["n_test"] == 200
