@@ -142,6 +142,7 @@ def write_history(path: Path, history: list[dict]) -> None:
 # --- all that a training step changes -------------------------------------------------------------
 
 
+_GENERATOR_BYTES = {16, 5056}  # states of torch's generators on CUDA and on the CPU
 LOG_EVERY = 100  # iterations; losses stay on the device until then
 
 
@@ -149,6 +150,7 @@ class State:
     """Everything that a step changes; all of it goes into a checkpoint."""
 
     def __init__(self, config: Config, device: torch.device):
+        self.seed = config.seed
         torch.manual_seed(config.seed)  # initial weights are drawn on the CPU on every machine
         # channels last: a quarter to a third less time for the deconvolutions on the CPU
         place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
@@ -199,14 +201,22 @@ class State:
         """The inverse of `tensors`; WeightsError where they do not fit, with the file's path."""
         from_arrays(self.parts, tensors, path)
         try:
-            self.rng.set_state(torch.from_numpy(tensors["rng"]))
             self.losses.copy_(torch.from_numpy(tensors["losses"]))
             self.iteration = int(metadata["iteration"])
+            self._go_on_drawing(torch.from_numpy(tensors["rng"]))
             self.best = float(metadata["best"])
             self.history = json.loads(metadata["history"])
             self.snapshots = {key: list(tensors[f"snapshots.{key}"]) for key in self.snapshots}
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise files.WeightsError(f"{path} is no whole checkpoint: {error!r}") from error
+
+    def _go_on_drawing(self, drawn_from: torch.Tensor) -> None:
+        """From a generator's state; where it is that of another kind of device, from a new seed."""
+        here = len(self.rng.get_state())
+        if len(drawn_from) in _GENERATOR_BYTES - {here}:
+            self.rng.manual_seed(self.seed + self.iteration)
+        else:
+            self.rng.set_state(drawn_from)
 
 
 def make_optimizer(name: str, parameters, lr: float, device: torch.device) -> torch.optim.Optimizer:

@@ -55,7 +55,8 @@ def train_wgan(
     Each iteration updates the critic `critic_steps` times (Equation 4), on samples that one pass
     of the generator draws without gradient, and the generator once (Equation 3); on CUDA as two
     graphs. The same configuration and data give the same weights on the CPU, bit for bit, however
-    often the run was stopped in between.
+    often the run was stopped in between. A run may go on on another kind of device; it then draws
+    from a new seed, which its own and the iteration determine.
 
     Parameters
     ----------

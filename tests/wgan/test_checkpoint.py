@@ -87,6 +87,28 @@ def test_a_checkpoint_without_a_part_is_named(tmp_path, name, message):
         State(SMALL, CPU).restore("here", tensors, facts)
 
 
+def test_a_run_may_go_on_on_another_kind_of_device(tmp_path):
+    """The state of CUDA's generator has 16 bytes; the CPU's cannot take it and is seeded anew."""
+    state = State(SMALL, CPU)
+    step(state, 0)
+    for key in state.snapshots:
+        state.snapshots[key].append(np.arange(3))
+    tensors, facts = files.load(saved(tmp_path, state, SMALL))
+    tensors["rng"] = np.arange(16, dtype=np.uint8)
+    ways = []
+    for _ in range(2):
+        again = State(SMALL, CPU)
+        again.restore("here", tensors, facts)
+        ways.append(torch.rand(3, generator=again.rng))
+    assert torch.equal(*ways)
+    assert again.iteration == int(facts["iteration"])
+    expected = torch.Generator().manual_seed(SMALL.seed + again.iteration)
+    assert torch.equal(ways[0], torch.rand(3, generator=expected))
+    tensors["rng"] = np.arange(17, dtype=np.uint8)  # of no kind
+    with pytest.raises(WeightsError, match="no whole checkpoint"):
+        State(SMALL, CPU).restore("here", tensors, facts)
+
+
 # --- weights --------------------------------------------------------------------------------------
 
 

@@ -81,9 +81,9 @@ JOBS = [
     ),
     Job(
         "wgan-objects-paper",
-        "the published code and as printed, five seeds each, 100,000 updates as in the paper, the "
-        "authors' OQMD file; on CUDA",
-        140.0,
+        "the published code for 20,000 updates, as printed for 5,000, five seeds each, the "
+        "authors' OQMD file",
+        25.0,
         _pieces("objects", "paper"),
     ),
     Job(
