@@ -31,7 +31,7 @@ from matgan.chemistry.notation import whole_ratios
 from matgan.chemistry.validity import electronegativity_balanced
 from matgan.properties.distilled import DistilledEnergy, load_distilled
 from matgan.properties.known import all_known
-from matgan.properties.models import PROPERTIES
+from matgan.properties.models import FAST_FILE, fast_energies
 from matgan.properties.stability import hull_energies, stability
 from matgan.stability.enumeration import Block, Enumeration
 from matgan.stability.reference import oqmd_hull, oqmd_systems
@@ -91,7 +91,7 @@ def begin(folder: str | Path, search: Search, small: str | Path | None = None) -
         raise ScreeningError(f"the share must lie between 0 and 1, not {search.share}")
     folder, enumeration = Path(folder), search.enumeration()
     facts: dict[str, object] = {"format": _FORMAT, **asdict(search)}
-    facts["model"] = files.sha256(PROPERTIES["formation_energy"].file)
+    facts["model"] = files.sha256(FAST_FILE)
     facts["small network"] = files.sha256(small) if small else ""
     path = folder / "search.json"
     if path.is_file():
@@ -202,7 +202,7 @@ def _answers(block: Block, below: np.ndarray) -> pd.DataFrame:
     """What the large networks say of the compositions of a block."""
     starts = range(0, max(len(block), 1), _PART)
     parts = [
-        stability(part.counts(), below=below[start : start + _PART])
+        stability(part.counts(), fast_energies(), below[start : start + _PART])
         for start, part in zip(starts, _parts(block), strict=False)
     ]
     found = {

@@ -1,13 +1,14 @@
-"""Small networks that predict a property of a composition, with an interval that is calibrated."""
+"""Networks that predict a property of a composition, with an interval that is calibrated."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from torch.nn import functional
 
 from matgan import files
 from matgan.chemistry.elements import N_ELEMENTS
-from matgan.learning.checkpoint import check_finite, check_fit, from_arrays, to_arrays
+from matgan.learning.checkpoint import check_finite, check_fit, from_arrays
+from matgan.learning.fit import outputs
+from matgan.representation.encoder.network import CompositionNetwork, Tokens
 from matgan.representation.features import Magpie, OneHot
 
 COVERAGE = 0.9  # of the intervals
@@ -60,10 +63,14 @@ PROPERTIES = {
         ),
     )
 }
+FAST_FILE = files.PRETRAINED / "screen-formation-energy.safetensors"
 
 
 def inputs(amounts: np.ndarray) -> np.ndarray:
-    """What the networks see: 85 atomic fractions and Magpie's 132 numbers, (n, 217) float32."""
+    """What fully connected networks see: (n, 217) float32.
+
+    85 atomic fractions and Magpie's 132 numbers.
+    """
     fractions = OneHot(fractions=True, dtype=np.float32).fit_transform(amounts)
     return np.hstack([fractions, Magpie(dtype=np.float32).fit_transform(amounts)])
 
@@ -111,6 +118,30 @@ def laplace_loss(output: dict[str, Tensor], targets: Tensor, inputs) -> Tensor:
     of_values = error + error.detach() * torch.exp(-scale) + scale
     gate = functional.binary_cross_entropy_with_logits(output["logit"], there)
     return (of_values * there).sum() / there.sum().clamp(min=1) + gate
+
+
+Network = PropertyNetwork | CompositionNetwork
+Learned = TypeVar("Learned", bound=nn.Module)
+
+
+def answers(networks: Sequence[Network], amounts: np.ndarray) -> np.ndarray:
+    """Median, log of the scale, and logit by each network, standardised: (3, networks, n).
+
+    Networks over the elements have no gate, and the logit 0.
+    """
+    said, x = np.zeros((3, len(networks), len(amounts))), None
+    for member, network in enumerate(networks):
+        if isinstance(network, CompositionNetwork):
+            asked = Tokens(amounts, np.zeros((len(amounts), 1), dtype=np.float32))
+            found = outputs(network, asked, batch_size=1024)
+            said[:2, member] = found["value"][:, 0], found["log_scale"][:, 0]
+            continue
+        x = torch.from_numpy(inputs(amounts)) if x is None else x
+        with torch.inference_mode():
+            output = network(x)
+        for head, name in enumerate(("median", "log_scale", "logit")):
+            said[head, member] = output[name][:, 0].numpy()
+    return said
 
 
 @dataclass(frozen=True)
@@ -169,7 +200,7 @@ class PropertyModel:
     Parameters
     ----------
     of : the property
-    networks : trained with `laplace_loss`
+    networks : trained with `laplace_loss`, or those of `CompositionEncoder`s of one target
     calibration : see there
     pairs : (85, 85) training compositions with a value that hold both elements; on the diagonal,
         that hold the element
@@ -179,7 +210,7 @@ class PropertyModel:
     def __init__(
         self,
         of: PredictedProperty,
-        networks: Sequence[PropertyNetwork],
+        networks: Sequence[Network],
         calibration: Calibration,
         pairs: np.ndarray,
         facts: dict[str, str] | None = None,
@@ -211,13 +242,7 @@ class PropertyModel:
         """
         parts = [np.zeros((3, 0))]
         for start in range(0, len(amounts), _PART):
-            x = torch.from_numpy(inputs(amounts[start : start + _PART]))
-            with torch.inference_mode():
-                outputs = [network(x) for network in self.networks]
-            medians, scales, logits = (
-                np.stack([output[head][:, 0].double().numpy() for output in outputs])
-                for head in ("median", "log_scale", "logit")
-            )
+            medians, scales, logits = answers(self.networks, amounts[start : start + _PART])
             scale = np.exp(scales).mean(0) + medians.std(0)
             parts.append(np.stack([medians.mean(0), scale, logits.mean(0)]))
         median, scale, logit = np.concatenate(parts, axis=1)
@@ -235,23 +260,41 @@ class PropertyModel:
 
     def save(self, path: str | Path) -> None:
         """Write the model; its weights in half precision, in which `rounded` puts them before."""
-        arrays = to_arrays({str(i): network for i, network in enumerate(self.networks)})
-        tensors = {k: a.astype(np.float16) if ".layers." in k else a for k, a in arrays.items()}
-        hidden = [layer.out_features for layer in _linear(self.networks[0])[:-1]]
+        tensors: dict[str, np.ndarray] = {"pairs": self.pairs}
+        for i, network in enumerate(self.networks):
+            learned = {name for name, _ in network.named_parameters()}
+            for name, tensor in network.state_dict().items():
+                array = tensor.numpy(force=True)
+                tensors[f"{i}.{name}"] = array.astype(np.float16) if name in learned else array
         facts = {
             "property": self.of.name,
-            "hidden": json.dumps(hidden),
             "networks": str(len(self.networks)),
             "calibration": json.dumps(asdict(self.calibration)),
         }
-        files.save(path, tensors | {"pairs": self.pairs}, self.facts | facts)
+        files.save(path, tensors, self.facts | _sizes(self.networks[0]) | facts)
 
 
-def _linear(network: PropertyNetwork) -> list[nn.Linear]:
-    return [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+def _sizes(network: Network) -> dict[str, str]:
+    """What `_blank` makes such a network from."""
+    if isinstance(network, CompositionNetwork):
+        sizes = {"width": network.norm.normalized_shape[0], "layers": len(network.layers)}
+        return {"encoder": json.dumps(sizes | {"heads": len(network.power)})}
+    linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+    return {"hidden": json.dumps([layer.out_features for layer in linear[:-1]])}
 
 
-def rounded(network: PropertyNetwork) -> PropertyNetwork:
+def _blank(facts: dict[str, str], gate: bool, most_layers: int) -> Network:
+    """A network as a file states it; ValueError where that cannot be."""
+    if "encoder" not in facts:
+        return PropertyNetwork([int(units) for units in json.loads(facts["hidden"])], gate)
+    sizes = {name: int(n) for name, n in json.loads(facts["encoder"]).items()}
+    width, layers, heads = (sizes[name] for name in ("width", "layers", "heads"))
+    if gate or not 1 <= layers <= most_layers or heads < 1 or width % heads:
+        raise ValueError(f"{layers} layers, {heads} heads, {width} wide")
+    return CompositionNetwork(1, width, layers, heads, dropout=0.0)
+
+
+def rounded(network: Learned) -> Learned:
     """The same network with its weights rounded to half precision, in place."""
     with torch.no_grad():
         for parameter in network.parameters():
@@ -271,21 +314,22 @@ def load_model(path: str | Path) -> PropertyModel:
     tensors, facts = files.load(path)
     try:
         of = PROPERTIES[facts["property"]]
-        hidden = [int(units) for units in json.loads(facts["hidden"])]
         n, stated = int(facts["networks"]), json.loads(facts["calibration"])
         first, second, third = map(float, stated.pop("factors"))
         slope, shift = map(float, stated.pop("stable", (1.0, 0.0)))
         calibration = Calibration(**stated, factors=(first, second, third), stable=(slope, shift))
         pairs = tensors.pop("pairs")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        if pairs.shape != (N_ELEMENTS, N_ELEMENTS) or not 1 <= n <= 100:
+            raise ValueError(f"{n} networks, pairs {pairs.shape}")
+        blank = partial(_blank, facts, bool(of.gate), len(tensors))
+        with torch.device("meta"):  # a small file that asks for a huge network is refused
+            asked = {str(i): blank() for i in range(n)}
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise files.WeightsError(f"{path} holds no model of a property: {error!r}") from None
-    if pairs.shape != (N_ELEMENTS, N_ELEMENTS) or not 1 <= n <= 100:
-        raise files.WeightsError(f"{path} holds no model of a property: pairs {pairs.shape}")
     arrays = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     check_finite(arrays, path)
-    with torch.device("meta"):  # a small file that asks for a huge network is refused
-        check_fit({str(i): PropertyNetwork(hidden, bool(of.gate)) for i in range(n)}, arrays, path)
-    networks = [PropertyNetwork(hidden, bool(of.gate)) for _ in range(n)]
+    check_fit(asked, arrays, path)
+    networks = [blank() for _ in range(n)]
     from_arrays({str(i): network for i, network in enumerate(networks)}, arrays, path)
     return PropertyModel(of, networks, calibration, pairs, facts)
 
@@ -302,6 +346,16 @@ def pretrained(name: str) -> PropertyModel:
     if name not in PROPERTIES:
         raise ValueError(f"the properties are {', '.join(PROPERTIES)}, not {name!r}")
     return load_model(PROPERTIES[name].file)
+
+
+@lru_cache(maxsize=1)
+def fast_energies() -> PropertyModel:
+    """Fully connected networks of formation energies, for millions of compositions.
+
+    They answer some twenty times as many a second as the transformers of
+    `pretrained("formation_energy")`, with larger errors.
+    """
+    return load_model(FAST_FILE)
 
 
 def kinds(amounts: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from matgan.data.compounds import load_mp_compositions, load_oqmd, load_supercon
 from matgan.data.sources import wheel_table
 from matgan.data.splits import chemical_systems, compositions, grouped_parts
 from matgan.learning.checkpoint import from_arrays, to_arrays
+from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import ArrayExamples, Fit, content_hash, train
 from matgan.learning.statistics import calibration_error, scores
 from matgan.properties import models
@@ -31,10 +32,13 @@ from matgan.properties.models import (
     COVERAGE,
     PROPERTIES,
     Calibration,
+    Network,
     PropertyModel,
     PropertyNetwork,
 )
 from matgan.properties.stability import with_stable
+from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.representation.encoder.network import CompositionNetwork
 
 SPLIT_SEED = 0
 _FEWEST = 50  # compositions of one kind that a factor is taken from
@@ -88,7 +92,7 @@ def labelled(name: str) -> Labelled:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the networks of a property are trained."""
+    """How the fully connected networks of a property are trained."""
 
     epochs: int
     hidden: tuple[int, ...]
@@ -98,17 +102,36 @@ class Recipe:
     networks: int = 3
 
 
-RECIPES = {
-    "formation_energy": Recipe(25, (512, 256, 128), batch_size=512),
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """How the transformers over the elements are trained, as the search on OQMD chose it.
+
+    The fields are those of `matgan.representation.encoder.estimator.CompositionEncoder`.
+    """
+
+    epochs: int = 60
+    width: int = 192
+    layers: int = 5
+    heads: int = 6
+    batch_size: int = 512
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.1
+    average: float = 0.9995
+    networks: int = 3
+
+
+RECIPES: dict[str, Recipe | EncoderRecipe] = {
+    "formation_energy": EncoderRecipe(),
     "band_gap": Recipe(30, (512, 256, 128), dropout=0.1),
     "critical_temperature": Recipe(100, (512, 256, 128), learning_rate=1e-3),
 }
+FAST = Recipe(25, (512, 256, 128), batch_size=512)  # of the energies of `screen`
 
 
 def trained(
     name: str,
     folder: Path,
-    recipe: Recipe,
+    recipe: Recipe | EncoderRecipe,
     seed: int = 0,
     progress=None,
     data: Labelled | None = None,
@@ -123,26 +146,31 @@ def trained(
     seed : of the first network; the others have the seeds after it
     progress : called with what is trained, step, number of steps and the latest loss
     data : what it learns from and is calibrated on; None: all that `labelled` gives
+
+    Raises
+    ------
+    ValueError
+        Encoders of a property that has a gate: they learn none.
     """
     of, data = PROPERTIES[name], data or labelled(name)
+    if of.gate and isinstance(recipe, EncoderRecipe):
+        raise ValueError(f"{name} has a gate, which encoders do not learn")
     train_rows = data.part == "train"
     learned = np.log1p(data.target) if of.log else data.target
     values = learned[train_rows & data.there]
     calibration = Calibration(float(values.mean()), float(values.std()))
-    x = models.inputs(data.amounts[train_rows])
-    y = (learned[train_rows] - calibration.mean) / calibration.deviation
-    rows = ArrayExamples(x, np.column_stack([y, data.there[train_rows]]).astype(np.float32))
+    if isinstance(recipe, EncoderRecipe):
+        learn = partial(_encoder, data.amounts[train_rows], values, recipe)
+    else:
+        y = (learned[train_rows] - calibration.mean) / calibration.deviation
+        targets = np.column_stack([y, data.there[train_rows]]).astype(np.float32)
+        rows = ArrayExamples(models.inputs(data.amounts[train_rows]), targets)
+        learn = partial(_connected, rows, recipe, bool(of.gate))
     networks = []
     for member in range(recipe.networks):
-        fit = Fit(
-            recipe.epochs, recipe.batch_size, recipe.learning_rate, 1e-2, 0.0, seed=seed + member
-        )
-        torch.manual_seed(fit.seed)
-        network = PropertyNetwork(recipe.hidden, bool(of.gate), recipe.dropout)
-        network.mean.copy_(torch.from_numpy(x.mean(0)))
-        network.deviation.copy_(torch.from_numpy(x.std(0).clip(1e-4)))
-        show = progress and (lambda *now, i=member: progress(f"{name}, network {i + 1}", *now))
-        networks.append(_trained(network, rows, fit, folder / f"{name}-{fit.seed}", show))
+        path = folder / f"{name}-{seed + member}.safetensors"
+        show = progress and partial(progress, f"{name}, network {member + 1}")
+        networks.append(learn(seed + member, path, show))
     facts = {
         "data": content_hash([data.amounts, data.target]),
         "recipe": json.dumps(dataclasses.asdict(recipe)),
@@ -153,18 +181,50 @@ def trained(
     return with_calibration(PropertyModel(of, networks, calibration, pairs, facts), data)
 
 
-def _trained(network: PropertyNetwork, rows: ArrayExamples, fit: Fit, path: Path, show):
-    """The network after its training; one that an earlier call finished is read again."""
-    done = path.with_suffix(".safetensors")
-    belongs = {"made of": content_hash([*rows.content(), fit, to_arrays({"network": network})])}
-    if done.is_file():
-        arrays, facts = files.load(done)
+def _encoder(
+    amounts: np.ndarray, values: np.ndarray, recipe: EncoderRecipe, seed: int, path: Path, show
+) -> Network:
+    """A trained transformer over the elements."""
+    where, choices = device(), dataclasses.asdict(recipe)
+    choices.pop("networks")
+    encoder = CompositionEncoder(
+        **choices, dropout=0.0, device=where, random_state=seed, progress=show,
+        # on CUDA its small matrices are faster in float32
+        precision=fast_precision(where) if where == "cpu" else "float32",
+        checkpoint=path.with_suffix(".checkpoint"),
+    )  # fmt: skip
+    blank = CompositionNetwork(1, recipe.width, recipe.layers, recipe.heads, dropout=0.0)
+    made_of = [amounts, values, recipe, seed]
+    return _kept(path, blank, made_of, lambda: encoder.fit(amounts, values).network_)
+
+
+def _connected(
+    rows: ArrayExamples, recipe: Recipe, gate: bool, seed: int, path: Path, show
+) -> Network:
+    """A trained fully connected network."""
+    fit = Fit(recipe.epochs, recipe.batch_size, recipe.learning_rate, 1e-2, 0.0, seed=seed)
+    torch.manual_seed(fit.seed)
+    network = PropertyNetwork(recipe.hidden, gate, recipe.dropout)
+    network.mean.copy_(torch.from_numpy(rows.x.mean(0)))
+    network.deviation.copy_(torch.from_numpy(rows.x.std(0).clip(1e-4)))
+
+    def learn() -> Network:
+        train(network, rows, models.laplace_loss, fit, path.with_suffix(".checkpoint"), show)
+        return network
+
+    return _kept(path, network, [*rows.content(), fit, to_arrays({"network": network})], learn)
+
+
+def _kept(path: Path, blank: Network, made_of: list, learn: Callable[[], Network]) -> Network:
+    """The network that `learn` gives; one that an earlier call finished is read into `blank`."""
+    belongs = {"made of": content_hash(made_of)}
+    if path.is_file():
+        arrays, facts = files.load(path)
         if facts == belongs:
-            from_arrays({"network": network}, arrays, done)
-            return network
-    train(network, rows, models.laplace_loss, fit, path.with_suffix(".checkpoint"), show)
-    models.rounded(network)
-    files.save(done, to_arrays({"network": network}), belongs)
+            from_arrays({"network": blank}, arrays, path)
+            return blank
+    network = models.rounded(learn())
+    files.save(path, to_arrays({"network": network}), belongs)
     return network
 
 
@@ -252,27 +312,32 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--out", type=Path, required=True, metavar="FOLDER", help="a stopped run goes on from it")
     add("--seed", type=int, default=0, help="of the first network")
     add("--epochs", type=int, help="default: those of each property")
+    fast = "the fully connected networks of energies, which `screen` asks; give formation_energy"
+    add("--fast", action="store_true", help=fast)
     options = parser.parse_args(words)
     if unknown := [name for name in options.names if name not in PROPERTIES]:
         parser.error(f"the properties are {', '.join(PROPERTIES)}, not {unknown[0]}")
     if options.epochs is not None and options.epochs < 1:
         parser.error(f"--epochs must be at least 1, not {options.epochs}")
+    if options.fast and options.names != ["formation_energy"]:
+        parser.error("--fast is for formation_energy alone")
     torch.set_num_threads(1)
     with files.locked(options.out):
         tables = []
         for name in options.names:
-            recipe = RECIPES[name]
+            recipe = FAST if options.fast else RECIPES[name]
             if options.epochs is not None:
                 recipe = dataclasses.replace(recipe, epochs=options.epochs)
             with tqdm(unit="step", disable=None) as bar:
                 model = trained(
                     name, options.out / "networks", recipe, options.seed, partial(_show, bar)
                 )
-            model.save(options.out / PROPERTIES[name].file.name)
+            file = models.FAST_FILE if options.fast else PROPERTIES[name].file
+            model.save(options.out / file.name)
             tables.append(evaluate_model(model))
             print(tables[-1].to_string(index=False))
-        with files.atomic_file(options.out / "evaluation.csv") as file:
-            pd.concat(tables).to_csv(file, index=False)
+        with files.atomic_file(options.out / "evaluation.csv") as table:
+            pd.concat(tables).to_csv(table, index=False)
 
 
 def _show(bar: tqdm, what: str, step: int, steps: int, loss: float) -> None:

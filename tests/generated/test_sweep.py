@@ -215,6 +215,8 @@ def test_the_grid_of_the_published_code_and_the_peer_differ_by_what_they_name():
     fields = {field for field in vars(one) if getattr(one, field) != getattr(published, field)}
     assert fields <= same
     assert {config.seed for _, config in sweep.cells("peer")} == {0, 1, 2}
-    of_objects = [(labels["object"], config.iterations) for labels, config in sweep.cells("objects")]
+    of_objects = [
+        (labels["object"], config.iterations) for labels, config in sweep.cells("objects")
+    ]
     assert of_objects == [("published code", 20_000)] * 5 + [("as printed", 5000)] * 5
     assert all(config.architecture == "convolution" for _, config in sweep.cells("peer"))

@@ -29,6 +29,7 @@ from matgan.properties.candidates import (
 )
 from matgan.properties.distilled import DistilledEnergy, SmallNetwork, load_distilled
 from matgan.properties.known import KnownCompositions
+from matgan.properties.models import fast_energies
 from matgan.stability import quality
 from matgan.stability.hull import Hull
 
@@ -81,7 +82,7 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
         shares = {kind: int(np.ceil(0.1 * (thin == kind).sum())) for kind in (False, True)}
         assert row["new"] == len(new)
         assert row["asked"] == (sum(shares.values()) if chooses else len(new))
-        large = stability.stability(new.astype(float))
+        large = stability.stability(new.astype(float), fast_energies())
         probability = large.probability.round(4)
         order = np.lexsort([large.distance, -probability])
         if chooses:

@@ -11,6 +11,7 @@ from matgan.chemistry.composition import amounts_matrix
 from matgan.chemistry.elements import ELEMENT_INDEX, N_ELEMENTS
 from matgan.properties import models
 from matgan.properties.models import PROPERTIES, Calibration, PropertyModel, PropertyNetwork
+from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.features import Magpie
 
 FORMULAS = ["NaCl", "Fe2O3", "YBa2Cu3O7", "La1.85Sr0.15CuO4"]
@@ -123,6 +124,35 @@ def test_what_is_saved_is_what_is_read(saved):
     for one, other in zip(model.raw(amounts), again.raw(amounts), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(model.outside(amounts), again.outside(amounts))
+
+
+def test_encoders_give_their_medians_and_scales(tmp_path):
+    """As `CompositionEncoder` itself says them, before and after half precision and a file."""
+    amounts, y = amounts_matrix(FORMULAS * 3), np.arange(12) / 3.0
+    encoders = [
+        CompositionEncoder(16, 2, 2, epochs=2, batch_size=4, random_state=seed).fit(amounts, y)
+        for seed in range(2)
+    ]
+    networks = [models.rounded(encoder.network_) for encoder in encoders]
+    at = Calibration(float(y.mean()), float(y.std()))
+    model = PropertyModel(PROPERTIES["formation_energy"], networks, at, np.eye(85))
+    medians, scales = np.array([e.predict(amounts, return_scale=True) for e in encoders]).swapaxes(
+        0, 1
+    )
+    median, scale, logit = model.raw(amounts)
+    np.testing.assert_allclose(median, medians.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(scale, scales.mean(0) + medians.std(0), rtol=1e-5)
+    assert not logit.any() and scale.min() > 0
+    path = tmp_path / "encoders.safetensors"
+    model.save(path)
+    again = models.load_model(path)
+    np.testing.assert_array_equal(again.raw(amounts), model.raw(amounts))
+    tensors, facts = files.load(path)
+    assert tensors["1.layers.0.tokens.0.weight"].dtype == np.float16
+    for sizes in ({"width": 16, "layers": 0, "heads": 2}, {"width": 16, "layers": 2, "heads": 3}):
+        files.save(path, tensors, facts | {"encoder": json.dumps(sizes)})
+        with pytest.raises(files.WeightsError, match="holds no model of a property"):
+            models.load_model(path)
 
 
 def test_parts_do_not_matter(saved, monkeypatch):

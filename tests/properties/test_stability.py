@@ -40,7 +40,7 @@ def test_the_probability_is_that_of_the_scale(small_hull):
     a, b = model.calibration.stable
     expected = expit(a * (small_hull.energy(amounts, others=True) - median) / scale + b)
     np.testing.assert_allclose(stability(amounts).probability, expected)
-    assert 1 < a < 2 and abs(b) < 0.5
+    assert 0.5 < a < 2 and abs(b) < 0.5
 
 
 class Stub(PropertyModel):

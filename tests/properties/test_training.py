@@ -9,9 +9,12 @@ from matgan.__main__ import main as door
 from matgan.chemistry.composition import formulas
 from matgan.data.compounds import load_supercon
 from matgan.data.splits import chemical_systems, compositions
+from matgan.learning.compute import fast_precision
 from matgan.properties import models, training
 from matgan.properties.models import PROPERTIES, Calibration, PropertyModel
-from matgan.properties.training import Labelled, Recipe
+from matgan.properties.training import EncoderRecipe, Labelled, Recipe
+from matgan.representation.encoder.estimator import CompositionEncoder
+from matgan.study.jobs.compositions.encoders import final_choice
 
 RESULTS = Path(__file__).parents[2] / "results"
 SMALL = Recipe(epochs=2, hidden=(16,), networks=2)
@@ -112,6 +115,40 @@ def test_a_training_goes_on_and_is_the_same(few, tmp_path):
     assert (other.raw(few.amounts[:50])[0] != once.raw(few.amounts[:50])[0]).any()
 
 
+def test_encoders_are_trained_kept_and_read_again(few, tmp_path, monkeypatch):
+    """They learn energies as `CompositionEncoder` does, here the temperatures that are there."""
+    data = Labelled(few.amounts, few.target, np.ones(len(few.target), dtype=bool), few.part)
+    monkeypatch.setattr(training, "with_stable", lambda model, *_: model)
+    recipe = EncoderRecipe(epochs=1, width=16, layers=1, heads=2, networks=2)
+    once = training.trained("formation_energy", tmp_path, recipe, data=data)
+    learned = few.part == "train"
+    alone = CompositionEncoder(
+        16, 1, 2, 0.0, epochs=1, batch_size=512, learning_rate=5e-3, average=0.9995,
+        weight_decay=0.1, random_state=1, precision=fast_precision("cpu"), device="cpu",
+    ).fit(few.amounts[learned], few.target[learned])  # fmt: skip
+    models.rounded(alone.network_)
+    only = PropertyModel(once.of, once.networks[1:], once.calibration, once.pairs)
+    asked = few.amounts[:50]
+    np.testing.assert_allclose(only.raw(asked)[0], alone.predict(asked), rtol=1e-5)
+    monkeypatch.setattr(CompositionEncoder, "fit", None)  # read, not trained
+    again = training.trained("formation_energy", tmp_path, recipe, data=data)
+    np.testing.assert_array_equal(again.raw(asked), once.raw(asked))
+    with pytest.raises(ValueError, match="critical_temperature has a gate"):
+        training.trained("critical_temperature", tmp_path, recipe, data=few)
+
+
+def test_energies_are_learned_as_the_search_chose():
+    """With what the published parts of OQMD decided, whose test part is not that of `predict`."""
+    choice = dataclasses.asdict(final_choice())
+    recipe = dataclasses.asdict(training.RECIPES["formation_energy"])
+    assert {name: recipe[name] for name in choice.keys() & recipe.keys()} == {
+        name: choice[name] for name in choice.keys() & recipe.keys()
+    }
+    others = {"dropout", "elements", "begins", "targets"}
+    assert choice.keys() - recipe.keys() == others
+    assert recipe["heads"] == final_choice().sizes["heads"]
+
+
 def test_evaluation_by_hand(few, tmp_path):
     model = training.trained("critical_temperature", tmp_path, SMALL)
     table = training.evaluate_model(model, few).set_index("test rows")
@@ -135,9 +172,10 @@ def test_the_command_writes_models_and_their_evaluation(few, tmp_path, capsys, m
     expected = training.evaluate_model(model, few)
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
     assert "critical_temperature" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        door(["train-properties", "colour", "--out", str(tmp_path)])
-    assert "not colour" in capsys.readouterr().err
+    for words, why in ((["colour"], "not colour"), (["--fast"], "formation_energy alone")):
+        with pytest.raises(SystemExit):
+            door(["train-properties", *words, "--out", str(tmp_path)])
+        assert why in capsys.readouterr().err
 
 
 @pytest.mark.slow
