@@ -61,7 +61,7 @@ GROUPS = {
             "the models of predict: energies, gaps, critical temperatures",
         ),
         "train-distilled": Command(
-            "matgan.properties.distilled", "a small network for screen --small, taught by its large ones"
+            "matgan.properties.distilled", "a small network for screen --small, taught by predict's"
         ),
         "train-patterns": Command(
             "matgan.powder.augmentation", "the classifier of powder patterns", "train_command"

@@ -1,8 +1,8 @@
 """Stable compounds that nobody knows, searched among all enumerated compositions, block by block.
 
 Enumerate, keep what is neutral and balanced, leave out what is known, predict the energy, take off
-the hull, rank. A small network (`matgan.properties.distilled`) may choose the hundredth that the
-large ones are asked about; else they are asked about all. Of what lies among few known compounds
+the hull, rank. Fast networks, or a faster one that was taught (`matgan.properties.distilled`),
+choose the hundredth that the networks of `predict` are asked about. Of what lies among few known compounds
 (`KnownSystems.thin`), where energies are least certain and most of the extremes are, as large a
 share is kept as of the others, and told apart. A block's answers are one file that
 appears whole, then one that says that it is done: a search that was killed at any moment goes on
@@ -31,14 +31,14 @@ from matgan.chemistry.notation import whole_ratios
 from matgan.chemistry.validity import electronegativity_balanced
 from matgan.properties.distilled import DistilledEnergy, load_distilled
 from matgan.properties.known import all_known
-from matgan.properties.models import FAST_FILE, fast_energies
+from matgan.properties.models import FAST_FILE, PROPERTIES, PropertyModel, fast_energies
 from matgan.properties.stability import hull_energies, stability
 from matgan.stability.enumeration import Block, Enumeration
 from matgan.stability.reference import oqmd_hull, oqmd_systems
 
 _PART = 50_000  # compositions whose 85 amounts are in memory at a time
 _SMALL = "small.safetensors"
-_FORMAT = 2  # of a search's folder
+_FORMAT = 3  # of a search's folder
 COMMON_STATES = "icsd24"  # what entries of the ICSD have
 STAGES = ("compositions", "neutral", "balanced", "new", "asked")
 
@@ -54,8 +54,8 @@ class Search:
     Attributes
     ----------
     most_elements, most_atoms, per_block : of `matgan.stability.enumeration.Enumeration`
-    share : of the new compositions of a block, thin and others, is kept: the most probably stable
-        ones; those that a small network puts lowest above the hull, where one chooses
+    share : of the new compositions of a block, thin and others, is kept: those that the fast
+        networks hold most probably stable, or that a small one puts lowest above the hull
     """
 
     most_elements: int = 4
@@ -91,7 +91,8 @@ def begin(folder: str | Path, search: Search, small: str | Path | None = None) -
         raise ScreeningError(f"the share must lie between 0 and 1, not {search.share}")
     folder, enumeration = Path(folder), search.enumeration()
     facts: dict[str, object] = {"format": _FORMAT, **asdict(search)}
-    facts["model"] = files.sha256(FAST_FILE)
+    facts["model"] = files.sha256(PROPERTIES["formation_energy"].file)
+    facts["fast networks"] = files.sha256(FAST_FILE)
     facts["small network"] = files.sha256(small) if small else ""
     path = folder / "search.json"
     if path.is_file():
@@ -162,17 +163,15 @@ def screen_block(folder: str | Path, index: int) -> int:
     below = np.concatenate([np.zeros(0), *(hull_energies(p.counts()) for p in _parts(new))])
     around, share = oqmd_systems(), begun.search.share
     thin = np.concatenate([np.zeros(0, bool), *(around.thin(p.counts()) for p in _parts(new))])
-    asked = np.arange(len(new))
     if begun.small:
         rough = begun.small.energies(new.elements, new.amounts) - below
-        asked = _first(np.argsort(rough, kind="stable"), thin, share)
+        order = np.argsort(rough, kind="stable")
+    else:
+        order = _ranked(_answers(new, below, fast_energies()))
+    asked = np.sort(_first(order, thin, share))
     table = _answers(new.take(asked), below[asked]).assign(thin=thin[asked])
-    order = np.lexsort([table["number"], table["hull_distance"], -table["stable_probability"]])
-    if not begun.small:
-        order = _first(order, thin, share)
-    table = table.iloc[order]
     with files.csv_file(rows) as file:
-        table.to_csv(file, index=False, float_format="%.5g", mode="wb")
+        table.iloc[_ranked(table)].to_csv(file, index=False, float_format="%.5g", mode="wb")
     counted = [len(block), block.neutral.sum(), block.balanced.sum(), len(new), len(asked)]
     facts = {name: int(n) for name, n in zip(STAGES, counted, strict=True)}
     spent = {"cpu_seconds": time.process_time() - worked, "seconds": time.time() - started}
@@ -198,11 +197,11 @@ def _first(order: np.ndarray, thin: np.ndarray, share: float) -> np.ndarray:
     return order[np.isin(order, kept)]
 
 
-def _answers(block: Block, below: np.ndarray) -> pd.DataFrame:
-    """What the large networks say of the compositions of a block."""
+def _answers(block: Block, below: np.ndarray, model: PropertyModel | None = None) -> pd.DataFrame:
+    """What networks, by default those of `predict`, say of the compositions of a block."""
     starts = range(0, max(len(block), 1), _PART)
     parts = [
-        stability(part.counts(), fast_energies(), below[start : start + _PART])
+        stability(part.counts(), model, below[start : start + _PART])
         for start, part in zip(starts, _parts(block), strict=False)
     ]
     found = {
@@ -221,6 +220,11 @@ def _answers(block: Block, below: np.ndarray) -> pd.DataFrame:
             "outside": found["outside"] > 0,
         }
     )
+
+
+def _ranked(table: pd.DataFrame) -> np.ndarray:
+    """Its rows, the most probably stable first."""
+    return np.lexsort([table["number"], table["hull_distance"], -table["stable_probability"]])
 
 
 def screen_blocks(
@@ -260,7 +264,7 @@ def done_blocks(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame, index `block`: compositions; of them neutral, balanced too, and new ones; those that
-    the large networks were asked about; cpu_seconds and seconds
+    the networks of `predict` were asked about; cpu_seconds and seconds
     """
     paths = sorted(Path(folder, "blocks").glob("*.json"))
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
@@ -305,9 +309,7 @@ def best_candidates(
             counts = enumeration.compositions(table["number"]).counts()
             table = table[electronegativity_balanced(counts, oxidation_states=states)]
         best = pd.concat([best, table], ignore_index=True)
-        best = best.sort_values(
-            ["stable_probability", "hull_distance", "number"], ascending=[False, True, True]
-        )[:keep]
+        best = best.iloc[_ranked(best)[:keep]]
     if best.empty:
         return best
     best = best.reset_index(drop=True)
@@ -368,8 +370,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{len(table):,} candidates in {options.out / 'candidates.csv.gz'}")
 
 
-_SHOWN = ["formula", "stable_probability", "hull_distance", "hull_distance_high",
-          "competing_phases"]  # fmt: skip
+_SHOWN = "formula stable_probability hull_distance hull_distance_high competing_phases".split()
 
 
 def _chosen(enumeration: Enumeration, first: int | None, blocks: str | None) -> range:
@@ -394,6 +395,6 @@ def _told(done: pd.DataFrame, before: int, enumeration: Enumeration) -> str:
     parts = ", ".join(f"{total[name]:,} {name}" for name in STAGES[1:-1])
     return (
         f"{len(done)} of {enumeration.n_blocks} blocks ({len(done) - before} now): "
-        f"{total['compositions']:,} compositions, {parts}, {total['asked']:,} asked of the large "
-        f"networks; {total['compositions'] / max(spent, 1e-9):,.0f} compositions a CPU second"
+        f"{total['compositions']:,} compositions, {parts}, {total['asked']:,} asked of "
+        f"`predict`; {total['compositions'] / max(spent, 1e-9):,.0f} compositions a CPU second"
     )

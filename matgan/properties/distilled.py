@@ -26,7 +26,7 @@ from matgan.chemistry.elements import N_ELEMENTS
 from matgan.learning.checkpoint import check_finite, check_fit, from_arrays, to_arrays
 from matgan.learning.compute import compiled, progress_bar
 from matgan.learning.fit import Fit, content_hash, regression_loss, train
-from matgan.properties.models import fast_energies
+from matgan.properties.models import pretrained
 from matgan.properties.training import labelled
 from matgan.stability.enumeration import Block, Enumeration
 
@@ -240,8 +240,8 @@ def balanced_sample(n: int, seed: int) -> Block:
 
 
 def teacher(counts: np.ndarray) -> np.ndarray:
-    """Formation energies by the large networks of `screen`: (n,) eV/atom."""
-    return fast_energies().raw(counts)[0]
+    """Formation energies by the networks of `predict`: (n,) eV/atom."""
+    return pretrained("formation_energy").raw(counts)[0]
 
 
 TEACHERS = ("answers", "labels")  # of the large networks; of OQMD alone, as a control

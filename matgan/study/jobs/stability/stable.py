@@ -48,12 +48,15 @@ ENUMERATED_ONES = "enumerated"
 DRAWN, SAMPLES = 50_000, 10
 
 
-def distilled_rows(network: distilled.DistilledEnergy, way: str) -> Rows:
-    """Errors of a small network: a row for each part that neither it nor its teacher learned from.
+Energies = Callable[[np.ndarray], np.ndarray]  # (n, 85) counts -> (n,) eV/atom
 
-    `mae` against the labels beside the teacher's `mae_teacher`, `away` from its answers; `kept`:
-    of the thousandth of the compositions that the teacher puts lowest above the hull, the share
-    that the network has in its lowest hundredth.
+
+def chooser_rows(energies: Energies, way: str) -> Rows:
+    """Errors of what chooses for `screen`: a row for each part that no network learned from.
+
+    `mae` against the labels beside that of `predict`, `mae_teacher`; `away` from its answers;
+    `kept`: of the thousandth of the compositions that `predict` puts lowest above the hull, the
+    share that the chooser has in its lowest hundredth.
     """
     data = training.labelled("formation_energy")
     held = data.part == "test"  # chemical systems held out
@@ -64,18 +67,15 @@ def distilled_rows(network: distilled.DistilledEnergy, way: str) -> Rows:
     }
     rows = []
     for name, chosen in parts.items():
-        rows.append(_row(network, whole_counts(data.amounts[chosen]), data.target[chosen]))
+        rows.append(_row(energies, whole_counts(data.amounts[chosen]), data.target[chosen]))
         rows[-1] |= {"part": name}
     sample = distilled.balanced_sample(ASKED, seed=1).counts()
-    rows.append(_row(network, sample, None) | {"part": "enumerated, neutral and balanced"})
+    rows.append(_row(energies, sample, None) | {"part": "enumerated, neutral and balanced"})
     return [{"learned from": way, "seed": 0} | row for row in rows]
 
 
-def _row(
-    network: distilled.DistilledEnergy, counts: np.ndarray, target: np.ndarray | None
-) -> dict[str, object]:
-    elements = np.argsort(counts == 0, axis=1, kind="stable")[:, : (counts > 0).sum(1).max()]
-    small = network.energies(elements, np.take_along_axis(counts, elements, axis=1))
+def _row(energies: Energies, counts: np.ndarray, target: np.ndarray | None) -> dict[str, object]:
+    small = energies(counts)
     large, below = distilled.teacher(counts), hull_energies(counts)
     best = np.argsort(large - below)[: max(1, len(counts) // 1000)]
     lowest = np.argsort(small - below)[: max(1, len(counts) // 100)]
@@ -100,7 +100,17 @@ def distilled_piece(way: str, folder: Path) -> Rows:
         counts, energies, lessons, checkpoint=folder / "distilled.checkpoint"
     )
     network.save(folder / distilled.SMALL_FILE, facts | {"way": way})
-    return distilled_rows(network, way)
+    return chooser_rows(partial(_small_energies, network), way)
+
+
+def _small_energies(network: distilled.DistilledEnergy, counts: np.ndarray) -> np.ndarray:
+    elements = np.argsort(counts == 0, axis=1, kind="stable")[:, : (counts > 0).sum(1).max()]
+    return network.energies(elements, np.take_along_axis(counts, elements, axis=1))
+
+
+def fast_piece(folder: Path) -> Rows:
+    """The same of the networks that choose where no small one does."""
+    return chooser_rows(lambda counts: models.fast_energies().raw(counts)[0], "fast networks")
 
 
 def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:
@@ -333,9 +343,12 @@ def _search(stop: int) -> Callable[[], dict[str, Piece]]:
 JOBS = [
     Job(
         "distilled",
-        "the small network of `screen` taught by answers, beside one that learned the labels",
-        0.2,
-        lambda: {way: partial(distilled_piece, way) for way in distilled.TEACHERS},
+        "what chooses for `screen`: its fast networks, a small one taught by answers, or by labels",
+        0.4,
+        lambda: {
+            "fast-networks": fast_piece,
+            **{way: partial(distilled_piece, way) for way in distilled.TEACHERS},
+        },
     ),
     Job(
         "predict-stable",

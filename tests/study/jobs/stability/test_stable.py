@@ -1,5 +1,7 @@
 """The jobs of the search: its pieces hold every block once; the errors of the small network."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,7 +31,7 @@ from matgan.study.jobs.stability.stable import (
 
 def test_the_pieces_of_the_search_hold_every_block_once():
     pieces = {job.name: job.pieces() for job in JOBS}
-    assert list(pieces["distilled"]) == ["answers", "labels"]
+    assert list(pieces["distilled"]) == ["fast-networks", "answers", "labels"]
     blocks = [range(*piece.args) for piece in pieces["stable-compounds-all"].values()]
     every = [block for part in blocks for block in part]
     assert every == list(range(Search().enumeration().n_blocks))
@@ -50,7 +52,7 @@ def test_a_row_of_errors_by_hand(monkeypatch):
     counts = whole_counts([f"Na{n}Cl" for n in range(1, 8)])
     monkeypatch.setattr(stable.distilled, "teacher", lambda rows: -rows.max(axis=1) * 1.0)
     monkeypatch.setattr(stable, "hull_energies", lambda rows: np.zeros(len(rows)))
-    row = stable._row(Small(), counts, -counts.max(axis=1) + 0.3)
+    row = stable._row(partial(stable._small_energies, Small()), counts, -counts.max(axis=1) + 0.3)
     assert row["compositions"] == 7 and row["kept"] == 1
     assert [row[k] for k in ("away", "mae", "mae_teacher")] == pytest.approx([0.1, 0.2, 0.3])
 
