@@ -2,12 +2,12 @@
 
 Enumerate, keep what is neutral and balanced, leave out what is known, predict the energy, take off
 the hull, rank. Fast networks, or a faster one that was taught (`matgan.properties.distilled`),
-choose the hundredth that the networks of `predict` are asked about. Of what lies among few known compounds
-(`KnownSystems.thin`), where energies are least certain and most of the extremes are, as large a
-share is kept as of the others, and told apart. A block's answers are one file that
-appears whole, then one that says that it is done: a search that was killed at any moment goes on
-with the blocks that are not, and no block counts twice. Blocks need nothing of each other, so they
-may be done side by side, here or by the workers of a Dask cluster.
+choose the hundredth that the networks of `predict` are asked about. Of what lies among few known
+compounds (`KnownSystems.thin`), where energies are least certain and most of the extremes are, as
+large a share is kept as of the others, and told apart. A block's answers are one file that appears
+whole, then one that says that it is done: a search that was killed at any moment goes on with the
+blocks that are not, and no block counts twice. Blocks need nothing of each other, so they may be
+done side by side, here or by the workers of a Dask cluster.
 """
 
 from __future__ import annotations
