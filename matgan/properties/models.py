@@ -174,8 +174,8 @@ class Calibration:
         elements, the second for three, the third for more: covers 90% of each in the calibration
         part
     slope, shift : the probability has the logit slope · logit + shift (Platt 1999)
-    stable : slope and shift of the logit of being stable, of a formation energy, against its
-        distance below the hull in scales
+    stable : slope and shift of the logit of being stable, of a formation energy, against the
+        inverse hyperbolic sine of its distance below the hull in scales
     few_elements, few_pairs : an element, and a pair of elements, must come in so many training
         compositions that have a value
     """

@@ -70,9 +70,12 @@ def stability(
 
     Notes
     -----
-    The probability has the logit a (E_hull - E) / s + b with the model's own scale s of its error;
-    a and b are fitted on chemical systems that the networks did not see, of compounds that OQMD
-    holds. Compositions that nobody thought of may be stable less often. Elements are stable.
+    The probability has the logit a arsinh((E_hull - E) / s) + b with the model's own scale s of its
+    error: errors of several scales are more frequent than in a Laplace distribution, so that the
+    logit rises with the logarithm of a distance (on the calibration part, one half for the other,
+    the cross-entropy is 0.061 so, and 0.077 without the arsinh). a and b are fitted on chemical
+    systems that the networks did not see, of compounds that OQMD holds. Compositions that nobody
+    thought of may be stable less often. Elements are stable.
     """
     model = model or pretrained("formation_energy")
     found = model.predict(amounts)
@@ -90,9 +93,9 @@ def stability(
 def _scaled(
     model: PropertyModel, found: Prediction, below: np.ndarray, amounts: np.ndarray
 ) -> np.ndarray:
-    """Energy below the hull in units of the scale of its error: (n,)."""
+    """Inverse hyperbolic sine of the energy below the hull in scales of its error: (n,)."""
     scale = (found.high - found.low) / (2 * np.take(model.calibration.factors, kinds(amounts)))
-    return (below - found.value) / scale
+    return np.arcsinh((below - found.value) / scale)
 
 
 def with_stable(model: PropertyModel, amounts: np.ndarray, energies: np.ndarray) -> PropertyModel:

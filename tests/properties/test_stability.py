@@ -38,9 +38,10 @@ def test_the_probability_is_that_of_the_scale(small_hull):
     model = pretrained("formation_energy")
     median, scale, _ = model.raw(amounts)
     a, b = model.calibration.stable
-    expected = expit(a * (small_hull.energy(amounts, others=True) - median) / scale + b)
+    away = (small_hull.energy(amounts, others=True) - median) / scale
+    expected = expit(a * np.log(away + np.sqrt(away**2 + 1)) + b)
     np.testing.assert_allclose(stability(amounts).probability, expected)
-    assert 0.5 < a < 2 and abs(b) < 0.5
+    assert 1 < a < 3 and abs(b) < 0.5
 
 
 class Stub(PropertyModel):
@@ -58,12 +59,13 @@ class Stub(PropertyModel):
 
 
 def test_calibration_finds_the_errors_that_were_made(monkeypatch):
-    """Errors from a logistic distribution with a third of the scale: the logit has the slope 3."""
+    """Compounds that are stable with the logit 3 arsinh x - 0.6 at x scales below the hull."""
     rng = np.random.default_rng(0)
     amounts = np.zeros((20_000, 85))
     amounts[:, :2] = rng.integers(1, 9, (20_000, 2))
-    energies = amounts.sum(axis=1) / 10 + rng.logistic(0.02, 0.1 / 3, 20_000)
     below = amounts.sum(axis=1) / 10 + rng.normal(0, 0.1, 20_000)
+    logit = 3 * np.arcsinh((below - amounts.sum(axis=1) / 10) / 0.1) - 0.6
+    energies = below + np.where(rng.random(20_000) < expit(logit), -0.01, 0.01)
     monkeypatch.setattr(module, "hull_energies", lambda amounts: below)
     monkeypatch.setattr(module, "PropertyModel", lambda of, n, calibration, p, f: Stub(calibration))
     made = with_stable(Stub(Calibration(0, 1, factors=(2.0, 2.0, 2.0))), amounts, energies)
