@@ -1,13 +1,13 @@
 """Stable compounds that nobody knows, searched among all enumerated compositions, block by block.
 
 Enumerate, keep what is neutral and balanced, leave out what is known, predict the energy, take off
-the hull, rank. Fast networks, or a faster one that was taught (`matgan.properties.distilled`),
-choose the hundredth that the networks of `predict` are asked about. Of what lies among few known
-compounds (`KnownSystems.thin`), where energies are least certain and most of the extremes are, as
-large a share is kept as of the others, and told apart. A block's answers are one file that appears
-whole, then one that says that it is done: a search that was killed at any moment goes on with the
-blocks that are not, and no block counts twice. Blocks need nothing of each other, so they may be
-done side by side, here or by the workers of a Dask cluster.
+the hull, rank. A small network (`matgan.properties.distilled`) chooses the hundredth that the
+networks of `predict` are asked about. Of what lies among few known compounds
+(`KnownSystems.thin`), where energies are least certain and most of the extremes are, as large a
+share is kept as of the others, and told apart. A block's answers are one file that appears whole,
+then one that says that it is done: a search that was killed at any moment goes on with the blocks
+that are not, and no block counts twice. Blocks need nothing of each other, so they may be done side
+by side, here or by the workers of a Dask cluster.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from matgan.chemistry.composition import LARGEST_COUNT, formulas
 from matgan.chemistry.explanation import written_ions
 from matgan.chemistry.notation import whole_ratios
 from matgan.chemistry.validity import electronegativity_balanced
-from matgan.properties.distilled import DistilledEnergy, load_distilled
+from matgan.properties.distilled import SHIPPED, DistilledEnergy, load_distilled
 from matgan.properties.known import all_known
-from matgan.properties.models import FAST_FILE, PROPERTIES, PropertyModel, fast_energies
+from matgan.properties.models import PROPERTIES
 from matgan.properties.stability import hull_energies, stability
 from matgan.stability.enumeration import Block, Enumeration
 from matgan.stability.reference import oqmd_hull, oqmd_systems
@@ -54,8 +54,8 @@ class Search:
     Attributes
     ----------
     most_elements, most_atoms, per_block : of `matgan.stability.enumeration.Enumeration`
-    share : of the new compositions of a block, thin and others, is kept: those that the fast
-        networks hold most probably stable, or that a small one puts lowest above the hull
+    share : of the new compositions of a block, thin and others, is kept: those that the small
+        network puts lowest above the hull
     """
 
     most_elements: int = 4
@@ -76,7 +76,8 @@ def begin(folder: str | Path, search: Search, small: str | Path | None = None) -
     folder : gets search.json, the numbers of the known compositions, a copy of the small network
         and a folder for the blocks
     search : see there
-    small : file of a network that `python -m matgan train-distilled` taught, or none
+    small : file of a network that `python -m matgan train-distilled` taught; None: the one that
+        comes with the package
 
     Raises
     ------
@@ -89,11 +90,10 @@ def begin(folder: str | Path, search: Search, small: str | Path | None = None) -
     """
     if not 0 < search.share <= 1:
         raise ScreeningError(f"the share must lie between 0 and 1, not {search.share}")
-    folder, enumeration = Path(folder), search.enumeration()
+    folder, enumeration, small = Path(folder), search.enumeration(), small or SHIPPED
     facts: dict[str, object] = {"format": _FORMAT, **asdict(search)}
     facts["model"] = files.sha256(PROPERTIES["formation_energy"].file)
-    facts["fast networks"] = files.sha256(FAST_FILE)
-    facts["small network"] = files.sha256(small) if small else ""
+    facts["small network"] = files.sha256(small)
     path = folder / "search.json"
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -102,10 +102,9 @@ def begin(folder: str | Path, search: Search, small: str | Path | None = None) -
                 f"{folder} holds a search with another {', '.join(other)}: choose another folder"
             )
         return enumeration
-    if small:
-        load_distilled(small)  # or says what is wrong with it
-        with files.atomic_file(folder / _SMALL) as file:
-            file.write(Path(small).read_bytes())
+    load_distilled(small)  # or says what is wrong with it
+    with files.atomic_file(folder / _SMALL) as file:
+        file.write(Path(small).read_bytes())
     with files.atomic_file(folder / "known.npy") as file:
         np.save(file, known_numbers(enumeration))
     with files.atomic_file(path) as file:
@@ -133,7 +132,7 @@ class _Begun:
     search: Search
     enumeration: Enumeration
     known: np.ndarray
-    small: DistilledEnergy | None
+    small: DistilledEnergy
 
 
 @lru_cache(maxsize=1)
@@ -141,7 +140,7 @@ def _begun(folder: str) -> _Begun:
     facts = json.loads(Path(folder, "search.json").read_text(encoding="utf-8"))
     search = Search(**{name: facts[name] for name in asdict(Search())})
     known = np.load(Path(folder, "known.npy"), allow_pickle=False)
-    small = load_distilled(Path(folder, _SMALL)) if facts["small network"] else None
+    small = load_distilled(Path(folder, _SMALL))
     return _Begun(search, search.enumeration(), known, small)
 
 
@@ -163,12 +162,8 @@ def screen_block(folder: str | Path, index: int) -> int:
     below = np.concatenate([np.zeros(0), *(hull_energies(p.counts()) for p in _parts(new))])
     around, share = oqmd_systems(), begun.search.share
     thin = np.concatenate([np.zeros(0, bool), *(around.thin(p.counts()) for p in _parts(new))])
-    if begun.small:
-        rough = begun.small.energies(new.elements, new.amounts) - below
-        order = np.argsort(rough, kind="stable")
-    else:
-        order = _ranked(_answers(new, below, fast_energies()))
-    asked = np.sort(_first(order, thin, share))
+    rough = begun.small.energies(new.elements, new.amounts) - below
+    asked = np.sort(_first(np.argsort(rough, kind="stable"), thin, share))
     table = _answers(new.take(asked), below[asked]).assign(thin=thin[asked])
     with files.csv_file(rows) as file:
         table.iloc[_ranked(table)].to_csv(file, index=False, float_format="%.5g", mode="wb")
@@ -197,11 +192,11 @@ def _first(order: np.ndarray, thin: np.ndarray, share: float) -> np.ndarray:
     return order[np.isin(order, kept)]
 
 
-def _answers(block: Block, below: np.ndarray, model: PropertyModel | None = None) -> pd.DataFrame:
-    """What networks, by default those of `predict`, say of the compositions of a block."""
+def _answers(block: Block, below: np.ndarray) -> pd.DataFrame:
+    """What the networks of `predict` say of the compositions of a block."""
     starts = range(0, max(len(block), 1), _PART)
     parts = [
-        stability(part.counts(), model, below[start : start + _PART])
+        stability(part.counts(), below=below[start : start + _PART])
         for start, part in zip(starts, _parts(block), strict=False)
     ]
     found = {
@@ -339,7 +334,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--first", type=int, metavar="N", help="as many blocks as hold N compositions")
     add("--blocks", metavar="A-B", help="these blocks, from 0 (default: all)")
     add("--share", type=float, default=Search().share, help="of the new ones, kept (0.01)")
-    add("--small", type=Path, metavar="FILE", help="of train-distilled: chooses what to ask")
+    add("--small", type=Path, metavar="FILE", help="of train-distilled, in place of ours")
     add("--keep", type=int, default=10_000, help="rows of candidates.csv.gz (10,000)")
     add("--rare-states", action="store_true", help="also what only rare oxidation states balance")
     add("--thin", action="store_true", help="also what lies among few known compounds")

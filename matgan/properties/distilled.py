@@ -31,6 +31,7 @@ from matgan.properties.training import labelled
 from matgan.stability.enumeration import Block, Enumeration
 
 SMALL_FILE = "distilled-formation-energy.safetensors"
+SHIPPED = files.PRETRAINED / SMALL_FILE
 _PART = 4096  # compositions at a time: their first layer stays in the cache
 
 

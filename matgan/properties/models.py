@@ -63,7 +63,6 @@ PROPERTIES = {
         ),
     )
 }
-FAST_FILE = files.PRETRAINED / "screen-formation-energy.safetensors"
 
 
 def inputs(amounts: np.ndarray) -> np.ndarray:
@@ -174,7 +173,7 @@ class Calibration:
         elements, the second for three, the third for more: covers 90% of each in the calibration
         part
     slope, shift : the probability has the logit slope · logit + shift (Platt 1999)
-    stable : slope and shift of the logit of being stable, of a formation energy, against the
+    stability : slope and shift of the logit of being stable, of a formation energy, against the
         inverse hyperbolic sine of its distance below the hull in scales
     few_elements, few_pairs : an element, and a pair of elements, must come in so many training
         compositions that have a value
@@ -185,7 +184,7 @@ class Calibration:
     factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     slope: float = 1.0
     shift: float = 0.0
-    stable: tuple[float, float] = (1.0, 0.0)
+    stability: tuple[float, float] = (1.0, 0.0)
     few_elements: int = 20
     few_pairs: int = 1
 
@@ -217,6 +216,8 @@ class PropertyModel:
     ):
         self.of, self.networks, self.calibration = of, list(networks), calibration
         self.pairs, self.facts = np.asarray(pairs, dtype=np.int32), facts or {}
+        if len({str(_sizes(network)) for network in self.networks}) > 1:
+            raise ValueError("the networks of a model must be of one kind and of the same sizes")
         for network in self.networks:
             network.eval()
 
@@ -302,6 +303,9 @@ def rounded(network: Learned) -> Learned:
     return network
 
 
+_NO_MODEL = (KeyError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError)
+
+
 def load_model(path: str | Path) -> PropertyModel:
     """A model that `PropertyModel.save` wrote.
 
@@ -316,15 +320,24 @@ def load_model(path: str | Path) -> PropertyModel:
         of = PROPERTIES[facts["property"]]
         n, stated = int(facts["networks"]), json.loads(facts["calibration"])
         first, second, third = map(float, stated.pop("factors"))
-        slope, shift = map(float, stated.pop("stable", (1.0, 0.0)))
-        calibration = Calibration(**stated, factors=(first, second, third), stable=(slope, shift))
+        slope, shift = map(float, stated.pop("stability", (1.0, 0.0)))
+        least = [int(stated.pop(name)) for name in ("few_elements", "few_pairs") if name in stated]
+        numbers = {name: float(number) for name, number in stated.items()}
+        if not np.isfinite([first, second, third, slope, shift, *numbers.values()]).all():
+            raise ValueError("a number of the calibration is not finite")
+        calibration = Calibration(
+            numbers.pop("mean"), numbers.pop("deviation"), (first, second, third),
+            numbers.pop("slope", 1.0), numbers.pop("shift", 0.0), (slope, shift), *least,
+        )  # fmt: skip
+        if numbers:
+            raise ValueError(f"the calibration has {', '.join(numbers)}, too")
         pairs = tensors.pop("pairs")
-        if pairs.shape != (N_ELEMENTS, N_ELEMENTS) or not 1 <= n <= 100:
-            raise ValueError(f"{n} networks, pairs {pairs.shape}")
+        if pairs.shape != (N_ELEMENTS, N_ELEMENTS) or pairs.dtype.kind != "i" or not 1 <= n <= 100:
+            raise ValueError(f"{n} networks, pairs {pairs.shape} of {pairs.dtype}")
         blank = partial(_blank, facts, bool(of.gate), len(tensors))
         with torch.device("meta"):  # a small file that asks for a huge network is refused
             asked = {str(i): blank() for i in range(n)}
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except _NO_MODEL as error:
         raise files.WeightsError(f"{path} holds no model of a property: {error!r}") from None
     arrays = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     check_finite(arrays, path)
@@ -346,16 +359,6 @@ def pretrained(name: str) -> PropertyModel:
     if name not in PROPERTIES:
         raise ValueError(f"the properties are {', '.join(PROPERTIES)}, not {name!r}")
     return load_model(PROPERTIES[name].file)
-
-
-@lru_cache(maxsize=1)
-def fast_energies() -> PropertyModel:
-    """Fully connected networks of formation energies, for millions of compositions.
-
-    They answer some twenty times as many a second as the transformers of
-    `pretrained("formation_energy")`, with larger errors.
-    """
-    return load_model(FAST_FILE)
 
 
 def kinds(amounts: np.ndarray) -> np.ndarray:

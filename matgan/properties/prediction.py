@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from numbers import Integral
@@ -123,9 +124,11 @@ def _answers(
 ) -> pd.DataFrame:
     """The table of `predict` for good compositions, (n, 85) amounts."""
     columns: dict[str, object] = {"formula": formulas(amounts)}
+    energies = None
     for name in names:
         found = pretrained(name).predict(amounts)
         if name == "formation_energy":  # 0 for an element, by definition
+            energies = dataclasses.replace(found, **{n: a.copy() for n, a in vars(found).items()})
             element = (amounts > 0).sum(axis=1) == 1
             for numbers in (found.value, found.low, found.high):
                 numbers[element] = 0.0
@@ -145,7 +148,7 @@ def _answers(
             columns[f"nearest_{k + 1}"] = known.formulas(which[:, k])
             columns[f"distance_{k + 1}"] = distance[:, k]
     table = pd.DataFrame(columns)
-    return pd.concat([table, stability_columns(amounts)], axis=1) if stability else table
+    return pd.concat([table, stability_columns(amounts, energies)], axis=1) if stability else table
 
 
 def _states(amounts: np.ndarray, neutral: np.ndarray) -> list[str]:

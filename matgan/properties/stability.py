@@ -58,7 +58,10 @@ def hull_energies(amounts: np.ndarray) -> np.ndarray:
 
 
 def stability(
-    amounts: np.ndarray, model: PropertyModel | None = None, below: np.ndarray | None = None
+    amounts: np.ndarray,
+    model: PropertyModel | None = None,
+    below: np.ndarray | None = None,
+    found: Prediction | None = None,
 ) -> Stability:
     """Distance to OQMD's hull and probability of being stable of n compositions.
 
@@ -67,6 +70,7 @@ def stability(
     amounts : (n, 85)
     model : of formation energies; None: the pretrained one
     below : energies of the hull there, where they are known already
+    found : what the model predicts there, where it was asked already; of elements set to 0
 
     Notes
     -----
@@ -78,10 +82,10 @@ def stability(
     thought of may be stable less often. Elements are stable.
     """
     model = model or pretrained("formation_energy")
-    found = model.predict(amounts)
+    found = found or model.predict(amounts)
     if below is None:
         below = hull_energies(amounts)
-    slope, shift = model.calibration.stable
+    slope, shift = model.calibration.stability
     probability = expit(slope * _scaled(model, found, below, amounts) + shift)
     element = (amounts > 0).sum(axis=1) == 1
     for numbers in (found.value, found.low, found.high):
@@ -109,8 +113,8 @@ def with_stable(model: PropertyModel, amounts: np.ndarray, energies: np.ndarray)
     below = hull_energies(amounts)
     scaled = _scaled(model, model.predict(amounts), below, amounts)
     platt = LogisticRegression(C=np.inf).fit(scaled[:, None], energies < below)
-    stable = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-    changed = dataclasses.replace(model.calibration, stable=stable)
+    line = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    changed = dataclasses.replace(model.calibration, stability=line)
     return PropertyModel(model.of, model.networks, changed, model.pairs, model.facts)
 
 
@@ -148,9 +152,12 @@ def evaluate_stability(
     return row
 
 
-def columns(amounts: np.ndarray) -> pd.DataFrame:
-    """The columns of `matgan.predict(..., stability=True)` for n compositions, (n, 85) amounts."""
-    found, hull = stability(amounts), oqmd_hull()
+def columns(amounts: np.ndarray, energies: Prediction | None = None) -> pd.DataFrame:
+    """The columns of `matgan.predict(..., stability=True)` for n compositions, (n, 85) amounts.
+
+    energies : predicted ones, where they are there already; of elements set to 0
+    """
+    found, hull = stability(amounts, found=energies), oqmd_hull()
     return pd.DataFrame(
         {
             "hull_distance": found.distance,

@@ -125,7 +125,6 @@ RECIPES: dict[str, Recipe | EncoderRecipe] = {
     "band_gap": Recipe(30, (512, 256, 128), dropout=0.1),
     "critical_temperature": Recipe(100, (512, 256, 128), learning_rate=1e-3),
 }
-FAST = Recipe(25, (512, 256, 128), batch_size=512)  # of the energies of `screen`
 
 
 def trained(
@@ -312,32 +311,27 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--out", type=Path, required=True, metavar="FOLDER", help="a stopped run goes on from it")
     add("--seed", type=int, default=0, help="of the first network")
     add("--epochs", type=int, help="default: those of each property")
-    fast = "the fully connected networks of energies, which `screen` asks; give formation_energy"
-    add("--fast", action="store_true", help=fast)
     options = parser.parse_args(words)
     if unknown := [name for name in options.names if name not in PROPERTIES]:
         parser.error(f"the properties are {', '.join(PROPERTIES)}, not {unknown[0]}")
     if options.epochs is not None and options.epochs < 1:
         parser.error(f"--epochs must be at least 1, not {options.epochs}")
-    if options.fast and options.names != ["formation_energy"]:
-        parser.error("--fast is for formation_energy alone")
     torch.set_num_threads(1)
     with files.locked(options.out):
         tables = []
         for name in options.names:
-            recipe = FAST if options.fast else RECIPES[name]
+            recipe = RECIPES[name]
             if options.epochs is not None:
                 recipe = dataclasses.replace(recipe, epochs=options.epochs)
             with tqdm(unit="step", disable=None) as bar:
                 model = trained(
                     name, options.out / "networks", recipe, options.seed, partial(_show, bar)
                 )
-            file = models.FAST_FILE if options.fast else PROPERTIES[name].file
-            model.save(options.out / file.name)
+            model.save(options.out / PROPERTIES[name].file.name)
             tables.append(evaluate_model(model))
             print(tables[-1].to_string(index=False))
-        with files.atomic_file(options.out / "evaluation.csv") as table:
-            pd.concat(tables).to_csv(table, index=False)
+        with files.atomic_file(options.out / "evaluation.csv") as file:
+            pd.concat(tables).to_csv(file, index=False)
 
 
 def _show(bar: tqdm, what: str, step: int, steps: int, loss: float) -> None:

@@ -28,6 +28,7 @@ WEIGHTS = {
     "representation.tables": "wgan-*",
     "powder.classifier": "xrd-*",
     "properties.models": "predict-*",
+    "properties.distilled": "distilled-*",
     "crystals.substitution": "structures-*",
     "study.jobs.compositions.transfer": "encoder-*",
     "study.jobs.microstructure.design": "microstructure-gan",

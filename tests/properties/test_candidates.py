@@ -27,9 +27,8 @@ from matgan.properties.candidates import (
     screen_block,
     screen_blocks,
 )
-from matgan.properties.distilled import DistilledEnergy, SmallNetwork, load_distilled
+from matgan.properties.distilled import SHIPPED, DistilledEnergy, SmallNetwork, load_distilled
 from matgan.properties.known import KnownCompositions
-from matgan.properties.models import fast_energies
 from matgan.stability import quality
 from matgan.stability.hull import Hull
 
@@ -61,11 +60,12 @@ def small(tmp_path):
     return tmp_path / "small.safetensors"
 
 
-@pytest.mark.parametrize("chooses", [False, True])
-def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
+@pytest.mark.parametrize("own", [False, True])
+def test_each_stage_is_that_of_the_package(few, tmp_path, small, own):
     """Funnel, choice and answers of every block again, with the package's own functions."""
     folder = tmp_path / "search"
-    enumeration = begin(folder, SEARCH, small if chooses else None)
+    enumeration = begin(folder, SEARCH, small if own else None)
+    chooser = load_distilled(small if own else SHIPPED)
     assert list(screen_blocks(folder, range(enumeration.n_blocks))) == [0, 1, 2, 3]
     done, found = done_blocks(folder), []
     systems = {frozenset(np.flatnonzero(row)) for row in amounts_matrix(AROUND)}
@@ -82,12 +82,10 @@ def test_each_stage_is_that_of_the_package(few, tmp_path, small, chooses):
         shares = {kind: int(np.ceil(0.1 * (thin == kind).sum())) for kind in (False, True)}
         assert row["new"] == len(new)
         assert row["asked"] == sum(shares.values())
-        fast = stability.stability(new.astype(float), fast_energies())
-        order = np.lexsort([fast.distance, -fast.probability.round(4)])
-        if chooses:
-            elements = np.argsort(new == 0, axis=1, kind="stable")[:, :2]
-            amounts = np.take_along_axis(new, elements, axis=1)
-            order = np.argsort(load_distilled(small).energies(elements, amounts) - fast.below)
+        elements = np.argsort(new == 0, axis=1, kind="stable")[:, :2]
+        amounts = np.take_along_axis(new, elements, axis=1)
+        below = stability.stability(new.astype(float)).below
+        order = np.argsort(chooser.energies(elements, amounts) - below, kind="stable")
         for kind, n in shares.items():
             asked = new[order[thin[order] == kind][:n]]
             of = stability.stability(asked.astype(float))
@@ -161,12 +159,12 @@ def _stop(*arguments, **options):
 
 
 def test_a_folder_belongs_to_one_search(few, tmp_path, small):
-    begin(tmp_path, SEARCH)
-    begin(tmp_path, SEARCH)
+    begin(tmp_path / "one", SEARCH)
+    begin(tmp_path / "one", SEARCH)
     with pytest.raises(ScreeningError, match="another most_atoms, share: choose another folder"):
-        begin(tmp_path, Search(2, 5, 4000, 0.2))
+        begin(tmp_path / "one", Search(2, 5, 4000, 0.2))
     with pytest.raises(ScreeningError, match="another small network"):
-        begin(tmp_path, SEARCH, small)
+        begin(tmp_path / "one", SEARCH, small)
     with pytest.raises(ScreeningError, match=r"between 0 and 1, not 0\.0"):
         begin(tmp_path / "other", Search(share=0.0))
     assert not (tmp_path / "other").exists()

@@ -155,6 +155,13 @@ def test_encoders_give_their_medians_and_scales(tmp_path):
             models.load_model(path)
 
 
+def test_networks_of_two_sizes_are_no_model():
+    """A file states one size for all."""
+    networks = [PropertyNetwork((units,), gate=False) for units in (4, 5)]
+    with pytest.raises(ValueError, match="of the same sizes"):
+        PropertyModel(PROPERTIES["formation_energy"], networks, Calibration(0, 1), np.eye(85))
+
+
 def test_parts_do_not_matter(saved, monkeypatch):
     model, amounts = saved[0], amounts_matrix(FORMULAS)
     whole = model.raw(amounts)
@@ -173,6 +180,9 @@ def test_parts_do_not_matter(saved, monkeypatch):
         ({"calibration": '{"colour": 1}'}, "holds no model of a property"),
         ({"calibration": '{"mean": 1, "deviation": 1, "factors": [1]}'}, "holds no model"),
         ({"calibration": "[]"}, "holds no model of a property"),
+        ({"calibration": '{"mean": NaN, "deviation": 1, "factors": [1, 1, 1]}'}, "not finite"),
+        ({"calibration": '{"mean": "x", "deviation": 1, "factors": [1, 1, 1]}'}, "'x'"),
+        ({"hidden": "[Infinity]"}, "holds no model of a property"),
     ],
 )
 def test_a_file_of_something_else_is_refused(saved, change, why):

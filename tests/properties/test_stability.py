@@ -37,7 +37,7 @@ def test_the_probability_is_that_of_the_scale(small_hull):
     amounts = amounts_matrix(["LiO", "Li2O", "LiFeO2", "NaCl"])
     model = pretrained("formation_energy")
     median, scale, _ = model.raw(amounts)
-    a, b = model.calibration.stable
+    a, b = model.calibration.stability
     away = (small_hull.energy(amounts, others=True) - median) / scale
     expected = expit(a * np.log(away + np.sqrt(away**2 + 1)) + b)
     np.testing.assert_allclose(stability(amounts).probability, expected)
@@ -69,7 +69,7 @@ def test_calibration_finds_the_errors_that_were_made(monkeypatch):
     monkeypatch.setattr(module, "hull_energies", lambda amounts: below)
     monkeypatch.setattr(module, "PropertyModel", lambda of, n, calibration, p, f: Stub(calibration))
     made = with_stable(Stub(Calibration(0, 1, factors=(2.0, 2.0, 2.0))), amounts, energies)
-    slope, shift = made.calibration.stable
+    slope, shift = made.calibration.stability
     assert slope == pytest.approx(3, rel=0.05) and shift == pytest.approx(-0.6, abs=0.1)
     row = evaluate_stability(made, amounts, energies)
     assert row["compounds"] == 20_000 and row["calibration_error"] < 0.02

@@ -1,6 +1,7 @@
 import ast
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 import pytest
 
@@ -56,3 +57,5 @@ def test_weights_count_where_they_are_read():
             assert name in fingerprint.WEIGHTS, name
     for pattern in fingerprint.WEIGHTS.values():
         assert list((PROJECT / "matgan" / "pretrained").glob(pattern + ".safetensors"))
+    for path in (PROJECT / "matgan" / "pretrained").glob("*.safetensors"):
+        assert any(fnmatch(path.stem, pattern) for pattern in fingerprint.WEIGHTS.values()), path

@@ -51,12 +51,12 @@ DRAWN, SAMPLES = 50_000, 10
 Energies = Callable[[np.ndarray], np.ndarray]  # (n, 85) counts -> (n,) eV/atom
 
 
-def chooser_rows(energies: Energies, way: str) -> Rows:
-    """Errors of what chooses for `screen`: a row for each part that no network learned from.
+def distilled_rows(energies: Energies, way: str) -> Rows:
+    """Errors of a small network: a row for each part that no network learned from.
 
     `mae` against the labels beside that of `predict`, `mae_teacher`; `away` from its answers;
     `kept`: of the thousandth of the compositions that `predict` puts lowest above the hull, the
-    share that the chooser has in its lowest hundredth.
+    share that the small network has in its lowest hundredth.
     """
     data = training.labelled("formation_energy")
     held = data.part == "test"  # chemical systems held out
@@ -100,17 +100,12 @@ def distilled_piece(way: str, folder: Path) -> Rows:
         counts, energies, lessons, checkpoint=folder / "distilled.checkpoint"
     )
     network.save(folder / distilled.SMALL_FILE, facts | {"way": way})
-    return chooser_rows(partial(_small_energies, network), way)
+    return distilled_rows(partial(_small_energies, network), way)
 
 
 def _small_energies(network: distilled.DistilledEnergy, counts: np.ndarray) -> np.ndarray:
     elements = np.argsort(counts == 0, axis=1, kind="stable")[:, : (counts > 0).sum(1).max()]
     return network.energies(elements, np.take_along_axis(counts, elements, axis=1))
-
-
-def fast_piece(folder: Path) -> Rows:
-    """The same of the networks that choose where no small one does."""
-    return chooser_rows(lambda counts: models.fast_energies().raw(counts)[0], "fast networks")
 
 
 def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:
@@ -343,12 +338,9 @@ def _search(stop: int) -> Callable[[], dict[str, Piece]]:
 JOBS = [
     Job(
         "distilled",
-        "what chooses for `screen`: its fast networks, a small one taught by answers, or by labels",
+        "the small network of `screen` taught by answers, beside one that learned the labels",
         0.4,
-        lambda: {
-            "fast-networks": fast_piece,
-            **{way: partial(distilled_piece, way) for way in distilled.TEACHERS},
-        },
+        lambda: {way: partial(distilled_piece, way) for way in distilled.TEACHERS},
     ),
     Job(
         "predict-stable",

@@ -31,7 +31,7 @@ from matgan.study.jobs.stability.stable import (
 
 def test_the_pieces_of_the_search_hold_every_block_once():
     pieces = {job.name: job.pieces() for job in JOBS}
-    assert list(pieces["distilled"]) == ["fast-networks", "answers", "labels"]
+    assert list(pieces["distilled"]) == ["answers", "labels"]
     blocks = [range(*piece.args) for piece in pieces["stable-compounds-all"].values()]
     every = [block for part in blocks for block in part]
     assert every == list(range(Search().enumeration().n_blocks))

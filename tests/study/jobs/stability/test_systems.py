@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from matgan.chemistry.composition import amounts_matrix, formulas
-from matgan.properties import stability, training
+from matgan.properties import stability
 from matgan.stability.heldout import POOLED, held_out
 from matgan.stability.hull import Hull
 from matgan.study.jobs.stability import systems
@@ -38,8 +38,8 @@ def small(hull, monkeypatch):
     for module in (systems, stability):
         monkeypatch.setattr(module, "oqmd_hull", lambda: hull)
     monkeypatch.setattr(systems, "systems_to_hold_out", lambda amounts, seed: HELD)
-    recipe = dataclasses.replace(training.FAST, epochs=2, hidden=(16,))
-    monkeypatch.setattr(training, "FAST", recipe)
+    recipe = dataclasses.replace(systems.OURS, epochs=2, hidden=(16,))
+    monkeypatch.setattr(systems, "OURS", recipe)
     few = dict.fromkeys(("dropout",), 0.0) | {"hidden": (32, 16), "batch_size": 64}
     monkeypatch.setattr(systems, "ELEMNET_FAST", systems.ELEMNET_FAST | few)
     monkeypatch.setattr(systems, "PASSES", 2)
