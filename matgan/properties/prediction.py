@@ -24,7 +24,7 @@ from matgan.properties.models import PROPERTIES, pretrained
 from matgan.properties.stability import columns as stability_columns
 
 _MOST = 1000  # nearest compositions that may be asked for
-_PART = 2048  # compositions at a time, about a second
+_PART = 2048  # compositions at a time, about two seconds
 _UNLIKELY = 0.05  # a probability below which people are shown no value
 GATES = {"band_gap": "metal_probability", "critical_temperature": "superconductor_probability"}
 

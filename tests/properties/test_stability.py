@@ -96,11 +96,11 @@ def test_predict_tells_the_distance_on_request(small_hull, monkeypatch):
 
 @pytest.mark.slow
 def test_the_probability_is_calibrated_on_systems_held_out_headline(oqmd):
-    """The numbers of PROPERTIES.md: 6.6% are stable and as many are expected."""
+    """The numbers of PROPERTIES.md: 6.6% are stable and 6.5% expected."""
     data = training.labelled("formation_energy")
     test = data.part == "test"
     row = evaluate_stability(pretrained("formation_energy"), data.amounts[test], data.target[test])
     assert row["stable"] == pytest.approx(0.0656, abs=5e-5)
-    assert row["expected"] == pytest.approx(0.0657, abs=5e-5)
+    assert row["expected"] == pytest.approx(0.0651, abs=5e-5)
     assert row["calibration_error"] < 0.005
-    assert row["precision_1000"] > 0.85 and row["f1"] > row["f1_sign"] > 0.65
+    assert row["precision_1000"] > 0.95 and row["f1"] > row["f1_sign"] > 0.8

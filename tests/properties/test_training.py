@@ -119,6 +119,7 @@ def test_encoders_are_trained_kept_and_read_again(few, tmp_path, monkeypatch):
     """They learn energies as `CompositionEncoder` does, here the temperatures that are there."""
     data = Labelled(few.amounts, few.target, np.ones(len(few.target), dtype=bool), few.part)
     monkeypatch.setattr(training, "with_stable", lambda model, *_: model)
+    monkeypatch.setattr(training, "device", lambda: "cpu")
     recipe = EncoderRecipe(epochs=1, width=16, layers=1, heads=2, networks=2)
     once = training.trained("formation_energy", tmp_path, recipe, data=data)
     learned = few.part == "train"
@@ -144,8 +145,8 @@ def test_energies_are_learned_as_the_search_chose():
     assert {name: recipe[name] for name in choice.keys() & recipe.keys()} == {
         name: choice[name] for name in choice.keys() & recipe.keys()
     }
-    others = {"dropout", "elements", "begins", "targets"}
-    assert choice.keys() - recipe.keys() == others
+    others = {name: choice[name] for name in choice.keys() - recipe.keys()}
+    assert others == {"dropout": 0, "elements": "learned", "begins": "anew", "targets": "energy"}
     assert recipe["heads"] == final_choice().sizes["heads"]
 
 
