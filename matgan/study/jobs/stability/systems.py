@@ -31,7 +31,7 @@ METHODS = {
 HELD_OUT, SEEN_TOO = "held out", "seen"
 SEED, SEEDS = 0, 5
 PASSES = 40  # of ElemNet
-OURS = Recipe(25, (512, 256, 128), batch_size=512)  # an encoder takes ten times as long
+FULLY_CONNECTED = Recipe(25, (512, 256, 128), batch_size=512)  # an encoder takes ten times as long
 SHARES = (0.9, 0.1, 0.0)  # of what is not held out: training and validation, no test
 
 
@@ -71,7 +71,7 @@ def predictions(
     rows = rows or energies_without(seen)
     asked = rows.amounts[held_out(rows.amounts, systems_to_hold_out(rows.amounts, SEED))]
     if method == "ours":
-        recipe = dataclasses.replace(OURS, epochs=times * OURS.epochs)
+        recipe = dataclasses.replace(FULLY_CONNECTED, epochs=times * FULLY_CONNECTED.epochs)
         first = seed * recipe.networks  # seeds of its networks follow each other
         model = training.trained("formation_energy", folder, recipe, first, data=rows)
         return asked, model.predict(asked).value

@@ -38,8 +38,8 @@ def small(hull, monkeypatch):
     for module in (systems, stability):
         monkeypatch.setattr(module, "oqmd_hull", lambda: hull)
     monkeypatch.setattr(systems, "systems_to_hold_out", lambda amounts, seed: HELD)
-    recipe = dataclasses.replace(systems.OURS, epochs=2, hidden=(16,))
-    monkeypatch.setattr(systems, "OURS", recipe)
+    recipe = dataclasses.replace(systems.FULLY_CONNECTED, epochs=2, hidden=(16,))
+    monkeypatch.setattr(systems, "FULLY_CONNECTED", recipe)
     few = dict.fromkeys(("dropout",), 0.0) | {"hidden": (32, 16), "batch_size": 64}
     monkeypatch.setattr(systems, "ELEMNET_FAST", systems.ELEMNET_FAST | few)
     monkeypatch.setattr(systems, "PASSES", 2)
