@@ -91,7 +91,7 @@ def test_the_three_objects_have_weights_of_their_own(mp_training):
             run = {"iterations", "seed", "test_batches", "test_every"}
             changes = {name: getattr(like, name) for name in run}
             assert config.replace(**changes) == like, model
-    assert [len(configs) for configs in of.values()] == [1, 3, 5]
+    assert [len(configs) for configs in of.values()] == [1, 5, 5]
 
 
 def test_formulas_of_all_elements_are_no_compositions(data):
