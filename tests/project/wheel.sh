@@ -31,7 +31,7 @@ assert matgan.__file__.startswith(sys.prefix), matgan.__file__
 for name in matgan.__all__:
     getattr(matgan, name)
 assert matgan.PooledEmbedding("wgan-mp").fit_transform(["TiO2", "Ba0.4K0.6Fe2As2"]).shape == (2, 128)
-assert len(matgan.list_generators()) == 16
+assert len(matgan.list_generators()) == 18
 salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
 ranking = matgan.classify(*matgan.simulate_pattern(salt))
 assert ranking.crystal_system["crystal_system"].iloc[0] == "cubic", ranking
