@@ -3,9 +3,9 @@
     python benchmarks/bench_cluster.py [--workers 1 2] [--blocks 8]
 
 Each cluster does blocks of its own of one search, as `python -m matgan screen --scheduler ADDRESS`
-does. The first block of each worker is not timed: it
-loads the networks, the known compositions and the hull (some 30 CPU seconds). CPU seconds are those
-of the blocks; on a machine that others use, look at them rather than at the wall time.
+does. The first block of each worker is not timed: it loads the networks, the known compositions and
+the hull (some 30 CPU seconds). CPU seconds are those of the blocks; on a machine that others use,
+look at them rather than at the wall time.
 """
 
 from __future__ import annotations

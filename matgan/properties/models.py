@@ -128,11 +128,11 @@ def answers(networks: Sequence[Network], amounts: np.ndarray) -> np.ndarray:
 
     Networks over the elements have no gate, and the logit 0.
     """
-    said, x = np.zeros((3, len(networks), len(amounts))), None
+    said, tokens, x = np.zeros((3, len(networks), len(amounts))), None, None
     for member, network in enumerate(networks):
         if isinstance(network, CompositionNetwork):
-            asked = Tokens(amounts, np.zeros((len(amounts), 1), dtype=np.float32))
-            found = outputs(network, asked, batch_size=1024)
+            tokens = tokens or Tokens(amounts, np.zeros((len(amounts), 1), dtype=np.float32))
+            found = outputs(network, tokens, batch_size=1024)
             said[:2, member] = found["value"][:, 0], found["log_scale"][:, 0]
             continue
         x = torch.from_numpy(inputs(amounts)) if x is None else x
@@ -303,9 +303,6 @@ def rounded(network: Learned) -> Learned:
     return network
 
 
-_NO_MODEL = (KeyError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError)
-
-
 def load_model(path: str | Path) -> PropertyModel:
     """A model that `PropertyModel.save` wrote.
 
@@ -321,13 +318,13 @@ def load_model(path: str | Path) -> PropertyModel:
         n, stated = int(facts["networks"]), json.loads(facts["calibration"])
         first, second, third = map(float, stated.pop("factors"))
         slope, shift = map(float, stated.pop("stability", (1.0, 0.0)))
-        least = [int(stated.pop(name)) for name in ("few_elements", "few_pairs") if name in stated]
+        few = {k: int(stated.pop(k)) for k in ("few_elements", "few_pairs") if k in stated}
         numbers = {name: float(number) for name, number in stated.items()}
         if not np.isfinite([first, second, third, slope, shift, *numbers.values()]).all():
             raise ValueError("a number of the calibration is not finite")
         calibration = Calibration(
             numbers.pop("mean"), numbers.pop("deviation"), (first, second, third),
-            numbers.pop("slope", 1.0), numbers.pop("shift", 0.0), (slope, shift), *least,
+            numbers.pop("slope", 1.0), numbers.pop("shift", 0.0), (slope, shift), **few,
         )  # fmt: skip
         if numbers:
             raise ValueError(f"the calibration has {', '.join(numbers)}, too")
@@ -337,7 +334,9 @@ def load_model(path: str | Path) -> PropertyModel:
         blank = partial(_blank, facts, bool(of.gate), len(tensors))
         with torch.device("meta"):  # a small file that asks for a huge network is refused
             asked = {str(i): blank() for i in range(n)}
-    except _NO_MODEL as error:
+    except (
+        KeyError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError
+    ) as error:  # fmt: skip
         raise files.WeightsError(f"{path} holds no model of a property: {error!r}") from None
     arrays = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     check_finite(arrays, path)

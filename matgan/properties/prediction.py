@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from numbers import Integral
@@ -127,15 +126,13 @@ def _answers(
     energies = None
     for name in names:
         found = pretrained(name).predict(amounts)
+        value, low, high = found.value, found.low, found.high
         if name == "formation_energy":  # 0 for an element, by definition
-            energies = dataclasses.replace(found, **{n: a.copy() for n, a in vars(found).items()})
-            element = (amounts > 0).sum(axis=1) == 1
-            for numbers in (found.value, found.low, found.high):
-                numbers[element] = 0.0
+            energies, element = found, (amounts > 0).sum(axis=1) == 1
+            value, low, high = (np.where(element, 0.0, numbers) for numbers in (value, low, high))
         if gate := GATES.get(name):
             columns[gate] = 1 - found.probability if name == "band_gap" else found.probability
-        columns[name] = found.value
-        columns |= {f"{name}_low": found.low, f"{name}_high": found.high}
+        columns |= {name: value, f"{name}_low": low, f"{name}_high": high}
         columns[f"{name}_outside"] = found.outside
     neutral = columns["neutral"] = charge_neutral(amounts)
     columns["balanced"] = electronegativity_balanced(amounts)

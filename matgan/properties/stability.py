@@ -70,7 +70,7 @@ def stability(
     amounts : (n, 85)
     model : of formation energies; None: the pretrained one
     below : energies of the hull there, where they are known already
-    found : what the model predicts there, where it was asked already; of elements set to 0
+    found : what the model predicts there, where it was asked already
 
     Notes
     -----
@@ -88,10 +88,11 @@ def stability(
     slope, shift = model.calibration.stability
     probability = expit(slope * _scaled(model, found, below, amounts) + shift)
     element = (amounts > 0).sum(axis=1) == 1
-    for numbers in (found.value, found.low, found.high):
-        numbers[element] = 0.0
-    below, probability = np.where(element, 0.0, below), np.where(element, 1.0, probability)
-    return Stability(found.value, found.low, found.high, found.outside, below, probability)
+    value, low, high, below = (
+        np.where(element, 0.0, numbers) for numbers in (found.value, found.low, found.high, below)
+    )
+    probability = np.where(element, 1.0, probability)
+    return Stability(value, low, high, found.outside, below, probability)
 
 
 def _scaled(
@@ -155,7 +156,7 @@ def evaluate_stability(
 def columns(amounts: np.ndarray, energies: Prediction | None = None) -> pd.DataFrame:
     """The columns of `matgan.predict(..., stability=True)` for n compositions, (n, 85) amounts.
 
-    energies : predicted ones, where they are there already; of elements set to 0
+    energies : predicted ones, where they are there already
     """
     found, hull = stability(amounts, found=energies), oqmd_hull()
     return pd.DataFrame(

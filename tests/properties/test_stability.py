@@ -3,13 +3,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from matgan import predict
 from matgan.chemistry.composition import amounts_matrix
+from matgan.data.splits import chemical_systems
 from matgan.properties import prediction, training
 from matgan.properties import stability as module
 from matgan.properties.models import Calibration, Prediction, PropertyModel, pretrained
 from matgan.properties.stability import evaluate_stability, stability, with_stable
+from matgan.stability import quality
 from matgan.stability.hull import Hull
 
 FORMULAS = ["LiO", "Li2O", "LiO3", "LiFeO2", "Fe", "NaCl"]
@@ -104,3 +108,43 @@ def test_the_probability_is_calibrated_on_systems_held_out_headline(oqmd):
     assert row["expected"] == pytest.approx(0.0651, abs=5e-5)
     assert row["calibration_error"] < 0.005
     assert row["precision_1000"] > 0.95 and row["f1"] > row["f1_sign"] > 0.8
+
+
+@pytest.mark.slow
+def test_errors_have_heavier_tails_than_a_laplace_distribution_headline(oqmd):
+    """The cross-entropies of `stability`'s notes: one half of the systems judges the other."""
+    data, model = training.labelled("formation_energy"), pretrained("formation_energy")
+    held = data.part == "val"
+    amounts, energies = data.amounts[held], data.target[held]
+    below = module.hull_energies(amounts)
+    bent = module._scaled(model, model.predict(amounts), below, amounts)
+    system = np.unique(chemical_systems(amounts), return_inverse=True)[1]
+    first = (np.random.default_rng(0).permutation(system.max() + 1)[system] % 2) == 0
+    stable, entropies = energies < below, []
+    for x in (bent, np.sinh(bent)):
+        found = [
+            LogisticRegression(C=np.inf)
+            .fit(x[half, None], stable[half])
+            .predict_proba(x[~half, None])
+            for half in (first, ~first)
+        ]
+        judged = [log_loss(stable[~h], p) for h, p in zip((first, ~first), found, strict=True)]
+        entropies.append(np.mean(judged))
+    assert entropies == pytest.approx([0.061, 0.077], abs=6e-4)
+
+
+@pytest.mark.slow
+def test_thin_neighbourhoods_are_where_the_errors_are_headline(oqmd):
+    """The numbers beside `THIN_ELEMENT` and in docs/screening.md: more than twice the mean."""
+    data, model = training.labelled("formation_energy"), pretrained("formation_energy")
+    test = data.part == "test"
+    amounts, found = data.amounts[test], model.predict(data.amounts[test])
+    known = quality.KnownSystems(data.amounts[~test])
+    off = np.abs(found.value - data.target[test])
+    rare = np.where(amounts > 0, known.holding, np.inf).min(axis=1) < quality.THIN_ELEMENT
+    alone = known.within(amounts) < quality.THIN_SYSTEM
+    means = [off.mean(), off[alone].mean(), off[rare].mean()]
+    assert means == pytest.approx([0.028, 0.060, 0.094], abs=1e-3)
+    assert min(means[1:]) > 2 * means[0]
+    inside = (found.low <= data.target[test]) & (data.target[test] <= found.high)
+    assert inside[rare].mean() == pytest.approx(0.78, abs=0.01)

@@ -48,10 +48,7 @@ ENUMERATED_ONES = "enumerated"
 DRAWN, SAMPLES = 50_000, 10
 
 
-Energies = Callable[[np.ndarray], np.ndarray]  # (n, 85) counts -> (n,) eV/atom
-
-
-def distilled_rows(energies: Energies, way: str) -> Rows:
+def distilled_rows(network: distilled.DistilledEnergy, way: str) -> Rows:
     """Errors of a small network: a row for each part that no network learned from.
 
     `mae` against the labels beside that of `predict`, `mae_teacher`; `away` from its answers;
@@ -67,15 +64,18 @@ def distilled_rows(energies: Energies, way: str) -> Rows:
     }
     rows = []
     for name, chosen in parts.items():
-        rows.append(_row(energies, whole_counts(data.amounts[chosen]), data.target[chosen]))
+        rows.append(_row(network, whole_counts(data.amounts[chosen]), data.target[chosen]))
         rows[-1] |= {"part": name}
     sample = distilled.balanced_sample(ASKED, seed=1).counts()
-    rows.append(_row(energies, sample, None) | {"part": "enumerated, neutral and balanced"})
+    rows.append(_row(network, sample, None) | {"part": "enumerated, neutral and balanced"})
     return [{"learned from": way, "seed": 0} | row for row in rows]
 
 
-def _row(energies: Energies, counts: np.ndarray, target: np.ndarray | None) -> dict[str, object]:
-    small = energies(counts)
+def _row(
+    network: distilled.DistilledEnergy, counts: np.ndarray, target: np.ndarray | None
+) -> dict[str, object]:
+    elements = np.argsort(counts == 0, axis=1, kind="stable")[:, : (counts > 0).sum(1).max()]
+    small = network.energies(elements, np.take_along_axis(counts, elements, axis=1))
     large, below = distilled.teacher(counts), hull_energies(counts)
     best = np.argsort(large - below)[: max(1, len(counts) // 1000)]
     lowest = np.argsort(small - below)[: max(1, len(counts) // 100)]
@@ -100,12 +100,7 @@ def distilled_piece(way: str, folder: Path) -> Rows:
         counts, energies, lessons, checkpoint=folder / "distilled.checkpoint"
     )
     network.save(folder / distilled.SMALL_FILE, facts | {"way": way})
-    return distilled_rows(partial(_small_energies, network), way)
-
-
-def _small_energies(network: distilled.DistilledEnergy, counts: np.ndarray) -> np.ndarray:
-    elements = np.argsort(counts == 0, axis=1, kind="stable")[:, : (counts > 0).sum(1).max()]
-    return network.energies(elements, np.take_along_axis(counts, elements, axis=1))
+    return distilled_rows(network, way)
 
 
 def stability_rows(data: Labelled, model: PropertyModel, n: int = 0) -> Rows:

@@ -1,7 +1,5 @@
 """The jobs of the search: its pieces hold every block once; the errors of the small network."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,7 +50,7 @@ def test_a_row_of_errors_by_hand(monkeypatch):
     counts = whole_counts([f"Na{n}Cl" for n in range(1, 8)])
     monkeypatch.setattr(stable.distilled, "teacher", lambda rows: -rows.max(axis=1) * 1.0)
     monkeypatch.setattr(stable, "hull_energies", lambda rows: np.zeros(len(rows)))
-    row = stable._row(partial(stable._small_energies, Small()), counts, -counts.max(axis=1) + 0.3)
+    row = stable._row(Small(), counts, -counts.max(axis=1) + 0.3)
     assert row["compositions"] == 7 and row["kept"] == 1
     assert [row[k] for k in ("away", "mae", "mae_teacher")] == pytest.approx([0.1, 0.2, 0.3])
 
