@@ -1,4 +1,4 @@
-"""Part of a training step as a CUDA graph: one launch for all its kernels, and no waiting."""
+"""A training step as a CUDA graph: one launch for all its kernels, and no waiting."""
 
 from __future__ import annotations
 
@@ -52,3 +52,32 @@ class Graphed:
             result = self.function()
         main.wait_stream(side)
         return result
+
+
+def by_graph(update: Callable[..., Tensor], rng: torch.Generator) -> Callable[..., Tensor]:
+    """A step as a graph, for batches of one shape, which are copied to where the graph reads them.
+
+    Parameters
+    ----------
+    update, rng : as the function of `Graphed`, but called with the tensors of a batch
+    """
+    places: list[Tensor] = []
+    graph = Graphed(lambda: update(*places), rng)
+
+    def replay(*batch: Tensor) -> Tensor:
+        if not places:
+            places.extend(tensor.clone() for tensor in batch)
+        for place, tensor in zip(places, batch, strict=True):
+            place.copy_(tensor)
+        return graph()
+
+    return replay
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of all parameters; where it is a tensor, which a graph reads, in place."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -34,7 +34,7 @@ from matgan.learning.compute import (
     learning_rate,
     subnormals_as_zero,
 )
-from matgan.learning.cuda_graph import Graphed
+from matgan.learning.cuda_graph import by_graph, set_rate
 
 _CHECKPOINT_SECONDS = 60
 
@@ -221,13 +221,13 @@ def train(
             step, losses = _resume(checkpoint, parts, belongs)
         update = partial(_update, network, loss, fit, optimizer, device)
         if same_shapes and device == "cuda":
-            update = _by_graph(update)
+            update = by_graph(update, torch.cuda.default_generators[torch.cuda.current_device()])
         saved, end = time.monotonic(), last_step or n_steps
         with deferred_interrupt() as interrupted:
             while step < end:
                 batch = _batch(source, fit, step, per_epoch)
                 torch.manual_seed(fit.seed * 1_000_003 + step)  # dropout and latent noise
-                _set_rate(optimizer, fit, step, n_steps)
+                set_rate(optimizer, fit.learning_rate * learning_rate("one-cycle", step, n_steps))
                 value = update(*(tensor.to(device) for tensor in batch))
                 step += 1
                 if average is not None:
@@ -281,15 +281,6 @@ def _optimizer(network: nn.Module, fit: Fit, device: str) -> torch.optim.AdamW:
     )
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, fit: Fit, step: int, n_steps: int) -> None:
-    rate = fit.learning_rate * learning_rate("one-cycle", step, n_steps)
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
-
 def _batch(source: Examples, fit: Fit, step: int, per_epoch: int) -> tuple[Tensor, ...]:
     """Inputs and, behind them, targets of a step."""
     epoch, place = divmod(step, per_epoch)
@@ -311,22 +302,6 @@ def _update(network, loss, fit: Fit, optimizer, device: str, *batch: Tensor) -> 
     nn.utils.clip_grad_norm_(network.parameters(), fit.clip)
     optimizer.step()
     return value.detach()
-
-
-def _by_graph(update: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same as a CUDA graph, whose batches are copied to where it reads them."""
-    places: list[Tensor] = []
-    rng = torch.cuda.default_generators[torch.cuda.current_device()]
-    graph = Graphed(lambda: update(*places), rng)
-
-    def replay(*batch: Tensor) -> Tensor:
-        if not places:
-            places.extend(tensor.clone() for tensor in batch)
-        for place, tensor in zip(places, batch, strict=True):
-            place.copy_(tensor)
-        return graph()
-
-    return replay
 
 
 @lru_cache(maxsize=1)

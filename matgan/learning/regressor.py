@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
 from matgan.learning.compute import device, subnormals_as_zero
+from matgan.learning.cuda_graph import by_graph, set_rate
 from matgan.learning.layers import (
     NETWORK_RECIPES,
     Normalisation,
@@ -318,9 +319,26 @@ def _fit(
     )
     normalise = Normalisation(how.hidden, R, where) if recipe.normalised else None
     parameters = [*weights, *biases, *(normalise.parameters if normalise else [])]
-    optimizer = torch.optim.Adam(parameters, betas=recipe.betas, fused=True)
+    on_cuda = where == "cuda"  # a step is a graph there, which reads the rate from a tensor
+    rate = torch.tensor(how.learning_rate, device=where) if on_cuda else how.learning_rate
+    optimizer = torch.optim.Adam(
+        parameters, rate, betas=recipe.betas, fused=True, capturable=on_cuda
+    )
     shuffle = [torch.Generator().manual_seed(seed) for seed in seeds]
     noise = torch.Generator(where).manual_seed(seeds[0])  # of the dropout
+
+    def update(index: Tensor) -> Tensor:
+        """A step on the rows (R, batch); the loss of each network before it."""
+        with torch.autocast(where, torch.bfloat16, enabled=how.precision == "bfloat16"):
+            given = (data.inputs(index), dropout, noise, normalise, recipe.linear)
+            out = forward(weights, biases, *given)[-1][..., 0]
+        loss = losses(out.float(), data.target.gather(1, index), how.loss)
+        optimizer.zero_grad()
+        loss.sum().backward()  # no network's gradient depends on another's loss
+        optimizer.step()
+        return loss.detach()
+
+    learn = by_graph(update, noise) if on_cuda else update
 
     def plain() -> tuple[list[Tensor], list[Tensor]]:
         """Weights and biases of networks without normalisation that predict the same."""
@@ -341,16 +359,9 @@ def _fit(
         order = [shuffled(r, batch * steps, g) for r, g in zip(rows, shuffle, strict=True)]
         total = torch.zeros(R, device=where)
         for index in torch.stack(order).to(where).split(batch, dim=1):  # (R, batch)
-            with torch.autocast(where, torch.bfloat16, enabled=how.precision == "bfloat16"):
-                given = (data.inputs(index), dropout, noise, normalise, recipe.linear)
-                out = forward(weights, biases, *given)[-1][..., 0]
-            loss = losses(out.float(), data.target.gather(1, index), how.loss)
-            optimizer.zero_grad()
-            loss.sum().backward()  # no network's gradient depends on another's loss
             share = recipe.rate(step, how.epochs * steps)
-            optimizer.param_groups[0]["lr"] = how.learning_rate * share
-            optimizer.step()
-            total += loss.detach()
+            set_rate(optimizer, how.learning_rate * share)
+            total += learn(index)
             step += 1
         now = plain()
         train_loss, validation_loss = (total / steps).tolist(), validation_losses(now)

@@ -8,8 +8,9 @@ import torch
 
 from matgan.chemistry.composition import amounts_matrix
 from matgan.data.training_set import TrainingData
-from matgan.learning import cuda_graph, fit
-from matgan.learning.cuda_graph import Graphed
+from matgan.learning import cuda_graph
+from matgan.learning.cuda_graph import Graphed, by_graph, set_rate
+from matgan.learning.regressor import FullyConnectedRegressor, fit_repeats
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.wgan.config import LEARNING, PAPER, PEER, PUBLISHED_CODE
 from matgan.wgan.training import train_wgan
@@ -94,16 +95,14 @@ def test_a_cuda_graph_trains_as_the_eager_loop_does(oqmd, tmp_path, setting, mon
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
 
 
-def test_a_step_by_graph_reads_the_newest_batch(events, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "default_generators", (torch.Generator(),))
+def test_a_step_by_graph_reads_the_newest_batch(events):
     seen = []
 
     def update(values, targets):
         seen.append((values.data_ptr(), values.tolist(), targets.item()))
         return targets.clone()
 
-    step = fit._by_graph(update)
+    step = by_graph(update, torch.Generator())
     for number in range(cuda_graph.EAGER_CALLS + 1):
         step(torch.full((2,), float(number)), torch.tensor(10 * number))
     assert [numbers for _, *numbers in seen] == [[[k, k], 10 * k] for k in range(len(seen))]
@@ -112,6 +111,32 @@ def test_a_step_by_graph_reads_the_newest_batch(events, monkeypatch):
     assert len(seen) == cuda_graph.EAGER_CALLS + 1 and events[-1] == "replay"
     with pytest.raises(RuntimeError):
         step(torch.zeros(3), torch.tensor(9))  # another shape
+
+
+def test_a_rate_that_a_graph_reads_stays_where_it_is():
+    weight = torch.zeros(1, requires_grad=True)
+    plain = torch.optim.Adam([weight], 0.1)
+    set_rate(plain, 0.3)
+    assert plain.param_groups[0]["lr"] == 0.3
+    rate = torch.tensor(0.1)
+    captured = torch.optim.Adam([weight], rate, capturable=True)
+    set_rate(captured, 0.3)
+    assert captured.param_groups[0]["lr"] is rate and rate == pytest.approx(0.3)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("given", [{}, {"dropout": 0.2}, {"recipe": "published code"}])
+def test_regressors_learn_by_graph_as_without(monkeypatch, given):
+    random = np.random.default_rng(0)
+    X, rows = random.random((200, 5)), [np.arange(150), np.arange(40, 190)]
+    y = X @ np.arange(5.0) + np.sin(9 * X[:, 0])
+    model = FullyConnectedRegressor(epochs=20, batch_size=32, device="cuda", **given)
+    found = []
+    for calls in (cuda_graph.EAGER_CALLS, 10**9):  # never captured
+        monkeypatch.setattr(cuda_graph, "EAGER_CALLS", calls)
+        fitted = fit_repeats(model, X, y, rows, [np.arange(190, 200)] * 2)
+        found.append([each.predict(X) for each in fitted])
+    np.testing.assert_allclose(*found, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.cuda
