@@ -287,15 +287,17 @@ def _search() -> dict[str, Piece]:
 
 
 def _pieces() -> dict[str, Piece]:
-    """What decides first, then its check with twice the epochs, then other numbers of labels."""
-    pieces: dict[str, Piece] = {}
-    for dataset, decides in DECIDES.items():
-        others = tuple(n for n in SIZES if n != decides)
-        todo = (((decides,), 1), ((decides,), 2), (others, 1))
-        for (sizes, times), features in product(todo, descriptions()):
-            key = piece_key(dataset, features, *sizes, times)
-            pieces[key] = partial(curve_piece, dataset, features, sizes, times)
-    return pieces
+    """What decides, then its check with twice the epochs, of all data; then more of the curves."""
+    others = {name: tuple(n for n in SIZES if n != decides) for name, decides in DECIDES.items()}
+    decide = {name: (decides,) for name, decides in DECIDES.items()}
+    todo = [(name, decide[name], times) for name in DATA for times in (1, 2)]
+    todo += [(name, others[name], 1) for name in DATA]
+    return {
+        piece_key(dataset, features, *sizes, times): partial(
+            curve_piece, dataset, features, sizes, times
+        )
+        for (dataset, sizes, times), features in product(todo, descriptions())
+    }
 
 
 JOBS = [
