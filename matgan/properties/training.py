@@ -23,7 +23,6 @@ from matgan.data.compounds import load_mp_compositions, load_oqmd, load_supercon
 from matgan.data.sources import wheel_table
 from matgan.data.splits import chemical_systems, compositions, grouped_parts
 from matgan.learning.checkpoint import from_arrays, to_arrays
-from matgan.learning.compute import device, fast_precision
 from matgan.learning.fit import ArrayExamples, Fit, content_hash, train
 from matgan.learning.statistics import calibration_error, scores
 from matgan.properties import models
@@ -184,12 +183,10 @@ def _encoder(
     amounts: np.ndarray, values: np.ndarray, recipe: EncoderRecipe, seed: int, path: Path, show
 ) -> Network:
     """A trained transformer over the elements."""
-    where, choices = device(), dataclasses.asdict(recipe)
+    choices = dataclasses.asdict(recipe)
     choices.pop("networks")
     encoder = CompositionEncoder(
-        **choices, dropout=0.0, device=where, random_state=seed, progress=show,
-        # on CUDA its small matrices are faster in float32
-        precision=fast_precision(where) if where == "cpu" else "float32",
+        **choices, dropout=0.0, precision="auto", random_state=seed, progress=show,
         checkpoint=path.with_suffix(".checkpoint"),
     )  # fmt: skip
     blank = CompositionNetwork(1, recipe.width, recipe.layers, recipe.heads, dropout=0.0)

@@ -9,7 +9,6 @@ from matgan.__main__ import main as door
 from matgan.chemistry.composition import formulas
 from matgan.data.compounds import load_supercon
 from matgan.data.splits import chemical_systems, compositions
-from matgan.learning.compute import fast_precision
 from matgan.properties import models, training
 from matgan.properties.models import PROPERTIES, Calibration, PropertyModel
 from matgan.properties.training import EncoderRecipe, Labelled, Recipe
@@ -119,13 +118,13 @@ def test_encoders_are_trained_kept_and_read_again(few, tmp_path, monkeypatch):
     """They learn energies as `CompositionEncoder` does, here the temperatures that are there."""
     data = Labelled(few.amounts, few.target, np.ones(len(few.target), dtype=bool), few.part)
     monkeypatch.setattr(training, "with_stable", lambda model, *_: model)
-    monkeypatch.setattr(training, "device", lambda: "cpu")
+    monkeypatch.setenv("MATGAN_DEVICE", "cpu")
     recipe = EncoderRecipe(epochs=1, width=16, layers=1, heads=2, networks=2)
     once = training.trained("formation_energy", tmp_path, recipe, data=data)
     learned = few.part == "train"
     alone = CompositionEncoder(
         16, 1, 2, 0.0, epochs=1, batch_size=512, learning_rate=5e-3, average=0.9995,
-        weight_decay=0.1, random_state=1, precision=fast_precision("cpu"), device="cpu",
+        weight_decay=0.1, random_state=1, precision="auto",
     ).fit(few.amounts[learned], few.target[learned])  # fmt: skip
     models.rounded(alone.network_)
     only = PropertyModel(once.of, once.networks[1:], once.calibration, once.pairs)

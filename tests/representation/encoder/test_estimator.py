@@ -8,6 +8,7 @@ from sklearn.dummy import DummyRegressor
 
 from matgan import files
 from matgan.chemistry.parsing import CompositionError
+from matgan.representation.encoder import estimator
 from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder, of_elements
 from matgan.representation.tables import load_embedding
 
@@ -96,6 +97,21 @@ def test_it_starts_from_an_element_table_by_symbol(gaps):
 def test_what_makes_no_sense_is_named(changes, y, message):
     with pytest.raises(ValueError, match=message):
         CompositionEncoder(**SMALL | changes).fit(["NaCl", "GaN"], y)
+
+
+def test_it_learns_in_what_is_faster_here(monkeypatch):
+    seen = []
+
+    def trained(network, source, loss, fit, checkpoint, progress, device, same_shapes):
+        seen.append((device, fit.precision))
+        return []
+
+    monkeypatch.setattr(estimator, "train", trained)
+    monkeypatch.setattr(estimator.compute, "fast_precision", lambda where: "bfloat16")
+    for where in ("cpu", "cuda"):
+        monkeypatch.setattr(estimator.compute, "device", lambda asked, where=where: where)
+        CompositionEncoder(**SMALL, precision="auto").fit(["NaCl", "GaN"], [1.0, 2.0])
+    assert seen == [("cpu", "bfloat16"), ("cuda", "float32")]
 
 
 @pytest.mark.parametrize("y", [[], np.zeros((0, 2))])

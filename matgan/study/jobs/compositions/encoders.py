@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.tasks import ENERGIES, load_task_fold
-from matgan.learning.compute import device, fast_precision
+from matgan.learning.compute import fast_precision
 from matgan.learning.fit import Fit
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.representation.encoder.pretraining import Pretext, pretrained_encoder
@@ -123,14 +123,11 @@ def encoder_of(
     choice: EncoderChoice, seed: int, checkpoint: Path, start: Path | None = None
 ) -> CompositionEncoder:
     """An encoder that has not learned yet."""
-    where = device()
     return CompositionEncoder(
         **choice.sizes, elements=_elements(choice, seed), start=start, epochs=choice.epochs,
         batch_size=choice.batch_size, learning_rate=choice.learning_rate, average=0.9995,
-        weight_decay=choice.weight_decay,
-        # on CUDA its small matrices are faster in float32
-        precision=fast_precision(where) if where == "cpu" else "float32",
-        device=where, random_state=seed, checkpoint=checkpoint,
+        weight_decay=choice.weight_decay, precision="auto", random_state=seed,
+        checkpoint=checkpoint,
     )  # fmt: skip
 
 

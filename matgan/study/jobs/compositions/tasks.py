@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.tasks import PEERS, composition_tasks, load_task_fold
-from matgan.learning.compute import device, fast_precision
 from matgan.learning.evaluation import CHANGE, SHARE
 from matgan.learning.statistics import Interval, mean_interval
 from matgan.representation.encoder.estimator import CompositionEncoder, load_encoder
@@ -176,18 +175,17 @@ def task_encoder(
     start: Path | None = None,
     times: int = 1,
 ) -> CompositionEncoder:
-    """An encoder for n training compounds, in what is faster on the device that is there.
+    """An encoder for n training compounds.
 
     It has the sizes of the one that it starts from, and so many times the usual epochs.
     """
-    where, sizes, how = device(), ENCODER, schedule(n)
+    sizes, how = ENCODER, schedule(n)
     if start is not None:
         learned = load_encoder(start)
         sizes = ENCODER | {name: getattr(learned, name) for name in ("width", "layers", "heads")}
-    precision = fast_precision(where) if where == "cpu" else "float32"
     return CompositionEncoder(
         **sizes, **how | {"epochs": times * how["epochs"]}, start=start, random_state=seed,
-        learning_rate=learning_rate, precision=precision, device=where, checkpoint=checkpoint,
+        learning_rate=learning_rate, precision="auto", checkpoint=checkpoint,
     )  # fmt: skip
 
 

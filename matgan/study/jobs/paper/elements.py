@@ -288,10 +288,13 @@ def _search() -> dict[str, Piece]:
 
 def _pieces() -> dict[str, Piece]:
     """What decides, then its check with twice the epochs, of all data; then more of the curves."""
-    others = {name: tuple(n for n in SIZES if n != decides) for name, decides in DECIDES.items()}
-    decide = {name: (decides,) for name, decides in DECIDES.items()}
-    todo = [(name, decide[name], times) for name in DATA for times in (1, 2)]
-    todo += [(name, others[name], 1) for name in DATA]
+    todo: list[tuple[str, tuple[int, ...], int]] = [
+        (dataset, (decides,), times) for dataset, decides in DECIDES.items() for times in (1, 2)
+    ]
+    todo += [
+        (dataset, tuple(n for n in SIZES if n != decides), 1)
+        for dataset, decides in DECIDES.items()
+    ]
     return {
         piece_key(dataset, features, *sizes, times): partial(
             curve_piece, dataset, features, sizes, times

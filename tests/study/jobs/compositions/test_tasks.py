@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from matgan.data.tasks import PEERS, composition_tasks
-from matgan.learning.compute import fast_precision
 from matgan.representation.encoder import routes
 from matgan.representation.encoder.sources import OQMD
 from matgan.study.jobs.compositions import tasks
@@ -90,13 +89,6 @@ def test_fewer_labels_are_said_and_test_the_same_compounds(wheel, tmp_path, quic
     part = Part("steels_yield", 1, 100)
     (row,) = tasks.trees_piece(part, tmp_path / BY_TREES / part.key)
     assert (row["labels"], row["drawn"], row["test compounds"]) == (100, True, 63)
-
-
-def test_an_encoder_learns_in_what_is_faster_here(monkeypatch):
-    for where, precision in (("cpu", fast_precision("cpu")), ("cuda", "float32")):
-        monkeypatch.setattr(tasks, "device", lambda where=where: where)
-        encoder = tasks.task_encoder(500, 1e-3, 7)
-        assert (encoder.device, encoder.precision, encoder.epochs) == (where, precision, 200)
 
 
 def test_errors_are_over_all_test_compounds_and_beside_the_peers():
