@@ -224,8 +224,8 @@ def _yield(target: Target, kept: pd.DataFrame, drawn: int) -> dict[str, float]:
     }
 
 
-def settled(rows: pd.DataFrame, target: Target, within: float = 0.02) -> bool | None:
-    """Whether training for longer changes the error by less than a share; None: nobody tried.
+def settled(rows: pd.DataFrame, target: Target, within: float = 0.02) -> bool:
+    """Whether training for longer was tried, and changes the error by less than a share.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def settled(rows: pd.DataFrame, target: Target, within: float = 0.02) -> bool | 
     of = of[of["measure"].str.startswith("mean absolute error")]
     error = of.pivot_table(index="seed", columns="epochs", values="value").dropna()
     if error.shape[1] < 2 or not len(error):
-        return None
+        return False
     mean = error.mean()
     return bool(abs(mean.iloc[-1] / mean.iloc[0] - 1) < within)
 

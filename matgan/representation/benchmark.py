@@ -323,6 +323,7 @@ def learning_curve(
     model: FullyConnectedRegressor,
     sizes: Sequence[int],
     steps: int,
+    checked: int = 0,
 ) -> pd.DataFrame:
     """Scores after training on the first rows of each split, the test rows staying the same.
 
@@ -337,6 +338,7 @@ def learning_curve(
     steps : batches of each training, at least, so that small parts get more epochs; never fewer
         epochs than the task's, never more than 200. A batch is a tenth of the rows, from 32 to
         the model's batch size.
+    checked : repeats that are also trained for twice the epochs, see `score`
 
     Returns
     -------
@@ -351,7 +353,7 @@ def learning_curve(
             epochs = int(np.clip(epochs, task.epochs, 200))
             sized = clone(model).set_params(epochs=epochs, batch_size=batch)
             parts = [s.limited(n) for s in splits]
-            tables.append(score(task, features, X, parts, sized, RANDOM))
+            tables.append(score(task, features, X, parts, sized, RANDOM, checked))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

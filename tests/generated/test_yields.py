@@ -136,7 +136,7 @@ def test_settled_compares_the_same_seeds():
         return pd.DataFrame(table, columns=columns)
 
     short = ((0, 10, 0.1), (1, 10, 0.5))
-    assert yields.settled(rows(*short), FORMATION) is None
+    assert yields.settled(rows(*short), FORMATION) is False
     assert yields.settled(rows(*short, (0, 20, 0.0985)), FORMATION) is True
     assert yields.settled(rows(*short, (0, 20, 0.09)), FORMATION) is False
     assert yields.shortest(rows(*short, (0, 20, 0.09)))["epochs"].tolist() == [10, 10]

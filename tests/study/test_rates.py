@@ -70,13 +70,13 @@ def test_ahead_of_one_control_and_behind_another(rates):
 def test_the_verdict_follows(tmp_path, data, trainings, needed, expected):
     claims = Claims(open_run(tmp_path, "05_generator_validation"))
     rates = Rates(table(trainings))
-    control, options = (
-        (REAL, SHUFFLED),
-        {"higher": False, "paper": "yes", "form": ".2f", "needed": needed},
-    )
-    assert rates.against_controls(claims, "c", data, "AUC", control=control, **options) == expected
+    options = {"higher": False, "paper": "yes", "form": ".2f", "needed": needed}
+    assert rates.against_controls(claims, "c", data, "AUC", **options) == expected
     if data == "mp":
         assert claims.rows[0]["here"].startswith(f"{OURS} 0.60 (")
+        shown = claims.rows[0]["control"]  # all that is tested, and what is not
+        assert f"{PAIRWISE} 0.5" in shown and f"{SHUFFLED} 0.8" in shown
+        assert f"not in the rule: {REAL} 0.5" in shown
         assert claims.rows[0]["repeats"] == trainings
 
 
@@ -92,3 +92,26 @@ def test_one_sample_of_each_is_too_few_and_not_nothing(tmp_path):
     claims = Claims(open_run(tmp_path, "05_generator_validation"))
     rates = Rates(table().query("seed == 0"))
     assert rates.against_controls(claims, "c", "mp", "AUC", higher=False, paper="") == TOO_FEW
+
+
+def test_what_is_won_stands_and_what_is_lost_needs_longer_training(rates):
+    def changed(change):
+        return pd.DataFrame({"change": [change], "relative": [change / 0.6]}, index=["AUC"])
+
+    lost = rates.tested.set_index("other")["difference"][PAIRWISE]
+    asked = {"data": "mp", "measure": "AUC", "higher": False}
+    assert not rates.decided(**asked, changed=changed(0.001))  # nobody tried it of this measure
+    assert rates.decided(**asked, changed=changed(0.001), name="AUC")
+    assert not rates.decided(**asked, changed=changed(0.013), name="AUC")  # more than 2%
+    assert not rates.decided(**asked, changed=changed(0.001).iloc[:0], name="AUC")
+    assert abs(lost) > 0.02  # so that half of it is no bound here
+    won = Rates(table().query("model != @PAIRWISE"))
+    assert won.decided(**asked, changed=changed(0.5).iloc[:0])
+
+
+def test_the_upper_end_of_an_interval(rates):
+    number = rates.number("mp", "AUC", SHUFFLED)
+    assert rates.upper("mp", "AUC", SHUFFLED) == number.high > number.value
+    alone = Rates(table().query("seed == 0"))
+    assert alone.upper("mp", "AUC", SHUFFLED) == alone.value("mp", "AUC", SHUFFLED)
+    assert np.isnan(rates.upper("mp", "AUC", PRINTED))

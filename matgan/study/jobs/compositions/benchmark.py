@@ -136,7 +136,7 @@ def curve_piece(dataset: str, features: str, folder: Path) -> Rows:
         searched_network(task, features.split(", seed")[0]),
         task.splits(RANDOM, REPEATS, SEED),
     )
-    return _rows(benchmark.learning_curve(task, features, X, splits, model, sizes, STEPS))
+    return _rows(benchmark.learning_curve(task, features, X, splits, model, sizes, STEPS, CHECKED))
 
 
 def _curves() -> dict[str, Piece]:
@@ -219,11 +219,14 @@ def score_two_T(
     config: Config,
     device: str,
 ) -> pd.DataFrame:
-    """Scores of both T of `two_T` on the splits whose test compounds one of them did not see."""
+    """Scores of both T of `two_T` on the splits whose test compounds one of them did not see.
+
+    On the first of these also after twice the epochs.
+    """
     rows = []
     for label, table in two_T(task, splits, config, device).items():
         X = task.described(PooledEmbedding(table, dtype=np.float32))
-        rows.append(benchmark.score(task, label, X, splits, model, RANDOM))
+        rows.append(benchmark.score(task, label, X, splits, model, RANDOM, checked=1))
     return pd.concat(rows, ignore_index=True).assign(updates=config.iterations)
 
 

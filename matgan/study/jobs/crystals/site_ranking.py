@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -149,8 +150,9 @@ def ranking_piece(view: View, seed: int, folder: Path) -> Rows:
     data = site_data()
     groups = pt.group_templates(data.structures, data.structures.rows("train"))
     table = pt.learn_distances(groups, DISTANCE_STEPS, seed)
-    model = kept_model(Setting(view, seed=seed))
-    return ranking_rows(Rankings(data.structures, groups), model, data, seed, table)
+    setting = Setting(view, seed=seed)
+    rows = ranking_rows(Rankings(data.structures, groups), kept_model(setting), data, seed, table)
+    return [row | {"epochs": setting.epochs} for row in rows]
 
 
 def exchange_piece(folder: Path) -> Rows:
@@ -236,19 +238,22 @@ def proposals(
     return pd.DataFrame(rows)
 
 
-def system_piece(name: str, folder: Path) -> Rows:
+def system_piece(name: str, seed: int, folder: Path) -> Rows:
     """What is proposed for a system of which no structure was seen, and where the known ones are.
 
-    A row for each of the first ten proposals of each score, and for each known phase its places.
+    By one training: a row for each of the first ten proposals of each score, and for each known
+    phase its places.
     """
     data, numbers = site_data(), REVIEW_SYSTEMS[name]
     known = without_system(data, numbers)
-    setting = Setting(BESIDE)
-    model = learn_sites(data.drawn(known, setting.trained, 0), setting.view, setting.fit)
+    setting, checkpoint = Setting(BESIDE, seed=seed), folder / "checkpoint.safetensors"
+    sites = data.drawn(known, setting.trained, seed)
+    model = learn_sites(sites, setting.view, setting.fit, checkpoint)
     groups = pt.group_templates(data.structures, np.flatnonzero(known))
-    table = pt.learn_distances(groups, DISTANCE_STEPS, 0)
+    table = pt.learn_distances(groups, DISTANCE_STEPS, seed)
     found = proposals(data, model, groups, numbers, table)
-    return system_rows(name, data, ~known, found)
+    facts = {"seed": seed, "epochs": setting.epochs}
+    return [row | facts for row in system_rows(name, data, ~known, found)]
 
 
 def system_rows(name: str, data: SiteData, held: np.ndarray, found: pd.DataFrame) -> Rows:
@@ -265,7 +270,7 @@ def system_rows(name: str, data: SiteData, held: np.ndarray, found: pd.DataFrame
     shown = found["known"].copy()
     for column in [c for c in found if c.startswith("place by")]:
         shown |= found[column].rank(method="first") <= 10
-    return found[shown].assign(seed=0).to_dict("records")
+    return found[shown].to_dict("records")
 
 
 def _reduced(structures) -> list[str]:
@@ -284,7 +289,8 @@ def _pieces() -> dict[str, Piece]:
 
 
 def _systems() -> dict[str, Piece]:
-    return {name: partial(system_piece, name) for name in REVIEW_SYSTEMS}
+    pairs = product(REPEATS, REVIEW_SYSTEMS)
+    return {f"{name}-{seed}": partial(system_piece, name, seed) for seed, name in pairs}
 
 
 JOBS = [
@@ -297,7 +303,7 @@ JOBS = [
     Job(
         "site-proposals",
         "Mn-Ge and Li-Mn-Ge: what site likelihoods propose, and where the known phases are",
-        0.05,
+        0.7,
         _systems,
     ),
 ]

@@ -28,7 +28,16 @@ FIELD_LENGTHS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of 
 FIELDS_EACH = 20  # fields of each length
 LABELLED = 500  # fields of any length, for regressions
 FINER_LABELLED = 500  # of these, the first that are computed with more orders, too
+ORDERS_TRIED = range(2, 9)  # of waves, on two fields of three lengths
 FILM = Film()
+
+
+def is_complete(table: pd.DataFrame) -> bool:
+    """Whether the table of the job has all its parts: comparisons mix them."""
+    parts = {"length": len(FIELD_LENGTHS) * FIELDS_EACH, "label": LABELLED}
+    parts |= {"finer label": FINER_LABELLED, "orders": len(ORDERS_TRIED) * 6, "peer": 9}
+    counts = table["what"].value_counts()
+    return all(counts.get(part, 0) >= n for part, n in parts.items())
 
 
 def length_rows() -> Rows:
@@ -47,7 +56,7 @@ def order_rows() -> Rows:
     for length in (2.0, 4.0, 8.0):
         for number in range(2):
             image = field(number, length=length, seed=3)
-            for orders in range(2, 9):
+            for orders in ORDERS_TRIED:
                 row = {"what": "orders", "length": length, "number": number, "orders": orders}
                 rows.append(row | {"absorbed": absorbed(image, FILM, orders)})
     return rows

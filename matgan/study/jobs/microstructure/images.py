@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from matgan.learning.compute import device
@@ -156,16 +158,42 @@ def training(
     return rows, (generator, critic), images
 
 
-def gan_piece(seed: int, folder: Path) -> Rows:
-    """One training, its weights kept beside its rows."""
+def gan_piece(seed: int, times: int, folder: Path) -> Rows:
+    """One training, some times as long as planned; its weights are kept beside its rows."""
     config = ImageGAN(seed=seed)
+    config = replace(config, iterations=times * config.iterations)
     rows, parts, images = training(config, IMAGES, folder / "checkpoint.safetensors")
     save_generator(folder / WEIGHTS, config, parts)
-    return rows + compared(parts[0].cpu(), images, seed)
+    return [{**row, "times": times} for row in rows + compared(parts[0].cpu(), images, seed)]
+
+
+def misses_stand(
+    errors: pd.DataFrame, longer: pd.DataFrame, source: str, bounds: pd.Series
+) -> bool:
+    """Whether twice the updates change each error by less than half of what it is from its bound.
+
+    Parameters
+    ----------
+    errors, longer : rows "errors" of the job as planned and for twice as long, by source
+    source : whose errors
+    bounds : by the name of the error
+
+    Returns
+    -------
+    False where no GAN was trained for twice as long
+    """
+    if source not in longer.index or source not in errors.index:
+        return False
+    names = list(bounds.index)
+    once, twice = (part.loc[[source]].set_index("seed")[names] for part in (errors, longer))
+    change = (twice - once).dropna().abs()
+    away = (once - bounds).abs().loc[change.index]
+    return len(change) > 0 and bool((change < away / 2).all(axis=None))
 
 
 def _pieces() -> dict[str, Piece]:
-    return {f"gan-{seed}": partial(gan_piece, seed) for seed in range(5)}
+    pieces: dict[str, Piece] = {f"gan-{seed}": partial(gan_piece, seed, 1) for seed in range(5)}
+    return pieces | {"gan-0-longer": partial(gan_piece, 0, 2)}
 
 
-JOBS = [Job(NAME, "a GAN of two-phase images, five seeds", 1.7, _pieces)]
+JOBS = [Job(NAME, "a GAN of two-phase images, five seeds, one for twice as long", 2.4, _pieces)]

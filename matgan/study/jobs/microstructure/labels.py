@@ -7,6 +7,7 @@ the contrast, and a Poisson's ratio of 0.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -111,6 +112,7 @@ def _labels() -> dict[str, Piece]:
 # --- resolution ---------------------------------------------------------------------------------
 
 FACTORS = (1, 2, 3)
+RESOLVED, OF_EACH_KIND = 60, 10  # volumes, and so many of a kind at least
 
 
 def resolution_rows(collection: Collection, numbers, contrast: float) -> Rows:
@@ -126,23 +128,49 @@ def resolution_rows(collection: Collection, numbers, contrast: float) -> Rows:
     return rows
 
 
-def resolution_piece(contrast: float, start: int, stop: int, folder: Path) -> Rows:
+def resolution_piece(contrast: float, numbers: Sequence[int], folder: Path) -> Rows:
     """Some volumes of homogenisation."""
-    return resolution_rows(STIFFNESS, range(start, stop), contrast)
+    return resolution_rows(STIFFNESS, numbers, contrast)
 
 
 def resolution_change(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and largest change of C11 from voxels to voxels divided by three, in %, by kind."""
+    """Change of C11 from voxels to voxels divided by three, in %, by kind of volume.
+
+    Parameters
+    ----------
+    table : rows of `resolution_rows`
+
+    Returns
+    -------
+    DataFrame, a row for each contrast and kind: volumes, mean, size (mean of the changes without
+    their signs), lowest, highest
+    """
     change = 100 * (table["c11_3"] / table["c11_1"] - 1)
-    groups = change.groupby([table["contrast"], table["kind"]])
-    return groups.agg(volumes="size", mean="mean", lowest="min", highest="max").reset_index()
+    found = pd.DataFrame({"change": change, "size": change.abs()})
+    groups = found.groupby([table["contrast"], table["kind"]])
+    return groups.agg(
+        volumes=("change", "size"),
+        mean=("change", "mean"),
+        size=("size", "mean"),
+        lowest=("change", "min"),
+        highest=("change", "max"),
+    ).reset_index()
+
+
+def _resolved() -> list[list[int]]:
+    """Volumes of a piece each: the first 60, and more of the kinds that are rare among them."""
+    parts = [list(range(start, start + 20)) for start in range(0, RESOLVED, 20)]
+    kinds = [STIFFNESS.morphology(number).kind for number in range(10 * RESOLVED)]
+    first = {kind: [i for i, own in enumerate(kinds) if own == kind] for kind in set(kinds)}
+    missing = [i for of in first.values() for i in of[:OF_EACH_KIND] if i >= RESOLVED]
+    return [*parts, sorted(missing)]
 
 
 def _resolution() -> dict[str, Piece]:
     return {
-        f"contrast-{contrast}-{start:03}": partial(resolution_piece, contrast, start, start + 20)
+        f"contrast-{contrast}-{numbers[0]:03}": partial(resolution_piece, contrast, numbers)
         for contrast in (10, CONTRAST)
-        for start in range(0, 60, 20)
+        for numbers in _resolved()
     }
 
 
@@ -154,5 +182,5 @@ JOBS = [
         _labels,
         leaves_files=True,
     ),
-    Job("microstructure-resolution", "C11 on voxels divided into 1, 8, 27", 0.4, _resolution),
+    Job("microstructure-resolution", "C11 on voxels divided into 1, 8, 27", 0.5, _resolution),
 ]

@@ -158,8 +158,8 @@ def difference_by_kind(table: pd.DataFrame, score: str, *controls: str) -> dict[
     return found
 
 
-def change_when_longer(table: pd.DataFrame, method: str, score: str) -> float:
-    """Relative change of a method's mean error with twice the evaluations, over all kinds.
+def changes_when_longer(table: pd.DataFrame, method: str, score: str) -> pd.Series:
+    """Relative change of a method's mean error with twice the evaluations, by kind of sample.
 
     Parameters
     ----------
@@ -168,13 +168,14 @@ def change_when_longer(table: pd.DataFrame, method: str, score: str) -> float:
 
     Returns
     -------
-    NaN where nothing was synthesised for twice as long
+    empty where nothing was synthesised for twice as long
     """
     part = table[table["method"] == method]
     wide = part.pivot_table(score, ["kind", "seed"], "evaluations").dropna()
     if wide.shape[1] < 2 or wide.empty:
-        return float("nan")
-    return float(wide.iloc[:, -1].mean() / wide.iloc[:, 0].mean() - 1)
+        return pd.Series(dtype=float)
+    means = wide.groupby("kind").mean()
+    return means.iloc[:, -1] / means.iloc[:, 0] - 1
 
 
 def texture_network(method: str, seed: int) -> TextureNetwork:

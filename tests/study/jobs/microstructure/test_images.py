@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -39,14 +40,16 @@ def test_the_linear_control_keeps_the_two_point_statistics_of_what_it_learned():
 
 
 def test_a_small_training_leaves_its_history_its_curves_and_its_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "ImageGAN", lambda seed: ImageGAN(iterations=2, seed=seed))
+    monkeypatch.setattr(job, "ImageGAN", lambda seed: ImageGAN(iterations=1, seed=seed))
     monkeypatch.setattr(job, "IMAGES", 24)
     compared = job.compared
     monkeypatch.setattr(job, "compared", lambda *a: compared(*a, n=8))
     monkeypatch.setattr(job, "train_images", lambda *a, **k: train(*a, **(k | {"looks": 1})))
     from matgan.microstructure.generative import train_images as train
 
-    rows = job.gan_piece(0, tmp_path)
+    rows = job.gan_piece(0, 2, tmp_path)
+    assert {row["times"] for row in rows} == {2}
+    assert max(row["iteration"] for row in rows if row["what"] == "history") == 2
     kinds = {row["what"] for row in rows}
     assert kinds == {"history", "errors", "two-point", "lineal path"}
     errors = {row["source"]: row["n"] for row in rows if row["what"] == "errors"}
@@ -58,5 +61,17 @@ def test_a_small_training_leaves_its_history_its_curves_and_its_weights(tmp_path
 
 def test_every_piece_can_be_sent_to_a_process():
     pieces = job.JOBS[0].pieces()
-    assert len(pieces) == 5
+    assert len(pieces) == 6
     pickle.loads(pickle.dumps(pieces))
+
+
+def test_a_missed_bound_stands_where_twice_the_updates_stay_away_from_it():
+    def errors(*values):
+        rows = [(job.GENERATED, seed, value, 1.0) for seed, value in enumerate(values)]
+        return pd.DataFrame(rows, columns=["source", "seed", "a", "b"]).set_index("source")
+
+    bounds, usual = pd.Series({"a": 0.1, "b": 0.4}), errors(0.3, 0.7)
+    assert job.misses_stand(usual, errors(0.21), job.GENERATED, bounds)
+    assert not job.misses_stand(usual, errors(0.19), job.GENERATED, bounds)  # half of the way
+    assert not job.misses_stand(usual, errors().iloc[:0], job.GENERATED, bounds)  # nobody tried
+    assert not job.misses_stand(usual, errors(0.21), job.LARGE, bounds)

@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matgan.microstructure.mechanics import effective_c11, refined, solve, two_phases
@@ -50,11 +51,22 @@ def test_resolution_compares_the_same_volume_on_finer_grids():
     np.testing.assert_array_equal(refined(phases, 2), twice)
     assert row["c11_2"] == pytest.approx(effective_c11(twice, two_phases(10)))
     assert row["c11_1"] == pytest.approx(effective_c11(phases, two_phases(10)))
-    table = labels.pd.DataFrame([row, row | {"c11_3": 2 * row["c11_3"]}])
+    table = labels.pd.DataFrame([row, row | {"c11_3": 0.5 * row["c11_3"]}])
     change = labels.resolution_change(table).iloc[0]
     once = 100 * (row["c11_3"] / row["c11_1"] - 1)
     assert change["volumes"] == 2
-    assert [change["lowest"], change["highest"]] == pytest.approx([once, 100 + 2 * once])
+    ends = [once, 0.5 * (100 + once) - 100]
+    assert [change["highest"], change["lowest"]] == pytest.approx([max(ends), min(ends)])
+    assert change["mean"] == pytest.approx(sum(ends) / 2)
+    assert change["size"] == pytest.approx((abs(ends[0]) + abs(ends[1])) / 2)  # no cancelling
+
+
+def test_ten_volumes_of_each_kind_are_resolved():
+    parts = labels._resolved()
+    numbers = [number for part in parts for number in part]
+    assert numbers[:60] == list(range(60)) and len(set(numbers)) == len(numbers)
+    kinds = pd.Series([labels.STIFFNESS.morphology(i).kind for i in numbers]).value_counts()
+    assert len(kinds) == 4 and kinds.min() == labels.OF_EACH_KIND
 
 
 def test_every_piece_can_be_sent_to_a_process():
