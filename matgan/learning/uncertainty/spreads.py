@@ -104,6 +104,13 @@ class QuantileNetwork(nn.Module):
         found = self(torch.from_numpy(self._scaled(X)))["quantiles"].double().numpy()
         return between_quantiles(found * self.deviation + self.middle)
 
+    @torch.no_grad()
+    def loss(self, X: np.ndarray, y: np.ndarray) -> float:
+        """Mean pinball loss on X (n, d) and y (n,), in units of the targets' deviation."""
+        found = self(torch.from_numpy(self._scaled(X)))
+        target = torch.from_numpy(((y - self.middle) / self.deviation).astype(np.float32))
+        return float(pinball_loss(found, target, ()))
+
     def _scaled(self, X: np.ndarray) -> np.ndarray:
         # an element that training hardly saw must not give inputs of a hundred deviations
         return ((X - self.shift) * self.scale).clip(-10, 10).astype(np.float32)

@@ -43,6 +43,7 @@ from matgan.study.jobs.uncertainty import uncertainty
 from matgan.study.jobs.uncertainty.uncertainty import DATA, Part, drawn, split_of
 
 SEED, REPEATS, CHECKED = 0, 10, 5  # checked: also trained for twice as long
+EPOCHS = 60
 ELEMENTS_IN_ORDER = (("F", "Cl", "Br", "I"), ("O", "S", "Se", "Te"), ("N", "P", "As", "Sb"))
 RISING = {"energies": 1.0, "gaps": -1.0}  # of what an anion adds, down its group
 SHUFFLES = 20  # of which a control is the mean: a single one moves by as much as a training
@@ -62,7 +63,7 @@ def fractions_network(
 ) -> FullyConnectedRegressor:
     """The network that reads fractions alone; the last tenth of the rows chooses the epoch."""
     fit, stop = np.split(rows, [len(rows) * 9 // 10])
-    settings = uncertainty.network(repeat, times=times).set_params(clip=False)
+    settings = uncertainty.network(repeat, times * EPOCHS).set_params(clip=False)
     return fit_repeats(settings, shares(part), part.y, [fit], [stop])[0]
 
 
@@ -185,7 +186,10 @@ def example(part: Part, split: Split, place: int, repeat: int) -> Explained:
     place : of the compound in the test part
     """
     fit, stop = np.split(split.train, [len(split.train) * 9 // 10])
-    settings, rows = uncertainty.network(repeat).set_params(clip=False), ([fit] * 4, [stop] * 4)
+    settings, rows = (
+        uncertainty.network(repeat, EPOCHS).set_params(clip=False),
+        ([fit] * 4, [stop] * 4),
+    )
     members = fit_repeats(settings, shares(part), part.y, *rows)
     known, held = (Known(part.amounts[r], part.y[r]) for r in (fit, split.validation))
     return explained(members, part.amounts[split.test[place]], known, held)

@@ -43,10 +43,7 @@ def test_what_is_tested_is_new_in_the_way_that_is_said(few, kind):
 
 def test_each_method_speaks_of_the_same_rows(few, monkeypatch):
     monkeypatch.setattr(job, "drawn", lambda *given: few)
-    short = job.network(0).set_params(epochs=2, patience=2)
-    monkeypatch.setattr(
-        job, "network", lambda r, dropout=0.0, times=1: short.set_params(dropout=dropout)
-    )
+    monkeypatch.setattr(job, "EPOCHS", {"gaps": 2})
     rows = pd.DataFrame(job.piece("gaps", "random", 0, 1, None))
     assert len(rows) == 11 and rows[["n_train", "n_held", "n_test"]].nunique().eq(1).all()
     ensemble = rows[rows["method"] == "ensemble"]
@@ -69,14 +66,33 @@ def test_a_contrast_is_paired_and_corrected():
     assert found["difference"] == pytest.approx(0.215) and found["repeats"] == 4
     expected = np.sqrt((1 / 4 + 1 / 8) * np.var([0, 0.01, 0.02, 0.03], ddof=1))
     assert (found["high"] - found["low"]) / 2 == pytest.approx(3.182446 * expected, rel=1e-5)
-    assert job.converged_data(pd.DataFrame(rows).assign(mae=1.0)) == set()
+    assert job.converged_data(pd.DataFrame(rows).assign(mae=1.0), "random", ["ensemble"]) == set()
 
 
-def test_convergence_asks_each_of_the_data():
+def test_convergence_asks_each_of_the_data_and_each_method_on_that_split():
     rows = pd.DataFrame(
         [("gaps", 1, 1.0), ("gaps", 2, 0.99), ("Tc", 1, 5.0), ("Tc", 2, 4.95)],
         columns=["data", "times", "mae"],
     ).assign(split="random", repeat=0, method="ensemble", intervals="stated")
-    assert job.converged_data(rows) == {"gaps", "Tc"}
+    assert job.converged_data(rows, "random", ["ensemble"]) == {"gaps", "Tc"}
+    assert job.converged_data(rows, "random", ["ensemble", "nearest composition"]) == {"gaps", "Tc"}
+    assert job.converged_data(rows, "new systems", ["ensemble"]) == set()  # nobody tried
+    assert job.converged_data(rows, "random", ["ensemble", "dropout"]) == set()
+    dropout = rows.assign(method="dropout")
+    dropout.loc[1, "mae"] = 0.9
+    both = pd.concat([rows, dropout])
+    assert job.converged_data(both, "random", ["ensemble", "dropout"]) == {"Tc"}
     rows.loc[3, "mae"] = 4.5
-    assert job.converged_data(rows) == {"gaps"}
+    assert job.converged_data(rows, "random", ["ensemble"]) == {"gaps"}
+
+
+def test_quantiles_stop_before_they_learn_by_heart(few):
+    split = job.split_of(few, "random", 0)
+    fit, stop = np.split(split.train, [200])
+    chosen = job.quantile_network(few, fit, stop, 0, 800)
+    longest = job.QuantileNetwork((64, 32)).fit(
+        few.X[fit], few.y[fit], job.Fit(384, 128, 3e-3, weight_decay=1e-2, seed=0)
+    )
+    held = few.X[stop], few.y[stop]
+    assert chosen.loss(*held) < longest.loss(*held)
+    assert longest.loss(few.X[fit], few.y[fit]) < chosen.loss(few.X[fit], few.y[fit])
