@@ -96,7 +96,9 @@ def verdict(
     ----------
     holds : whether each part of the rule holds; None where it was not run
     repeats, needed : independent repeats behind the numbers, and how many the rule asks for
-    converged : whether longer training changes nothing; None where nothing was trained
+    converged : whether longer training could not decide otherwise; None where nothing was trained.
+        A rule that our own training alone has to meet stands once it is met. A miss, and a rule
+        about several trainings, need that longer ones were tried and changed too little to matter.
 
     Returns
     -------
