@@ -25,7 +25,7 @@ from matgan.study.run import LONG, NotYetMade
 
 NAME = "absorption"
 FIELD_LENGTHS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of the fields
-FIELDS_EACH = 20  # fields of each length
+FIELDS_EACH = 60  # fields of each length
 LABELLED = 500  # fields of any length, for regressions
 FINER_LABELLED = 500  # of these, the first that are computed with more orders, too
 ORDERS_TRIED = range(2, 9)  # of waves, on two fields of three lengths

@@ -240,7 +240,7 @@ JOBS = [
     Job(
         "table4-authors-oqmd",
         "Table 4 on the authors' OQMD formulas: three splits",
-        2.0,
+        8.0,
         _oqmd_scores,
     ),
 ]
