@@ -186,10 +186,8 @@ def example(part: Part, split: Split, place: int, repeat: int) -> Explained:
     place : of the compound in the test part
     """
     fit, stop = np.split(split.train, [len(split.train) * 9 // 10])
-    settings, rows = (
-        uncertainty.network(repeat, EPOCHS).set_params(clip=False),
-        ([fit] * 4, [stop] * 4),
-    )
+    settings = uncertainty.network(repeat, EPOCHS).set_params(clip=False)
+    rows = [fit] * 4, [stop] * 4
     members = fit_repeats(settings, shares(part), part.y, *rows)
     known, held = (Known(part.amounts[r], part.y[r]) for r in (fit, split.validation))
     return explained(members, part.amounts[split.test[place]], known, held)
