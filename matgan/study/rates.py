@@ -20,14 +20,16 @@ class Rates:
     Attributes
     ----------
     summary : of `matgan.generated.measures.over_seeds`
+    controls : the samplers that ours is compared with; none of them learns
     tested : of `matgan.generated.measures.differences`, our generator against each control
     """
 
-    def __init__(self, table: pd.DataFrame):
+    def __init__(self, table: pd.DataFrame, controls: Sequence[str] = tuple(CONTROLS)):
         """Of a table with the columns data, measure, model, weights, seed, value."""
+        self.controls = tuple(controls)
         table = table.assign(weights=table["weights"].fillna(""))
         self.summary = over_seeds(table)
-        self.tested = differences(table, OURS, list(CONTROLS))
+        self.tested = differences(table, OURS, list(self.controls))
         self._rows = self.summary.set_index(["data", "measure", "model"]).sort_index()
         there = table.dropna(subset="value")
         self._measured = set(zip(there["data"], there["model"], there["measure"], strict=True))
@@ -111,7 +113,7 @@ class Rates:
         name : of the measure in it; empty: it is not there
         """
         better = self.ahead(data, measure, higher)
-        if better and all(better.values()):
+        if all(better.get(control, False) for control in self.controls):
             return True
         rows = self.tested[(self.tested["data"] == data) & (self.tested["measure"] == measure)]
         least = rows["difference"].abs().min()
@@ -147,7 +149,7 @@ class Rates:
     ) -> str:
         """Add the claim that ours is ahead of each sampler that does not learn; its verdict.
 
-        Each of `CONTROLS` that was measured is shown, and what the real compositions have.
+        All controls are shown, those not measured as such, and what the real compositions have.
 
         Parameters
         ----------
@@ -158,18 +160,19 @@ class Rates:
         form : of these numbers
         """
         better, repeats = self.ahead(data, measure, higher), self.trainings(data)
-        beside = self.numbers(data, measure, *(better or CONTROLS), form=form)
+        beside = self.numbers(data, measure, *self.controls, form=form)
         if (data, measure, REAL) in self._rows.index:
             beside.append(self.number(data, measure, REAL, form, f"not in the rule: {REAL}"))
+        holds: list[bool | None] = [better.get(control) for control in self.controls]
         if not better and np.isfinite(self.value(data, measure, OURS)):
-            better, repeats = {"all of them": False}, 1  # a single sample: no test
+            holds, repeats = [False], 1  # a single sample: no test
         return claims.add(
             claim,
             paper=paper,
             here=self.numbers(data, measure, *here, form=form),
             control=beside,
             rule=f"{'higher' if higher else 'lower'} than each sampler (Welch, Holm, p < 0.05)",
-            holds=list(better.values()) or [None],
+            holds=holds,
             repeats=repeats,
             needed=needed,
             converged=converged,

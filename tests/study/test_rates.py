@@ -10,6 +10,8 @@ from matgan.study.claims import HOLDS, IN_PART, NOT_RUN, TOO_FEW, Claims
 from matgan.study.rates import Rates
 from matgan.study.run import open_run
 
+BOTH = (PAIRWISE, SHUFFLED)
+
 
 def table(trainings=10):
     rng = np.random.default_rng(0)
@@ -24,7 +26,7 @@ def table(trainings=10):
 
 @pytest.fixture
 def rates():
-    return Rates(table())
+    return Rates(table(), BOTH)
 
 
 def test_numbers_are_means_with_students_interval(rates):
@@ -69,7 +71,7 @@ def test_ahead_of_one_control_and_behind_another(rates):
 )
 def test_the_verdict_follows(tmp_path, data, trainings, needed, expected):
     claims = Claims(open_run(tmp_path, "05_generator_validation"))
-    rates = Rates(table(trainings))
+    rates = Rates(table(trainings), BOTH)
     options = {"higher": False, "paper": "yes", "form": ".2f", "needed": needed}
     assert rates.against_controls(claims, "c", data, "AUC", **options) == expected
     if data == "mp":
@@ -82,15 +84,19 @@ def test_the_verdict_follows(tmp_path, data, trainings, needed, expected):
 
 def test_ahead_of_all_holds(tmp_path):
     claims = Claims(open_run(tmp_path, "05_generator_validation"))
-    rates = Rates(table().query("model != @PAIRWISE"))
+    without = table().query("model != @PAIRWISE")
     options = {"higher": False, "paper": "yes", "headline": "short"}
-    assert rates.against_controls(claims, "c", "mp", "AUC", **options) == HOLDS
+    assert Rates(without, [SHUFFLED]).against_controls(claims, "c", "mp", "AUC", **options) == HOLDS
     assert claims.rows[0]["headline"] == "short"
+    # a control that was planned and not measured is no control that was beaten
+    rates = Rates(without, BOTH)
+    assert rates.against_controls(claims, "d", "mp", "AUC", **options) == IN_PART
+    assert f"{PAIRWISE}: not run" in claims.rows[1]["control"]
 
 
 def test_one_sample_of_each_is_too_few_and_not_nothing(tmp_path):
     claims = Claims(open_run(tmp_path, "05_generator_validation"))
-    rates = Rates(table().query("seed == 0"))
+    rates = Rates(table().query("seed == 0"), BOTH)
     assert rates.against_controls(claims, "c", "mp", "AUC", higher=False, paper="") == TOO_FEW
 
 
@@ -105,8 +111,9 @@ def test_what_is_won_stands_and_what_is_lost_needs_longer_training(rates):
     assert not rates.decided(**asked, changed=changed(0.013), name="AUC")  # more than 2%
     assert not rates.decided(**asked, changed=changed(0.001).iloc[:0], name="AUC")
     assert abs(lost) > 0.02  # so that half of it is no bound here
-    won = Rates(table().query("model != @PAIRWISE"))
-    assert won.decided(**asked, changed=changed(0.5).iloc[:0])
+    without = table().query("model != @PAIRWISE")
+    assert Rates(without, [SHUFFLED]).decided(**asked, changed=changed(0.5).iloc[:0])
+    assert not Rates(without, BOTH).decided(**asked, changed=changed(0.5).iloc[:0])
 
 
 def test_the_upper_end_of_an_interval(rates):

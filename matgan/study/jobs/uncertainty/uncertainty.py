@@ -220,12 +220,15 @@ def converged_data(rows: pd.DataFrame, split: str, methods: Sequence[str]) -> se
 
     Parameters
     ----------
-    rows : of the job uncertainty
+    rows : of the job uncertainty; those of networks that learned for another time count as not run
     split : of `HELD_OUT`
     methods : those that are trained: what stands on the ensemble converges with it
     """
     trained = {method if method in TRAINED else TRAINED[0] for method in methods}
+    if "epochs" not in rows:  # of a table from before it was chosen
+        return set()
     part = rows[(rows["intervals"] == "stated") & (rows["split"] == split)]
+    part = part[part["epochs"] == part["times"] * part["data"].map(EPOCHS)]
     part = part[part["method"].isin(trained)]
     wide = part.pivot_table("mae", ["data", "method", "repeat"], "times").dropna()
     if wide.shape[1] < 2 or wide.empty:

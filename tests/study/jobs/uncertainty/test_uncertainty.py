@@ -74,6 +74,7 @@ def test_convergence_asks_each_of_the_data_and_each_method_on_that_split():
         [("gaps", 1, 1.0), ("gaps", 2, 0.99), ("Tc", 1, 5.0), ("Tc", 2, 4.95)],
         columns=["data", "times", "mae"],
     ).assign(split="random", repeat=0, method="ensemble", intervals="stated")
+    rows["epochs"] = rows["times"] * rows["data"].map(job.EPOCHS)
     assert job.converged_data(rows, "random", ["ensemble"]) == {"gaps", "Tc"}
     assert job.converged_data(rows, "random", ["ensemble", "nearest composition"]) == {"gaps", "Tc"}
     assert job.converged_data(rows, "new systems", ["ensemble"]) == set()  # nobody tried
@@ -84,6 +85,8 @@ def test_convergence_asks_each_of_the_data_and_each_method_on_that_split():
     assert job.converged_data(both, "random", ["ensemble", "dropout"]) == {"Tc"}
     rows.loc[3, "mae"] = 4.5
     assert job.converged_data(rows, "random", ["ensemble"]) == {"gaps"}
+    assert job.converged_data(rows.assign(epochs=60), "random", ["ensemble"]) == set()
+    assert job.converged_data(rows.drop(columns="epochs"), "random", ["ensemble"]) == set()
 
 
 def test_quantiles_stop_before_they_learn_by_heart(few):
