@@ -56,7 +56,7 @@ SEED, REPEATS, CHECKED = 0, 10, 5  # checked: also trained for twice as long
 EPOCHS = {"energies": 480, "gaps": 240, "Tc": 960}
 DATA = {"energies": "eV/atom", "gaps": "eV", "Tc": "K"}
 HELD_OUT = ("random", "new systems", "new elements")
-TRAINED = ("ensemble", "dropout", "quantiles")
+SPREADS = ("ensemble", "dropout", "quantiles")
 MEMBERS, ROWS = 4, 2500
 
 
@@ -224,7 +224,7 @@ def converged_data(rows: pd.DataFrame, split: str, methods: Sequence[str]) -> se
     split : of `HELD_OUT`
     methods : those that are trained: what stands on the ensemble converges with it
     """
-    trained = {method if method in TRAINED else TRAINED[0] for method in methods}
+    trained = {method if method in SPREADS else SPREADS[0] for method in methods}
     if "epochs" not in rows:  # of a table from before it was chosen
         return set()
     part = rows[(rows["intervals"] == "stated") & (rows["split"] == split)]
