@@ -75,7 +75,7 @@ def test_table_4_takes_the_settings_of_the_search(small):
     assert scored["learning_rate"].eq(1e-2).all() and scored["split"].eq(RANDOM).all()
     assert convergence(scored)["checked"].tolist() == [1]
     curve = rows("small-data", "MP_band_gap--one-hot", small)
-    assert curve["n_train"].tolist() == [50, 50] and curve["learning_rate"].eq(1e-2).all()
+    assert curve["n_train"].tolist() == [50] * 3 and curve["learning_rate"].eq(1e-2).all()
 
 
 def test_other_trainings_of_T_are_as_many_as_other_random_T(small):
@@ -86,7 +86,9 @@ def test_other_trainings_of_T_are_as_many_as_other_random_T(small):
     searched = searched.assign(input_scaling="common", learning_rate=3e-3)
     searched.to_csv(small / "table4-search.csv", index=False)
     found = rows("small-data", "OQMD_formation_energy--WGAN_T__ours___seed1", small)
-    assert found["n_train"].tolist() == [60, 60] and found["input_scaling"].eq("common").all()
+    assert found["n_train"].eq(60).all() and found["input_scaling"].eq("common").all()
+    assert found["repeat"].tolist() == [0, 1, 0]  # the last for twice the epochs
+    assert found["epochs"].iloc[2] == 2 * found["epochs"].iloc[0]
 
 
 def test_baselines_and_published_splits(small):
@@ -123,5 +125,7 @@ def test_T_is_trained_twice_on_as_many_compounds(small):
     ).assign(input_scaling="common").to_csv(small / "table4-search.csv", index=False)
     found = rows("T-without-tests", "training-0", small)
     assert found["features"].unique().tolist() == [jobs.UNSEEN, jobs.SEEN]
-    assert found["repeat"].tolist() == [0, 1, 0, 1] and (found["updates"] == 1).all()
+    # of each the first repeat for twice the epochs, too
+    assert found["repeat"].tolist() == [0, 1, 0] * 2 and (found["updates"] == 1).all()
+    assert (found["epochs"] / found["epochs"].iloc[0]).tolist() == [1, 1, 2] * 2
     assert np.isfinite(found["mae"]).all()
