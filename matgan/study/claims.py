@@ -96,9 +96,9 @@ def verdict(
     ----------
     holds : whether each part of the rule holds; None where it was not run
     repeats, needed : independent repeats behind the numbers, and how many the rule asks for
-    converged : whether longer training could not decide otherwise; None where nothing was trained.
-        A rule that our own training alone has to meet stands once it is met. A miss, and a rule
-        about several trainings, need that longer ones were tried and changed too little to matter.
+    converged : whether longer training could not decide otherwise: it was tried, and changed too
+        little to matter; None where nothing was trained. A bound on an error that each training of
+        one network reached (notebooks 11, 12, 41) stands without.
 
     Returns
     -------

@@ -102,9 +102,9 @@ class Rates:
     ) -> bool:
         """Whether longer training of ours could not decide otherwise about `ahead`.
 
-        A comparison with samplers that do not learn stands once it is won. A lost one needs that
-        twice the updates were tried and change the measure by less than 2%, and by less than half
-        of the smallest distance from a control.
+        Twice the updates were tried and change what is drawn by less than 2%, and the measure by
+        less than half of the smallest distance from a control. Where they were not measured by it,
+        only a comparison that is won can be decided.
 
         Parameters
         ----------
@@ -112,12 +112,12 @@ class Rates:
         changed : as from `matgan.generated.sweep.changes`
         name : of the measure in it; empty: it is not there
         """
-        better = self.ahead(data, measure, higher)
-        if all(better.get(control, False) for control in self.controls):
-            return True
+        if not name:
+            better = self.ahead(data, measure, higher)
+            won = all(better.get(control, False) for control in self.controls)
+            return won and draws_settled(changed)
         rows = self.tested[(self.tested["data"] == data) & (self.tested["measure"] == measure)]
-        least = rows["difference"].abs().min()
-        return bool(name) and draws_settled(changed, pd.Series({name: least}))
+        return draws_settled(changed, pd.Series({name: rows["difference"].abs().min()}))
 
     def standing(self, data: str, measure: str, higher: bool) -> str:
         """`ahead` in words: which controls ours is better than, level with, behind."""

@@ -100,20 +100,25 @@ def test_one_sample_of_each_is_too_few_and_not_nothing(tmp_path):
     assert rates.against_controls(claims, "c", "mp", "AUC", higher=False, paper="") == TOO_FEW
 
 
-def test_what_is_won_stands_and_what_is_lost_needs_longer_training(rates):
+def test_what_ours_draws_must_have_come_to_rest(rates):
     def changed(change):
         return pd.DataFrame({"change": [change], "relative": [change / 0.6]}, index=["AUC"])
 
     lost = rates.tested.set_index("other")["difference"][PAIRWISE]
+    assert abs(lost) > 0.02  # so that half of it is no bound here
     asked = {"data": "mp", "measure": "AUC", "higher": False}
-    assert not rates.decided(**asked, changed=changed(0.001))  # nobody tried it of this measure
     assert rates.decided(**asked, changed=changed(0.001), name="AUC")
     assert not rates.decided(**asked, changed=changed(0.013), name="AUC")  # more than 2%
-    assert not rates.decided(**asked, changed=changed(0.001).iloc[:0], name="AUC")
-    assert abs(lost) > 0.02  # so that half of it is no bound here
+    assert not rates.decided(**asked, changed=changed(0.001).iloc[:0], name="AUC")  # nobody tried
+    assert not rates.decided(**asked, changed=changed(0.001))  # lost, and nobody measured it
     without = table().query("model != @PAIRWISE")
-    assert Rates(without, [SHUFFLED]).decided(**asked, changed=changed(0.5).iloc[:0])
-    assert not Rates(without, BOTH).decided(**asked, changed=changed(0.5).iloc[:0])
+    won = Rates(without, [SHUFFLED])
+    assert won.decided(**asked, changed=changed(0.001))
+    assert not won.decided(**asked, changed=changed(0.013))
+    assert not Rates(without, BOTH).decided(**asked, changed=changed(0.001))
+    near = table()
+    near.loc[near["model"] == PAIRWISE, "value"] += 0.1  # ours minus 0.001 or so
+    assert not Rates(near, BOTH).decided(**asked, changed=changed(0.01), name="AUC")
 
 
 def test_the_upper_end_of_an_interval(rates):

@@ -168,7 +168,7 @@ def piece(data: str, kind: str, repeat: int, times: int, folder: Path) -> Rows:
     facts |= {"n_train": len(split.train), "n_held": len(y), "n_test": len(tested)}
     rows = []
     for method, (held, test) in forecasts(part, split, repeat, epochs).items():
-        ways = {"stated": test} if method in ("ensemble", "dropout", "quantiles") else {}
+        ways = {"stated": test} if method in SPREADS else {}
         how: Kind = "shifted" if method == "quantiles" else "normalised"
         ways["conformal"] = conformal(test, held, y, how)
         if method == "ensemble":
@@ -254,7 +254,7 @@ JOBS = [
     Job(
         "uncertainty",
         "intervals of ensembles, dropout and quantiles beside conformal ones: three data, splits",
-        1.2,
+        1.7,
         _pieces,
     ),
 ]
