@@ -7,7 +7,7 @@ import pytest
 from matgan.microstructure.optics import FINER_ORDERS, absorbed
 from matgan.study.jobs.microstructure import absorption as job
 from matgan.study.jobs.microstructure.fields import field
-from matgan.study.run import NotYetMade
+from matgan.study.run import LONG, NotYetMade
 
 
 def test_labels_are_those_of_the_numbered_fields(tmp_path, monkeypatch):
@@ -42,3 +42,11 @@ def test_every_piece_can_be_sent_to_a_process(monkeypatch):
     monkeypatch.setattr(job, "FIELD_LENGTHS", (4.0,))
     monkeypatch.setattr(job, "FIELDS_EACH", 2)
     assert [row["number"] for row in pieces["lengths"](None)] == [0, 1]
+
+
+def test_a_table_is_complete_with_all_its_parts_only():
+    table = pd.read_csv(LONG / "absorption.csv")
+    assert job.is_complete(table)
+    for part in set(table["what"]):
+        rows = table.index[table["what"] == part]
+        assert not job.is_complete(table.drop(rows[:1]))
