@@ -84,15 +84,15 @@ class Job:
     pieces : gives key -> function, in the order in which they should run. A function takes a folder
         of its own and gives rows of the table. It must be one that a process can be sent:
         defined in a module, its arguments bound by functools.partial.
-    leaves_files : whether pieces leave files in their folders that other jobs need; then a piece of
-        which only the rows are left is done again
+    leaves_files : whether pieces leave files in their folders that other jobs need, or the keys of
+        those that do; of these a piece of which only the rows are left is done again
     """
 
     name: str
     what: str
     core_hours: float
     pieces: Callable[[], dict[str, Piece]]
-    leaves_files: bool = False
+    leaves_files: bool | frozenset[str] = False
 
     @property
     def fingerprint(self) -> str:
@@ -137,7 +137,7 @@ def take_over(job: Job) -> list[str]:
         The table has not as many rows as its pieces left.
     """
     path = LONG / f"{job.name}.json"
-    if job.leaves_files or not path.is_file() or _anew(job).is_file():
+    if job.leaves_files is True or not path.is_file() or _anew(job).is_file():
         return []
     kept = json.loads(path.read_text(encoding="utf-8"))
     facts_of = kept.get("pieces", {})
@@ -150,7 +150,7 @@ def take_over(job: Job) -> list[str]:
             f"{path.with_suffix('.csv')} has {len(table)} rows, its pieces left {sum(counts)}: "
             "restore both files, or start anew with --fresh"
         )
-    pieces, ends, taken = job.pieces(), np.cumsum(counts), []
+    pieces, ends, taken = job.pieces().keys() - (job.leaves_files or ()), np.cumsum(counts), []
     WORK.mkdir(parents=True, exist_ok=True)
     with FileLock(WORK / f".{job.name}.lock"):  # another call may take over the same
         for (key, facts), count, end in zip(facts_of.items(), counts, ends, strict=True):

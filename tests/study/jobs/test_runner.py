@@ -113,6 +113,16 @@ def test_a_piece_whose_file_others_need_is_done_again(folders):
     assert calls(folders, "00") == 1
 
 
+def test_of_pieces_whose_files_nobody_needs_the_rows_are_taken_over(folders):
+    job = Job("squares", "", 0.1, pieces, leaves_files=frozenset({"02"}))
+    runner.run_job(job)
+    shutil.rmtree(folders / "work")
+    runner.run_job(job)
+    again = [key for key in pieces() if (folders / "work" / "squares" / key / "calls").exists()]
+    assert again == ["02"]
+    assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [0, 1, 2, 3]
+
+
 def test_a_table_that_lost_rows_is_not_taken_over(folders):
     runner.run_job(JOB)
     shutil.rmtree(folders / "work")
