@@ -69,7 +69,8 @@ def metallicity(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     octet = np.where(np.isnan(valence), 0.5, 1 - np.abs(valence - 8) / 8)
     eneg = electronegativities()[elements]
     # the mean difference over the pairs of a sorted row, each element weighted by its place
-    difference = (eneg * (2 * np.arange(k) - k + 1)).sum(axis=1) * 2 / (k * (k - 1))
+    pairs = max(k * (k - 1) / 2, 1)  # one element has none, and differs by 0
+    difference = (eneg * (2 * np.arange(k) - k + 1)).sum(axis=1) / pairs
     alike = np.where(np.isnan(difference), 0.5, 1 - np.minimum(difference / 3, 1))
     score = 0.3 * metal_atoms + 0.2 * d_block_atoms + 0.2 * n_metals + 0.15 * octet + 0.15 * alike
     return score.clip(0, 1)

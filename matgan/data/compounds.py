@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from matgan.chemistry.composition import (
-    LARGEST_COUNT,
     MAX_COUNT,
     amounts_matrix,
     formulas,
     reduced,
+    reduced_counts,
     whole_counts,
 )
 from matgan.chemistry.elements import ELEMENT_INDEX
@@ -139,7 +139,7 @@ def one_element_apart(compounds: Iterable, others: Iterable) -> np.ndarray:
         True where some other composition has the same amounts of all elements but one, and a
         different element with the amount of that one.
     """
-    counts, others = (whole_counts(some, LARGEST_COUNT) for some in (compounds, others))
+    counts, others = (reduced_counts(some) for some in (compounds, others))
     known: dict[bytes, set[int]] = {}  # a composition without one element -> the elements there
     for rest, element in _without_each_element(others):
         known.setdefault(rest, set()).add(element)

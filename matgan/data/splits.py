@@ -75,12 +75,14 @@ def grouped_splits(
     Raises
     ------
     ValueError
-        The groups are too few or too unequal: a part would stay empty.
+        A label is missing, or the groups are too few or too unequal: a part would stay empty.
     """
     for name, share in (("test", test), ("validation", validation)):
         if not 0 < share < 1:
             raise ValueError(f"{name} must lie between 0 and 1, not {share}")
     codes = pd.factorize(np.asarray(groups))[0]
+    if not len(codes) or (codes < 0).any():
+        raise ValueError("groups must be labels of one row or more, none of them missing")
     sizes = np.bincount(codes)
     splits = []
     for repeat in range(repeats):

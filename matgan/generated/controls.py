@@ -4,7 +4,7 @@ Each takes m compositions to imitate, counts (m, 85) or any other form that
 `matgan.chemistry.composition.amounts_matrix` takes, the number n of draws and a NumPy random
 generator, and returns (n, 85) uint8, reduced, every row with at least two elements.
 CompositionError names the row of a composition to imitate that has a fractional, negative or too
-large amount. They differ in what of the data they keep:
+large amount, or a single element. They differ in what of the data they keep:
 
 ================================ ===============================================================
 `one_element_swapped`            a real compound but for one element
@@ -52,6 +52,8 @@ def one_element_swapped(train: np.ndarray, n: int, rng: np.random.Generator) -> 
     counts = _picked(train, n, rng)
     old = _one_of(counts > 0, rng)
     free = np.where(counts > 0, 0.0, element_frequency(train))
+    if not free.any(axis=1).all():
+        raise CompositionError("no element to swap in: a composition holds all that there are")
     new = _drawn(free, rng)
     rows = np.arange(n)
     counts[rows, new] = counts[rows, old]
@@ -159,7 +161,9 @@ def _checked(train: Iterable) -> np.ndarray:
     counts = whole_counts(train)
     if counts.ndim != 2 or not len(counts):
         raise CompositionError(f"no compositions to imitate: an array of shape {counts.shape}")
-    return counts
+    if (single := (counts > 0).sum(axis=1) < 2).any():
+        raise CompositionError(f"row {single.argmax()} has less than two elements")
+    return reduced(counts)
 
 
 def _picked(train: np.ndarray, n: int, rng) -> np.ndarray:

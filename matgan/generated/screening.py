@@ -292,8 +292,17 @@ def nearest_known(
     -------
     DataFrame: nearest (formula), its target, distance Σ|x_e - x'_e| of the atomic fractions x,
     from 0 to 2; n rows, with the index of the compounds where they have one
+
+    Raises
+    ------
+    ValueError
+        There are no known compounds.
+    CompositionError
+        With on_error="raise": the first row that is no composition.
     """
     given = Compositions(compounds, on_error, suspicious)
+    if known.empty:
+        raise ValueError("there are no known compounds")
     theirs = fractions(known["formula"])
     at, distance = np.zeros(len(given), dtype=int), np.empty(len(given))
     rows, amounts = given.read()

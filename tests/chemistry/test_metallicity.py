@@ -45,6 +45,13 @@ def test_the_score_of_many_is_that_of_each():
     assert together[1] > together[2] > together[0]  # an alloy, an oxide of a d metal, a salt
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_element_alone_has_no_pair():
+    for element in ("Fe", "S"):
+        found = metallicity(*parts_of(element)).item()
+        assert found == pytest.approx(metallicity_score(element))
+
+
 def test_metals_are_smacts():
     metal = is_metal()
     assert metal.shape == (85,)

@@ -474,6 +474,7 @@ def test_one_element_apart_by_hand():
         "KBr": False,
         "KCl": True,
     }
+    assert datasets.one_element_apart(["Na2Cl2"], ["K3Cl3"]).tolist() == [True]  # NaCl and KCl
 
 
 @pytest.mark.parametrize("name", ["oqmd", "mp"])

@@ -98,6 +98,9 @@ def test_too_few_groups_are_an_error():
     for share in (0, 1, 1.5):
         with pytest.raises(ValueError, match="test must lie between 0 and 1"):
             random_splits(100, 1, test=share)
+    for labels in ([], ["a", None, "b"], [0.0, np.nan]):
+        with pytest.raises(ValueError, match="one row or more, none of them missing"):
+            grouped_splits(labels, 1)
 
 
 def test_limited_splits_are_nested_and_keep_the_test_rows():

@@ -84,6 +84,24 @@ def test_nothing_to_imitate_is_an_error():
             control(np.zeros((0, 85)), 10, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+def test_one_element_alone_is_nothing_to_imitate(control):
+    with pytest.raises(CompositionError, match="row 1 has less than two elements"):
+        control(["NaCl", "Fe2"], 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+def test_what_is_imitated_is_reduced_first(control):
+    given, written = ["Na2Cl2", "K4O2", "MgO"], ["NaCl", "K2O", "MgO"]
+    draws = (control(some, 20, np.random.default_rng(0)) for some in (given, written))
+    np.testing.assert_array_equal(*draws)
+
+
+def test_no_element_is_left_to_swap_in():
+    with pytest.raises(CompositionError, match="no element to swap in"):
+        one_element_swapped(["NaCl"], 5, np.random.default_rng(0))
+
+
 def test_one_element_swapped_keeps_all_but_one():
     data = whole_counts(amounts_matrix(["BaTiO3", "Na5Cl7"]))
     drawn = one_element_swapped(data, 1000, np.random.default_rng(0))

@@ -241,6 +241,8 @@ def test_the_nearest_known_compound_by_hand():
     # magnesium 3/8 against 1/3, boron 5/8 against 2/3; the same ratio; no common element
     assert found["distance"].tolist() == pytest.approx([1 / 12, 0, 2])
     assert len(nearest_known([], known)) == 0
+    with pytest.raises(ValueError, match="no known compounds"):
+        nearest_known(["NaCl"], known[:0])
 
 
 def test_compounds_of_any_form_and_rows_that_are_none():

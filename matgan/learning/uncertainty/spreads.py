@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from matgan.learning.fit import ArrayExamples, Fit, train
-from matgan.learning.layers import forward
+from matgan.learning.layers import NETWORK_RECIPES, forward
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.uncertainty.intervals import Forecast, between_quantiles, gaussian
 
@@ -57,11 +57,12 @@ def of_dropout(
         for parameters in (network.coefs_, network.intercepts_)
     )
     x = torch.as_tensor((X - network.shift_) * network.scale_, dtype=torch.float32)[None]
-    noise = torch.Generator().manual_seed(seed)
-    said = np.stack([
-        forward(weights, biases, x, dropout.tolist(), noise)[-1][0, :, 0].double().numpy()
+    noise, linear = torch.Generator().manual_seed(seed), NETWORK_RECIPES[network.recipe].linear
+    passed = (
+        forward(weights, biases, x, dropout.tolist(), noise, linear=linear)[-1]
         for _ in range(passes)
-    ])  # fmt: skip
+    )
+    said = np.stack([values[0, :, 0].double().numpy() for values in passed])
     said = said * network.spread_ + network.middle_
     if network.clip:
         said = said.clip(*network.range_)

@@ -133,11 +133,11 @@ class CompositionEncoder(TransformerMixin, RegressorMixin, BaseEstimator):
         if not len(rows):
             raise ValueError("there are no compositions to learn from")
         targets = targets[rows]
-        if np.isinf(targets).any():
-            raise ValueError(f"y is infinite in row {np.isinf(targets).any(axis=1).argmax()}")
+        if (infinite := np.isinf(targets).any(axis=1)).any():
+            raise ValueError(f"y is infinite in row {rows[infinite.argmax()]}")
         if never := np.flatnonzero(np.isnan(targets).all(axis=0)).tolist():
             raise ValueError(f"column {never[0]} of y is NaN throughout")
-        if self.width % self.heads:
+        if self.heads < 1 or self.width % self.heads:
             raise ValueError(f"width = {self.width} must be a multiple of heads = {self.heads}")
         device, precision = compute.device(self.device), self.precision
         if precision == "auto":

@@ -105,8 +105,8 @@ def load_compounds(name: str) -> pd.DataFrame:
 
 def small_tasks() -> list[str]:
     """Tasks with fewer than `SMALL` compounds, and the leaderboards of measured values."""
-    names = composition_tasks().index
-    small = [name for name in names if len(load_task_fold(name)) < SMALL]
+    compounds = composition_tasks()["compounds"]
+    small = compounds.index[compounds < SMALL]
     return [*small, MATBENCH_GAPS[0], SUPERCONDUCTORS]
 
 

@@ -8,6 +8,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_pinball_loss
 
 from matgan.learning.fit import Fit
+from matgan.learning.layers import NETWORK_RECIPES
 from matgan.learning.regressor import FullyConnectedRegressor
 from matgan.learning.uncertainty.spreads import (
     QUANTILES,
@@ -49,6 +50,16 @@ def test_dropout_of_one_layer_has_the_deviation_of_binomial_sums(known):
     np.testing.assert_array_equal(again.centre, of_dropout(network, X[:4], 5, 1).centre)
     with pytest.raises(ValueError, match="dropout"):
         of_dropout(network.set_params(dropout=0.0), X)
+
+
+@pytest.mark.parametrize("recipe", NETWORK_RECIPES)
+def test_hardly_any_dropout_is_hardly_any_change(known, recipe):
+    X, y = known
+    network = FullyConnectedRegressor(
+        (16, 8), 1e-9, recipe=recipe, epochs=2, clip=False, device="cpu"
+    ).fit(X, y)
+    found = of_dropout(network, X[:4], passes=2)
+    np.testing.assert_allclose(found.centre, network.predict(X[:4]), atol=1e-4)
 
 
 def test_the_pinball_loss_is_that_of_scikit_learn():

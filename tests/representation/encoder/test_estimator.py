@@ -90,6 +90,7 @@ def test_it_starts_from_an_element_table_by_symbol(gaps):
         ({}, [1.0, np.inf], "infinite in row 1"),
         ({}, [[1.0, np.nan], [2.0, np.nan]], "column 1 of y is NaN throughout"),
         ({"width": 15}, [1.0, 2.0], "width = 15 must be a multiple of heads = 2"),
+        ({"heads": 0}, [1.0, 2.0], "width = 16 must be a multiple of heads = 0"),
         ({"average": 1.0}, [1.0, 2.0], r"average must be in \[0, 1\), not 1"),
         ({"precision": "half"}, [1.0, 2.0], "precision must be one of float32, bfloat16"),
     ],

@@ -103,11 +103,16 @@ def source_piece(name: str, folder: Path) -> Rows:
 # --- what it brings -------------------------------------------------------------------------------
 
 
+def source_of(task: str) -> SourceOf:
+    """The source that saw no compound of a task."""
+    small = task in sources.small_tasks()
+    return ENCODER_SOURCES["without-small" if small else "without-others"]
+
+
 def transfer_piece(part: Part, folder: Path) -> Rows:
     """Errors of every route with a source, and with the permuted one, on one part of a task."""
     compounds, work = part.compounds(), folder.parent.parent
-    whole = len(Part(part.task, part.fold).compounds().rows["train"])
-    source = ENCODER_SOURCES["without-small" if whole < sources.SMALL else "without-others"]
+    source = source_of(part.task)
     learned = load_encoder(source.file)
     folder.mkdir(parents=True, exist_ok=True)
     mixed_file = folder / "permuted.safetensors"

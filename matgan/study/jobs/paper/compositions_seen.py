@@ -101,7 +101,7 @@ def verdict(rows: pd.DataFrame) -> dict:
         return {"holds": [None], "repeats": 0, "converged": False}
     ends = rows[rows["features"] == T].assign(features=lambda t: t["compositions"].astype(str))
     fewest, most = (str(n) for n in (mean.index.min(), mean.index.max()))
-    test = compare(ends.assign(dataset=ENERGY), pairs=[(most, fewest)], ratio=lambda _: 0.0)
+    test = compare(ends, pairs=[(most, fewest)], within=(), ratio=lambda _: 0.0)
     holds = [bool((mean[T].diff().dropna() < 0).all())]
     holds += [bool(test["difference"].iloc[0] < 0 and test["p"].iloc[0] < 0.05)]
     holds += [bool((mean[T] < mean[MIXED]).all())]

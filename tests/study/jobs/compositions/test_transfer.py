@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matgan.representation.encoder import sources
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.study.jobs.compositions import leaderboards, tasks, transfer
 from matgan.study.jobs.compositions.leaderboards import BoardFold
@@ -34,6 +35,16 @@ def test_the_pieces_are_the_parts_of_the_tasks_and_the_folds_of_the_leaderboards
         and not any("mp_gap" in k for k in several)
     )
     assert list(by_board).index("matbench_expt_gap-0-several") == 5
+
+
+def test_a_source_saw_no_compound_of_the_task(wheel):
+    """AFLOW's gaps and energies are many, but fewer than 20,000 are trained on."""
+    for task in {part.task for part in task_parts()}:
+        source, held = transfer.source_of(task), sources.small_tasks()
+        assert source.without == "others" or task in held, task
+        assert task not in source.tasks
+    assert transfer.source_of("aflow__Egap").without == "others"
+    assert transfer.source_of("castelli").without == "small"
 
 
 def test_a_row_for_each_route_and_a_kill_loses_none(wheel, tmp_path, monkeypatch, source):

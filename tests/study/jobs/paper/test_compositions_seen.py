@@ -69,7 +69,7 @@ def table(errors, half=0.01):
             for name, mae in each.items():
                 if name != jobs.HALF or n < 50_000:
                     noise = 0.01 * ((fold * 7 + n) % 10)
-                    row = {"compositions": n, "features": name, "repeat": fold, "split": "s"}
+                    row = {"compositions": n, "features": name, "repeat": fold}
                     rows.append(row | {"mae": mae + noise, "n_train": 100, "n_test": 10})
     return pd.DataFrame(rows)
 

@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,6 +10,7 @@ from matgan.data.training_set import TrainingData
 from matgan.generated.models import DATA_SETS, MODELS, OURS, find_models
 from matgan.generated.validation import Sizes
 from matgan.generated.yields import CRITICAL, FORMATION, REGRESSORS
+from matgan.representation.benchmark import FOREST, SYSTEM
 from matgan.study.jobs.paper import generators
 from matgan.study.jobs.runner import known_jobs
 
@@ -47,6 +49,16 @@ def test_a_network_is_also_trained_for_twice_the_epochs(small):
     assert longer == ["formation_energy--0--longer", "critical_temperature--0--longer"]
     assert generators.chosen(FORMATION, 3, 2).model.epochs == 2
     assert generators.chosen(FORMATION, 3, 2).model.random_state == 300
+
+
+def test_trainings_for_twice_the_epochs_choose_no_regressor(monkeypatch):
+    facts = {"dataset": FORMATION.dataset, "split": SYSTEM}
+    network = [facts | {"features": "one-hot", "epochs": 40, "mae": 0.1} for _ in range(10)]
+    longer = [facts | {"features": "one-hot", "epochs": 80, "mae": 0.05} for _ in range(3)]
+    forest = [facts | {"features": FOREST, "epochs": np.nan, "mae": 0.099} for _ in range(10)]
+    table = pd.DataFrame([*network, *longer, *forest])
+    monkeypatch.setattr(generators, "_kept", lambda *names: table if "table4" in names else None)
+    assert generators.chosen(FORMATION, 0, 1).features == FOREST
 
 
 def test_a_piece_of_the_validation(small, tmp_path):
