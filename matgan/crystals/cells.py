@@ -88,7 +88,14 @@ def figure_of_merit(cell: np.ndarray, lines: np.ndarray, accuracy: float = 0.0) 
     cell, lines : as `refined_cell` takes them
     accuracy : relative, of q; no line counts as nearer, so that of the cells that fit the one with
         the fewest possible lines wins, not the one with the most numbers to fit
+
+    Raises
+    ------
+    ValueError
+        No lines, or such as do not rise.
     """
+    if not len(lines) or (np.diff(lines) < 0).any():
+        raise ValueError("lines must be rising numbers, one at least")
     numbers = _metric(cell)
     planes = _planes(numbers, 1.05 * lines[-1])
     if planes is None or not len(planes):
@@ -207,12 +214,12 @@ def _turn(numbers: np.ndarray, lines: np.ndarray, narrow: bool) -> np.ndarray | 
 
 
 def same_lattice(cell: np.ndarray, other: np.ndarray, n: int = N_LINES) -> bool:
-    """Whether two cells are of one lattice, however they are chosen: by volume and by all lines.
+    """Whether two cells are of one lattice, however they are chosen: by volume and planes.
 
     Parameters
     ----------
     cell, other : (6,)
-    n : lines of the lattice, extinct ones included, that must be equal to `EQUAL`
+    n : of the first 2 n planes of one half, extinct ones included, the q must be equal to `EQUAL`
     """
     both = []
     for one in (cell, other):

@@ -73,10 +73,11 @@ def predict_structures(composition: object, n: int = 10) -> list[PredictedStruct
     StructureError
         No known structure has this anonymous formula.
     ValueError
-        n is below 1.
+        n is no whole number from 1 up.
     """
-    if n < 1:
-        raise ValueError(f"n must be 1 or more, not {n}")
+    if n < 1 or n != int(n):
+        raise ValueError(f"n must be a whole number, 1 or more, not {n}")
+    n = int(n)
     amounts, elements = _asked(composition)
     structures, groups = _known()
     if amounts not in groups:
@@ -131,7 +132,7 @@ def substituted(
 def element_volumes(structures: Structures) -> np.ndarray:
     """(N_Z,) volume of an atom of each element, Å³: least squares over cells, per atom, not < 0.
 
-    Elements of no structure, or with 0, get the mean, so that a ratio can always be formed.
+    Elements of no structure, or with less than 1 Å³, get the mean: a ratio can always be formed.
     """
     from pymatgen.core import Lattice
     from scipy.optimize import nnls

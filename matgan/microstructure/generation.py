@@ -8,6 +8,7 @@ may overlap; discs in two dimensions).
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -52,9 +53,13 @@ class Morphology:
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"fraction must be in [0, 1], not {self.fraction}")
         if self.kind in ("gaussian", "ring") and (
-            len(self.lengths) != len(self.shape) or not min(self.lengths) > 0
+            len(self.lengths) != len(self.shape)
+            or not min(self.lengths) > 0
+            or not np.isfinite(self.lengths).all()
         ):
             raise ValueError(f"lengths must be above 0, one for each axis, not {self.lengths}")
+        if self.kind == "ring" and any(map(operator.gt, self.lengths, self.shape)):
+            raise ValueError(f"no wave of {self.lengths} voxels fits into {self.shape}")
         if self.kind == "spheres" and self.centres < 1:
             raise ValueError(f"spheres need at least one centre, not {self.centres}")
 

@@ -289,16 +289,23 @@ def generate(generator: ImageGenerator, z: Tensor | np.ndarray) -> np.ndarray:
     Parameters
     ----------
     generator : trained
-    z : (B, latents, n, n), or (B, 16) numbers
+    z : (B, latents, n, n), or (B, 16 latents) numbers
 
     Returns
     -------
     (B, size, size) bool; the volume fraction is `PHASE_SHARE`, so that no design wins by it
+
+    Raises
+    ------
+    ValueError
+        There are no latent maps.
     """
     place = next(generator.parameters()).device
     maps = torch.as_tensor(z, dtype=torch.float32)
     if maps.ndim == 2:
         maps = maps.reshape(len(maps), generator.latents, MAP, MAP)
+    if not len(maps):
+        raise ValueError("there are no latent maps to draw from")
     was = generator.training
     generator.eval()
     grey = np.concatenate(

@@ -115,7 +115,7 @@ def solve(
     Raises
     ------
     ValueError
-        Phases of another shape or without a material.
+        Phases of another shape or without a material, a load of other than six finite strains.
     RuntimeError
         Not converged after `most` iterations.
     """
@@ -128,6 +128,8 @@ def solve(
     lame = np.array([m.lame for m in materials])[numbers]
     shear = np.array([m.shear for m in materials])[numbers]
     load = np.asarray(load, dtype=float)
+    if load.shape != (6,) or not np.isfinite(load).all():
+        raise ValueError(f"the load must be six finite strains, not {load}")
     green = _Green(phases.shape, materials)
 
     displacement = np.zeros((3, *phases.shape))

@@ -8,6 +8,7 @@ half of the layer, which is enough since the layer is its own mirror image.
 
 from __future__ import annotations
 
+import cmath
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ class Film:
     period, thickness, wavelength : nm
     above, below : real refractive indices of the half-spaces
 
-    Raises ValueError for a length that is not above 0, and for a phase that amplifies.
+    Raises ValueError for a length that is not above 0, and for a phase that amplifies or whose
+    index is no number.
     """
 
     first: complex = 1.46
@@ -43,8 +45,11 @@ class Film:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("first", "second"):
-            if complex(getattr(self, name)).imag < 0:
-                raise ValueError(f"the imaginary part of {name} must not be negative")
+            index = complex(getattr(self, name))
+            if not cmath.isfinite(index) or index.imag < 0:
+                raise ValueError(
+                    f"{name} must be finite, its imaginary part not negative, not {index}"
+                )
 
 
 WAVE_ORDERS = 5  # of the searches; what more change is measured in the job

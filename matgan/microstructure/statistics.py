@@ -147,7 +147,8 @@ def hashin_shtrikman(
         _around(one, two, fraction),
         _around(two, one, 1 - fraction),
     ]
-    return (ends[1], ends[0]) if two.bulk > one.bulk else (ends[0], ends[1])
+    stiffer = (two.bulk, two.shear) > (one.bulk, one.shear)  # in shear where alike in bulk
+    return (ends[1], ends[0]) if stiffer else (ends[0], ends[1])
 
 
 def _around(matrix: Isotropic, inside: Isotropic, fraction: np.ndarray) -> np.ndarray:

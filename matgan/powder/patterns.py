@@ -317,7 +317,7 @@ def _mixed_widths(fwhm: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.n
 
 def encode_pattern(intensity: np.ndarray) -> np.ndarray:
     """Intensities from 0 to 1 as uint8: 255 times the square root, which keeps weak peaks."""
-    return np.rint(255 * np.sqrt(intensity)).astype(np.uint8)
+    return np.rint(255 * np.sqrt(intensity)).clip(0, 255).astype(np.uint8)
 
 
 def decode_pattern(codes: np.ndarray) -> np.ndarray:

@@ -64,6 +64,9 @@ def test_de_wolffs_merit_by_hand():
     off = np.mean([1, 2, 3]) / 16 * 0.01
     cubic = np.array([4.0, 4, 4, 90, 90, 90])
     assert figure_of_merit(cubic, lines) == pytest.approx(lines[-1] / (2 * off * 3))
+    for none in (lines[:0], lines[::-1]):
+        with pytest.raises(ValueError, match="lines must be rising numbers, one at least"):
+            figure_of_merit(cubic, none)
 
 
 @pytest.mark.parametrize("structure", [NACL, RUTILE])

@@ -68,8 +68,10 @@ def test_cif_files_are_read_back(predicted, tmp_path):
 
 
 def test_bad_requests_are_named(crystals):
-    with pytest.raises(ValueError, match="n must be 1 or more"):
+    with pytest.raises(ValueError, match="n must be a whole number, 1 or more, not 0"):
         predict_structures("NaCl", n=0)
+    with pytest.raises(ValueError, match=r"whole number, 1 or more, not 2\.5"):
+        predict_structures("NaCl", n=2.5)
     with pytest.raises(StructureError, match="in the ratio 1:97"):
         predict_structures("NaCl97")
     with pytest.raises(CompositionError):

@@ -116,6 +116,8 @@ def test_a_collection_holds_every_kind_and_fractions_as_asked():
         ({"shape": (4,)}, "shape must be two or three"),
         ({"lengths": (1.0,)}, "lengths must be above 0"),
         ({"lengths": (1.0, 0.0, 2.0)}, "lengths must be above 0"),
+        ({"lengths": (1.0, np.inf, 2.0)}, "lengths must be above 0"),
+        ({"kind": "ring", "lengths": (100.0,) * 3}, "no wave of"),
         ({"kind": "spheres"}, "at least one centre"),
     ],
 )

@@ -152,6 +152,8 @@ def test_what_is_written_is_read(generator, tmp_path):
     z = torch.randn(2, 1, 4, 4)
     np.testing.assert_array_equal(generative.generate(again, z), generative.generate(generator, z))
     torch.testing.assert_close(same.head.weight, critic.head.weight)
+    with pytest.raises(ValueError, match="no latent maps"):
+        generative.generate(again, np.zeros((0, 16)))
     save(path, {"a": np.zeros(2)}, {})
     with pytest.raises(WeightsError, match="holds no generator of images"):
         generative.load_generator_and_critic(path)

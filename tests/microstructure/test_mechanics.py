@@ -182,6 +182,8 @@ def test_a_tolerance_is_one_of_the_stiffness():
         (lambda: solve(np.full((3, 3, 3), 2), PAIR), "whole numbers from 0 to 1"),
         (lambda: solve(np.full((3, 3, 3), 0.5), PAIR), "whole numbers from 0 to 1"),
         (lambda: solve(np.full((3, 3, 3), np.nan), PAIR), "whole numbers from 0 to 1"),
+        (lambda: solve(NOISE, PAIR, (1.0, 0, 0)), "the load must be six finite strains"),
+        (lambda: solve(NOISE, PAIR, [np.nan] * 6), "the load must be six finite strains"),
     ],
 )
 def test_what_makes_no_sense_is_named(call, said):

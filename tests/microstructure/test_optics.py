@@ -77,8 +77,10 @@ def test_what_makes_no_sense_is_named():
         balance(PATTERN, FILM, -1)
     with pytest.raises(ValueError, match="thickness must be above 0, not 0"):
         Film(thickness=0)
-    with pytest.raises(ValueError, match="imaginary part of second"):
+    with pytest.raises(ValueError, match="second must be finite, its imaginary part"):
         Film(second=2 - 1j)
+    with pytest.raises(ValueError, match="first must be finite"):
+        Film(first=complex("nan"))
 
 
 def test_meent_gives_the_same_with_its_own_matrices():

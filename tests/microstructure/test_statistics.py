@@ -94,6 +94,14 @@ def test_bounds_meet_at_the_pure_phases_and_keep_their_order():
     np.testing.assert_allclose(swapped, (upper, lower))
 
 
+def test_the_stiffer_in_shear_where_bulk_moduli_are_equal():
+    pair = (Isotropic(0.75, 0.25), Isotropic(1.5, 0.0))
+    assert pair[0].bulk == pair[1].bulk and pair[0].shear < pair[1].shear
+    for materials in (pair, pair[::-1]):
+        upper, lower = statistics.hashin_shtrikman(0.5, materials)
+        assert upper > lower
+
+
 def test_equal_shear_moduli_give_hills_exact_bulk_modulus():
     """Both bounds meet there: K + 4μ/3 is averaged harmonically (Hill 1963)."""
     shear = 1.0

@@ -67,13 +67,11 @@ class GraphModel:
 
     def predict(self, graphs: CrystalGraphs, rows: np.ndarray) -> np.ndarray:
         """Properties of some structures: (m, p) float64 array, in the unit of what was learned."""
-        if not len(rows):
-            return np.zeros((0, len(self.mean)))
-        return self._found(graphs, rows)["value"] * self.deviation + self.mean
+        return self._found(graphs, rows, "value") * self.deviation + self.mean
 
     def probabilities(self, graphs: CrystalGraphs, rows: np.ndarray) -> np.ndarray:
         """Probability of each class: (m, classes) array."""
-        logits = torch.from_numpy(self._found(graphs, rows)["class"])
+        logits = torch.from_numpy(self._found(graphs, rows, "class"))
         return functional.softmax(logits.double(), dim=1).numpy()
 
     def contributions(self, graphs: CrystalGraphs, rows: np.ndarray) -> list[np.ndarray]:
@@ -94,9 +92,12 @@ class GraphModel:
             found += np.split(values * self.deviation + self.mean, ends)
         return found
 
-    def _found(self, graphs: CrystalGraphs, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def _found(self, graphs: CrystalGraphs, rows: np.ndarray, head: str) -> np.ndarray:
+        if head not in self.network.heads:
+            raise ValueError(f"the network answers {', '.join(self.network.heads)}, no {head}")
         nothing = np.zeros((len(graphs), 1), dtype=np.float32)
-        return outputs(self.network, Subset(Graphs(graphs, nothing), rows))
+        asked = rows if len(rows) else np.zeros(1, int)  # for the columns
+        return outputs(self.network, Subset(Graphs(graphs, nothing), asked))[head][: len(rows)]
 
 
 def learn_graphs(
@@ -115,25 +116,27 @@ def learn_graphs(
     ----------
     graphs : n graphs
     y : (n,) or (n, p) properties; integers: (n,) classes from 0
-    rows : to learn from
+    rows : to learn from, as numbers or as an (n,) bool mask
     fit, checkpoint, progress, device : see `matgan.learning.fit.train`
     options : of `CrystalGraphNetwork`
 
     Raises
     ------
     ValueError
-        Not as many values as graphs, or a value to learn from is no number or a negative class;
-        names the row.
+        Not as many values as graphs, classes in several columns, or a value to learn from is no
+        number or a negative class; names the row.
     """
     y = np.asarray(y)
     if len(y) != len(graphs):
         raise ValueError(f"there are {len(y)} values for {len(graphs)} graphs")
     names_classes = y.dtype.kind in "iub"
-    values = y.reshape(len(y), -1)
+    values, rows = y.reshape(len(y), -1), np.arange(len(y))[rows]
+    if names_classes and values.shape[1] > 1:
+        raise ValueError(f"classes must be (n,) whole numbers, not of shape {y.shape}")
     learned = values[rows].astype(float)
     bad = ~np.isfinite(learned).all(1) | (names_classes & (learned < 0).any(1))
     if bad.any():
-        row, what = np.asarray(rows)[bad.argmax()], "class" if names_classes else "number"
+        row, what = rows[bad.argmax()], "class" if names_classes else "number"
         raise ValueError(f"the value of graph {row} is {values[row]}: no {what} to learn from")
     if names_classes:
         mean, deviation = np.zeros(1), np.ones(1)
@@ -146,7 +149,7 @@ def learn_graphs(
         targets = ((values - mean) / deviation).astype(np.float32)
     torch.manual_seed(fit.seed)
     network = CrystalGraphNetwork(heads, **options)
-    source = Subset(Graphs(graphs, targets), np.asarray(rows))
+    source = Subset(Graphs(graphs, targets), rows)
     losses = train(network, source, loss, fit, checkpoint, progress, device)
     return GraphModel(network, mean, deviation, losses)
 

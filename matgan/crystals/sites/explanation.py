@@ -48,7 +48,9 @@ def explain_sites(sites: Sites) -> pd.DataFrame:
 
 
 def _peak(bins: np.ndarray) -> float:
-    """Cosine of the fullest bin, between it and the fuller one beside it."""
+    """Cosine of the fullest bin, between it and the fuller one beside it; NaN without angles."""
+    if not bins.any():
+        return float("nan")
     top = int(bins.argmax())
     beside = max((k for k in (top - 1, top + 1) if 0 <= k < len(bins)), key=lambda k: bins[k])
     place = (top * bins[top] + beside * bins[beside]) / (bins[top] + bins[beside])

@@ -102,7 +102,8 @@ def _scan(items: dict[str, list[str]]) -> Scan | None:
         notes.append("neutrons, not X-rays")
     lengths = items.get("_diffrn_radiation_wavelength", [])
     weights = [_value(word) for word in items.get("_diffrn_radiation_wavelength_wt", [])]
-    first = int(np.nanargmax(weights)) if len(weights) == len(lengths) > 1 else 0
+    same = len(weights) == len(lengths) > 1
+    first = int(np.nan_to_num(weights, nan=-1.0).argmax()) if same else 0
     told = known_wavelength(_value(lengths[first])) if lengths else None
     if axis is not None:
         places = np.array([_value(word) for word in items[axis]])

@@ -30,9 +30,12 @@ _NO_AXIS = re.compile(
     r"r_m*|radius.*|energy.*|.*\bkev\b.*|tof.*|time.*of.*flight.*|channel.*|omega.*|phi.*|chi\b.*"
 )
 _COUNTS = re.compile(r"i\b.*|int.*|counts?\b.*|cps.*|y(obs)?\b|signal.*", re.IGNORECASE)
+_UNIT = r"nm|pm|m\b|å|a\b|angstrom"
+_NUMBERED = rf"[12]\b(?![.\d]|\s*(?:{_UNIT}))"  # as in "K-Alpha 1": no length
 _WAVELENGTH = re.compile(
-    r"(?:wave\s*-?length|lambda|λ|\bwl1?|k[-_ ]?alpha1?|kα1?)[^\d\n]{0,40}?[\s:=,(\"']"
-    r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)[\s\"']*(nm|pm|m\b|å|a\b|angstrom)?",
+    r"(?:wave\s*-?length|lambda|λ|\bwl1?|k[-_ ]?alpha1?|kα1?)"
+    rf"(?:(?!ratio)[^\d\n]|\b{_NUMBERED}){{0,40}}?[\s:=,(\"']"
+    rf"\s*(?!{_NUMBERED})(\d*\.?\d+(?:e[+-]?\d+)?)(?!\.?\d|\s*k?ev)[\s\"']*({_UNIT})?",
     re.IGNORECASE,
 )
 _ANODE = re.compile(

@@ -69,7 +69,7 @@ class Conditions:
     zero, displacement : degrees 2θ
     axis : (B, 3), direction hkl of the texture; r : March and Dollase's
     thermal, site : Å²; standard deviation of the logarithm
-    impurity : maximum of the second phase, which is the next pattern of the batch
+    impurity : maximum of the second phase, which is the pattern before it in the batch
     level, slope, decay, humps, centre, hump_width : backgrounds, heights over the maximum of the
         lines and places as shares of the range; the last three (B, 2)
     counts, electronic : of the noise; counts may be infinite

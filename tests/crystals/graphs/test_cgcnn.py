@@ -70,6 +70,12 @@ def test_answers_are_in_the_unit_of_what_was_learned(few, graphs):
     assert larger == pytest.approx(1000 * once + 7, rel=1e-3, abs=1)
 
 
+def test_rows_may_be_a_mask(few, graphs):
+    y, mask = few.table["e_form"].to_numpy(), np.arange(len(graphs)) < 30
+    models = (cgcnn.learn_graphs(graphs, y, r, Fit(1, 16), **SMALL) for r in (mask, np.arange(30)))
+    np.testing.assert_array_equal(*(model.predict(graphs, np.arange(3)) for model in models))
+
+
 def test_classes_are_told_apart(few, graphs):
     """Heavy or light: the elements say so."""
     light = np.array([few[i][1].mean() < 25 for i in range(len(few))]).astype(int)
@@ -86,6 +92,8 @@ def test_no_rows_have_no_answers_and_a_negative_class_is_named(few, graphs):
     y = np.zeros(len(graphs))
     model = cgcnn.learn_graphs(graphs, y, np.arange(20), Fit(1, 10))
     assert model.predict(graphs, np.arange(0)).shape == (0, 1)
+    with pytest.raises(ValueError, match="the network answers value, no class"):
+        model.probabilities(graphs, np.arange(3))
     classes = np.zeros(len(graphs), int)
     classes[4] = -2
     with pytest.raises(ValueError, match=r"the value of graph 4 is \[-2\]: no class"):
@@ -97,5 +105,7 @@ def test_a_value_that_is_no_number_is_named(few, graphs):
     y[7] = np.nan
     with pytest.raises(ValueError, match=r"the value of graph 7 is \[nan\]: no number"):
         cgcnn.learn_graphs(graphs, y, np.arange(10), Fit(1))
+    with pytest.raises(ValueError, match=r"classes must be \(n,\) whole numbers, not of shape"):
+        cgcnn.learn_graphs(graphs, np.zeros((460, 2), int), np.arange(10), Fit(1))
     with pytest.raises(ValueError, match="there are 3 values for 460 graphs"):
         cgcnn.learn_graphs(graphs, y[:3], np.arange(3), Fit(1))

@@ -20,6 +20,12 @@ def test_a_loop():
     assert (scan.unit, scan.wavelength) == ("degree", 1.5406)
 
 
+def test_the_first_wavelength_where_no_weight_is_known():
+    unknown = WAVES.replace("1.5444 0.5", "1.5406 .").replace("1.5406 1.0", "1.5444 ?")
+    (scan,) = read_cif(f"data_a\n{unknown}{LOOP}".encode())
+    assert scan.wavelength == 1.5406
+
+
 def test_a_range():
     items = "_pd_meas_2theta_range_min 10\n_pd_meas_2theta_range_inc 0.5\n"
     items += "_diffrn_radiation_wavelength 0.7\n"

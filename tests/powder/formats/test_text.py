@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from matgan.powder.formats.text import _axis, read_text
+from matgan.powder.formats.text import _axis, read_text, wavelength_told
 from matgan.powder.patterns import PatternError
 
 
@@ -64,6 +64,22 @@ def test_names_of_axes(name, unit):
 def test_a_remark_names_no_columns(remark):
     (scan,) = read_text(f"{remark}\n10.5 100\n11 200\n".encode())
     assert scan.unit is None
+
+
+@pytest.mark.parametrize(
+    ("header", "wavelength"),
+    [
+        ("K-Alpha1: 1.54060", 1.5406), ("K-Alpha 1: 1.54060", 1.5406),
+        ("Wavelength (K-Alpha 1): 1.5406", 1.5406), ("lambda 1 = 1.5406", 1.5406),
+        ("K-Alpha1 wavelength [Å],1.540598", 1.540598), ("lambda = 0.15406 nm", 1.5406),
+        ("Wavelength=1.5406E-10", 1.5406), ("wavelength 1 Å", 1.0), ("wavelength: 1.0", 1.0),
+        ("Used wavelength,K-Alpha 1\nAnode material,Cu", 1.54056),
+        ("Kα2/Kα1 ratio: 0.5\nAnode: Cu", 1.54056), ("Anode: Mo", 0.7093),
+        ("wavelength = 15.0 keV", None), ("wavelength 2", None), ("a scan", None),
+    ],
+)  # fmt: skip
+def test_the_wavelength_in_words(header, wavelength):
+    assert wavelength_told(header) == (wavelength and pytest.approx(wavelength, abs=5e-6))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def one_length(objective: Objective, budget: int, seed: int) -> Found:
 
 def sobol_points(objective: Objective, generator, budget: int, seed: int) -> Found:
     """The best of latent maps that fill their space evenly."""
-    return _best(objective, generate(generator, norm.ppf(cube(budget, seed))))
+    points = cube(budget, seed, _variables(generator))
+    return _best(objective, generate(generator, norm.ppf(points)))
 
 
 def cma_es(objective: Objective, generator, budget: int, seed: int) -> Found:
@@ -104,7 +105,7 @@ def bayesian(objective: Objective, generator, budget: int, seed: int) -> Found:
     from botorch.sampling import SobolQMCNormalSampler
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
-    points = cube(budget // 3, seed)
+    points = cube(budget // 3, seed, _variables(generator))
     images = list(generate(generator, norm.ppf(points)))
     values = [objective(image) for image in images]
     bounds = torch.tensor([[0.001], [0.999]], dtype=torch.double).repeat(1, points.shape[1])
@@ -125,7 +126,7 @@ def bayesian(objective: Objective, generator, budget: int, seed: int) -> Found:
     return images[int(np.argmax(values))], values
 
 
-def cube(n: int, seed: int, variables: int = 16) -> np.ndarray:
+def cube(n: int, seed: int, variables: int) -> np.ndarray:
     """(n, variables) scrambled Sobol points between 0 and 1."""
     engine = qmc.Sobol(variables, seed=seed)
     return np.clip(engine.random_base2(int(np.ceil(np.log2(n))))[:n], 0.001, 0.999)
