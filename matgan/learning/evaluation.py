@@ -144,8 +144,9 @@ def convergence(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
 
     Parameters
     ----------
-    rows : DataFrame: dataset, split, features, repeat, epochs and the metric. The fewest epochs of
-        a feature set on a split are those of the study.
+    rows : DataFrame: dataset, split, features, repeat, epochs and the metric. The epochs of the
+        study are, for each feature set on a split, the most that all repeats were trained for and
+        of which twice as many were tried; where none were, the fewest.
     metric : {"mae", "rmse", "r2"}
 
     Returns
@@ -157,7 +158,7 @@ def convergence(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
     out = []
     trained = rows.dropna(subset="epochs")
     for names, part in trained.groupby(["dataset", "split", "features"], sort=False):
-        epochs = part["epochs"].min()
+        epochs = _epochs_of_study(part)
         once, twice = (
             part[part["epochs"] == n].set_index("repeat")[metric] for n in (epochs, 2 * epochs)
         )
@@ -209,11 +210,19 @@ def stays_none(interval: tuple[float, float], change: float) -> bool:
 
 
 def as_planned(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `convergence` without those that were trained for twice the epochs.
+    """The rows of `convergence` that were trained for the epochs of the study.
 
     Parameters
     ----------
-    rows : DataFrame: dataset, split, features, epochs (NaN: nothing was trained in epochs)
+    rows : DataFrame: dataset, split, features, repeat, epochs (NaN: not trained in epochs)
     """
-    planned = rows.groupby(["dataset", "split", "features"])["epochs"].transform("min")
+    names = ["dataset", "split", "features"]
+    of = {key: _epochs_of_study(part) for key, part in rows.dropna(subset="epochs").groupby(names)}
+    planned = [of.get(key) for key in rows[names].itertuples(index=False, name=None)]
     return rows[rows["epochs"].isna() | (rows["epochs"] == planned)].reset_index(drop=True)
+
+
+def _epochs_of_study(part: pd.DataFrame) -> float:
+    repeats = part.groupby("epochs")["repeat"].nunique()
+    whole = repeats.index[repeats == repeats.max()]
+    return max((n for n in whole if 2 * n in repeats), default=repeats.index.min())

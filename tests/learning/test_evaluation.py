@@ -164,3 +164,17 @@ def test_no_difference_is_converged_where_longer_training_makes_none():
 def test_the_rows_as_planned_leave_out_the_longer_trainings():
     rows = as_planned(LONGER)
     assert rows["epochs"].dropna().unique().tolist() == [10] and len(rows) == 3 + 2 + 1 + 2
+
+
+def test_the_study_is_of_the_most_epochs_that_all_repeats_have_and_that_were_checked():
+    rows = [
+        row for n, mae in ((10, 1.0), (20, 0.9), (40, 0.89)) for row in trained("a", n, [mae] * 3)
+    ]
+    more = pd.DataFrame(rows)
+    assert convergence(more).loc[0, ["epochs", "checked"]].tolist() == [20, 3]
+    assert convergence(more)["relative"].item() == pytest.approx(-0.01 / 0.9)
+    assert as_planned(more)["mae"].tolist() == [0.9] * 3
+    fewer = more[(more["epochs"] < 20) | (more["repeat"] == 0)]  # one repeat of the longer ones
+    assert as_planned(fewer)["epochs"].unique().tolist() == [10]
+    assert as_planned(more[more["epochs"] < 40])["epochs"].unique().tolist() == [10]
+    assert convergence(more[more["epochs"] == 20])["checked"].item() == 0

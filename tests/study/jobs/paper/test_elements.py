@@ -17,7 +17,7 @@ def test_what_decides_comes_first():
     assert all(known_jobs()[job.name] is job for job in jobs.JOBS)
     searches, curves = (job.pieces() for job in jobs.JOBS)
     n = len(jobs.descriptions())
-    assert len(searches) == 3 * n and len(curves) == 9 * n
+    assert len(searches) == 3 * n and len(curves) == 9 * n + len(jobs.LONGER)
     first, checks = list(curves.values())[:n], list(curves.values())[n : 2 * n]
     assert {(p.args[0], *p.args[2:]) for p in first} == {(ENERGY, (jobs.DECIDES[ENERGY],), 1)}
     assert {(p.args[0], *p.args[2:]) for p in checks} == {(ENERGY, (jobs.DECIDES[ENERGY],), 2)}
