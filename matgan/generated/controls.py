@@ -2,9 +2,9 @@
 
 Each takes m compositions to imitate, counts (m, 85) or any other form that
 `matgan.chemistry.composition.amounts_matrix` takes, the number n of draws and a NumPy random
-generator, and returns (n, 85) uint8, reduced, every row with at least two elements.
+generator, and returns (n, 85) uint8, reduced; with two elements or more if those to imitate have.
 CompositionError names the row of a composition to imitate that has a fractional, negative or too
-large amount, or a single element. They differ in what of the data they keep:
+large amount. They differ in what of the data they keep:
 
 ================================ ===============================================================
 `one_element_swapped`            a real compound but for one element
@@ -92,6 +92,8 @@ def independent_marginals(train: np.ndarray, n: int, rng: np.random.Generator) -
     Draws with less than two elements are repeated.
     """
     present = (train > 0).mean(axis=0)
+    if (present > 0).sum() < 2:
+        raise CompositionError("no two elements in the compositions to imitate")
     given = count_frequency(train)
     out = np.zeros((n, N_ELEMENTS), dtype=np.uint8)
     missing = np.arange(n)
@@ -161,8 +163,6 @@ def _checked(train: Iterable) -> np.ndarray:
     counts = whole_counts(train)
     if counts.ndim != 2 or not len(counts):
         raise CompositionError(f"no compositions to imitate: an array of shape {counts.shape}")
-    if (single := (counts > 0).sum(axis=1) < 2).any():
-        raise CompositionError(f"row {single.argmax()} has less than two elements")
     return reduced(counts)
 
 
