@@ -111,9 +111,9 @@ def load_ye2018(mixed: bool = True) -> pd.DataFrame:
 
     The source gives a total energy for each ordering of the cations and each exchange of the sites,
     and names no sites: they follow from `assign_sites`, charges from `charges_by_oxides`. Some
-    energies belong to the exchanged sites all the same: of 36 unmixed compounds with a single one
-    that `find_family` finds too, 11 lie more than 0.02 eV/atom above it (BiRhO3 by 0.31), of 23
-    with several one does.
+    energies belong to the exchanged sites all the same: of 31 unmixed compounds with a single one
+    that `find_family` finds too, 9 lie more than 0.02 eV/atom above its lowest (BiRhO3 by 0.31), of
+    20 with several one does.
 
     Parameters
     ----------
