@@ -53,10 +53,13 @@ def test_a_network_is_also_trained_for_twice_the_epochs(small):
 
 def test_trainings_for_twice_the_epochs_choose_no_regressor(monkeypatch):
     facts = {"dataset": FORMATION.dataset, "split": SYSTEM}
-    network = [facts | {"features": "one-hot", "epochs": 40, "mae": 0.1} for _ in range(10)]
-    longer = [facts | {"features": "one-hot", "epochs": 80, "mae": 0.05} for _ in range(3)]
-    forest = [facts | {"features": FOREST, "epochs": np.nan, "mae": 0.099} for _ in range(10)]
-    table = pd.DataFrame([*network, *longer, *forest])
+
+    def rows(features, epochs, mae, repeats):
+        row = facts | {"features": features, "epochs": epochs, "mae": mae}
+        return [row | {"repeat": i} for i in range(repeats)]
+
+    network, longer = rows("one-hot", 40, 0.1, 10), rows("one-hot", 80, 0.05, 3)
+    table = pd.DataFrame([*network, *longer, *rows(FOREST, np.nan, 0.099, 10)])
     monkeypatch.setattr(generators, "_kept", lambda *names: table if "table4" in names else None)
     assert generators.chosen(FORMATION, 0, 1).features == FOREST
 
