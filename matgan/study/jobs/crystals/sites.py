@@ -267,7 +267,7 @@ def settings() -> list[Setting]:
     return [*found, *(Setting(v, held, s) for s in more for held in held_out for v in main)]
 
 
-def ranked() -> frozenset[str]:
+def ranking_keys() -> frozenset[str]:
     """Keys of the trainings whose models rank structure types: see `kept_model`."""
     return frozenset(Setting(view, seed=seed).key for view in (SHAPE, BESIDE) for seed in REPEATS)
 
@@ -283,6 +283,6 @@ JOBS = [
         "which element sits on a site, by its surroundings: errors of views and controls",
         4.0,
         _pieces,
-        leaves_files=ranked(),
+        leaves_files=ranking_keys(),
     )
 ]
