@@ -1,4 +1,4 @@
-"""The command of the long computations: `python -m matgan jobs list`, `… jobs run NAME`."""
+"""The command of the long computations: `python -m matgan jobs list`, `… run NAME`, `… check`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import argparse
 import os
 import time
 
+from matgan.study.jobs.check import check_job
 from matgan.study.jobs.runner import Job, known_jobs, run_job, state
 from matgan.study.run import RunError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m matgan jobs`: 0 when all that was asked for is done, 1 when something is left."""
+    """`python -m matgan jobs`: 0 when all that was asked for is done, 1 when something is left.
+
+    `check` gives 1 when a piece that was done anew differs from what the table holds.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m matgan jobs", description="Long computations behind results/long."
     )
@@ -24,16 +28,27 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:port")
     run.add_argument("--hours", type=float, default=float("inf"), help="start nothing after these")
     run.add_argument("--fresh", action="store_true", help="forget what is there and start anew")
+    check = commands.add_parser(
+        "check", help="do a piece of a job anew, by today's code, and compare with its table"
+    )
+    check.add_argument("names", nargs="*", metavar="NAME")
+    check.add_argument("--all", action="store_true", help="every job that has a table")
+    check.add_argument("--seconds", type=float, default=60.0, help="the longest piece to do anew")
     options = parser.parse_args(arguments)
     jobs = known_jobs()
     if options.command == "list":
         _print_list(jobs)
         return 0
-    chosen = list(jobs) if options.all else options.names
-    if unknown := [name for name in chosen if name not in jobs]:
+    names = list(jobs) if options.all else options.names
+    if unknown := [name for name in names if name not in jobs]:
         raise RunError(f"there is no job {unknown[0]!r}; there are {', '.join(jobs)}")
-    if not chosen:
+    if not names:
         raise RunError(f"name a job, or --all; there are {', '.join(jobs)}")
+    chosen = [jobs[name] for name in names]
+    return (_check if options.command == "check" else _run)(chosen, options)
+
+
+def _run(chosen: list[Job], options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise RunError(f"--workers must be 1 or more, not {options.workers}")
     if not options.hours > 0:
@@ -42,19 +57,32 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         complete = [
             run_job(
-                jobs[name],
+                job,
                 options.workers,
                 options.scheduler,
                 max(0.0, (end - time.monotonic()) / 3600),
                 options.fresh,
             )
-            for name in chosen
-            if not options.all or state(jobs[name])[0] != "done"
+            for job in chosen
+            if not options.all or state(job)[0] != "done"
         ]
     except KeyboardInterrupt:
         told = "Interrupted. The same command goes on with what is missing."
         raise KeyboardInterrupt(told) from None
     return 0 if all(complete) else 1
+
+
+def _check(chosen: list[Job], options: argparse.Namespace) -> int:
+    if not options.seconds > 0:
+        raise RunError(f"--seconds must be above 0, not {options.seconds:g}")
+    differs = False
+    for job in chosen:
+        found = check_job(job, options.seconds)
+        if found.verdict == "not checked" and options.all and not found.piece:
+            continue
+        differs |= found.verdict == "differs"
+        print(f"{job.name:28} {found.verdict:12} {found.piece:44} {found.why}", flush=True)
+    return int(differs)
 
 
 def _print_list(jobs: dict[str, Job]) -> None:

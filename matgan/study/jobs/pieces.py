@@ -47,7 +47,7 @@ def do_piece(work: Path, key: str, piece: Piece, deadline: float, code: str = ""
             path = folder / "done.json"
             if path.is_file():
                 return key
-            _one_thread()
+            one_thread()
             started = time.monotonic()
             rows = piece(folder)
             facts = {
@@ -107,7 +107,8 @@ def _before(folder: Path) -> float:
     return float(json.loads(path.read_text())) if path.is_file() else 0.0
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Let torch of this process use one thread, so that a piece gives the same rows again."""
     import torch
 
     torch.set_num_threads(1)
