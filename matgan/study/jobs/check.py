@@ -75,7 +75,7 @@ def check_job(job: Job, longest: float = 60.0, tolerance: float = 0.02) -> Check
             found = read_table(path)
         except (ImportError, OSError, RunError) as error:  # of what it needs something is not here
             return Check(job.name, key, "not checked", str(error).partition("\n")[0])
-    verdict, why = compare(short[key][1], found, tolerance)
+    verdict, why = same_rows(short[key][1], found, tolerance)
     return Check(job.name, key, verdict, why, time.monotonic() - started)
 
 
@@ -97,8 +97,8 @@ def kept_pieces(job: Job) -> dict[str, tuple[float, pd.DataFrame]]:
     }
 
 
-def compare(kept: pd.DataFrame, anew: pd.DataFrame, tolerance: float) -> tuple[str, str]:
-    """Verdict and its reason; columns of times are left out.
+def same_rows(kept: pd.DataFrame, anew: pd.DataFrame, tolerance: float) -> tuple[str, str]:
+    """Whether they are "same", "close" or "differs", and why; columns of times are left out.
 
     Parameters
     ----------
