@@ -87,16 +87,24 @@ def decides(modules: Iterable[str]) -> set[str]:
 
 
 def digest(modules: Iterable[str]) -> str:
-    """SHA-256 of the sources of modules, and of the pretrained files that they read."""
+    """SHA-256 of the sources of modules, and of the pretrained files and tables that they read."""
     total = hashlib.sha256()
     for name in sorted(modules):
         paths = [_path(name)]
         if name in WEIGHTS:
             paths += sorted(PRETRAINED.glob(WEIGHTS[name] + ".safetensors"))
+        source = paths[0].read_text(encoding="utf-8")
+        paths += [table for table in _tables() if f'"{table.name}"' in source]
         for path in paths:
             total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
+
+
+@cache
+def _tables() -> list[Path]:
+    """The package's own tables, such as the hashes of the data."""
+    return sorted(PACKAGE.rglob("*.csv"))
 
 
 @cache

@@ -18,7 +18,7 @@ from matgan.data.sources import SourceUnavailable, fetch
 from matgan.files import sha256
 from matgan.study.fingerprint import decides, reached, versions
 from matgan.study.fingerprint import digest as modules_digest
-from matgan.study.run import LONG, RunError, damaged
+from matgan.study.run import RunError, damaged, hash_of_kept
 
 DONE, NEW = "done", "not run yet"  # states of a notebook in a run directory
 LARGEST = 2**32 - 1  # of a whole number: the largest seed
@@ -172,8 +172,8 @@ def fingerprint(notebook: Notebook, manifest: dict, drawing: bool = True) -> str
 
     Its cells, its parameters and what is in the folders that they name, the modules that it reaches
     by imports (with the pretrained weights that these read), the versions of the packages that
-    compute, the kept tables that it reads, and what decided the results of the notebooks whose
-    files it reads (`made_by`).
+    compute, and what decided the results of the notebooks whose files it reads (`made_by`): their
+    kept tables, too. Its own are known when it has read them: see `state`.
 
     Parameters
     ----------
@@ -186,14 +186,12 @@ def fingerprint(notebook: Notebook, manifest: dict, drawing: bool = True) -> str
     digest.update(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode())
     digest.update(json.dumps([notebook.parameters, versions()], sort_keys=True).encode())
     digest.update(json.dumps(_named(notebook), sort_keys=True).encode())
-    code = _code(notebook)
-    modules = reached(code)
+    modules = reached(_code(notebook))
     digest.update(modules_digest(modules if drawing else decides(modules)).encode())
-    for table in sorted(set(re.findall(r"""\.kept\(["']([\w.-]+)["']""", code))):
-        path = LONG / f"{table}.csv"
-        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
     for earlier in reads(notebook):
-        digest.update(manifest["notebooks"].get(earlier, {}).get("results", "").encode())
+        entry = manifest["notebooks"].get(earlier, {})
+        facts = [entry.get("results", ""), entry.get("kept", {})]
+        digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -233,7 +231,12 @@ def state(notebook: Notebook, run_dir: Path, manifest: dict) -> str:
         return "the hashes of its files were not recorded"
     if entry.get("fingerprint") != fingerprint(notebook, manifest):
         return "its cells, parameters, code, packages or what it reads changed"
-    return ", ".join(f"{name} is {how}" for name, how in damaged(run_dir, entry).items()) or DONE
+    if bad := damaged(run_dir, entry):
+        return ", ".join(f"{name} is {how}" for name, how in bad.items())
+    kept = entry.get("kept", {})
+    if changed := [name for name, known in kept.items() if hash_of_kept(name) != known]:
+        return f"results/long has another {', '.join(changed)}"
+    return DONE
 
 
 def unsound(notebook: Notebook, run_dir: Path, manifest: dict) -> str:

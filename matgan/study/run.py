@@ -128,7 +128,7 @@ class Run:
         """Read results/long/NAME.csv, the table of a long computation that this run does not redo.
 
         What made it (results/long/NAME.json: commit, command, seeds, device, time) comes in
-        `.attrs["provenance"]`, and its SHA-256 goes into the manifest.
+        `.attrs["provenance"]`, and its SHA-256 goes into the manifest; "" where it is not there.
 
         Raises
         ------
@@ -136,6 +136,7 @@ class Run:
             The table or its provenance is not there; names the command that makes both.
         """
         table, provenance = (LONG / f"{_plain(name)}.{kind}" for kind in ("csv", "json"))
+        self.record(kept={**self._entry().get("kept", {}), name: hash_of_kept(name)})
         for path in (table, provenance):
             if not path.is_file():
                 raise NotYetMade(
@@ -145,8 +146,6 @@ class Run:
         kept = read_table(table)
         kept.attrs["name"] = name
         kept.attrs["provenance"] = json.loads(provenance.read_text(encoding="utf-8"))
-        known = self._entry().get("kept", {})
-        self.record(kept={**known, name: sha256(table)})
         return kept
 
     def figure(self, figure: Figure, name: str) -> None:
@@ -383,6 +382,12 @@ def read_table(path: Path) -> pd.DataFrame:
     ("NaN" and "Na" are formulas.)
     """
     return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
+
+
+def hash_of_kept(name: str) -> str:
+    """SHA-256 of the table of a long computation, or "" where it is not there."""
+    path = LONG / f"{_plain(name)}.csv"
+    return sha256(path) if path.is_file() else ""
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -18,7 +19,7 @@ from matgan.data.sources import SourceUnavailable
 from matgan.files import locked
 from matgan.study import execute, plan
 from matgan.study import run as runs
-from matgan.study.run import open_run, read_manifest
+from matgan.study.run import NotYetMade, open_run, read_manifest
 
 PARAMETERS = """\
 run_dir: str = "../runs/laptop"
@@ -63,15 +64,16 @@ def project(tmp_path, monkeypatch):
     risky = "# where it may stop; made_by='01_first'\n"
     risky += "if rate == 13:\n    raise ValueError('rate is bad')"
     risky += "\nif rate == 9:\n    import os\n    os.kill(os.getpid(), 9)"
-    kept = '# reads run.kept("slow")'
-    write_notebook(notebooks, "02_second", second, "answer = steps * 2", risky, kept)
-    monkeypatch.setattr(plan, "LONG", tmp_path)
+    write_notebook(notebooks, "02_second", second, "answer = steps * 2", risky)
+    monkeypatch.setattr(runs, "LONG", tmp_path)
+    monkeypatch.setattr(runs, "PROJECT", tmp_path)
     monkeypatch.setenv("MATGAN_DEVICE", "cpu")
     for name in ("OMP_NUM_THREADS", "PYTHONPATH", "JUPYTER_PREFER_ENV_PATH"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back what a run sets
     return folder
 
 
+SLOW = "slow"  # the job whose table the second notebook reads
 # by each notebook, into folders that it hands on as a whole, too
 WRITTEN = ("figures/{}.png", "tables/{}.csv", "data/{}.npz", "checkpoints/{}/a.safetensors")
 
@@ -89,6 +91,9 @@ def executed(monkeypatch):
         run = open_run(parameters["run_dir"], name, parameters["seed"])
         for place in WRITTEN:
             run.path(place.format(name[:2])).write_text(f"{name}, seed {parameters['seed']}")
+        if name == "02_second":
+            with suppress(NotYetMade):
+                run.kept(SLOW)
         names.append(name)
 
     monkeypatch.setattr(papermill, "execute_notebook", pretend)
@@ -224,7 +229,9 @@ def damage_checkpoint(project):
 
 
 def change_kept_table(project):
-    (plan.LONG / "slow.csv").write_text("x\n2\n")
+    """It was not there before."""
+    (runs.LONG / f"{SLOW}.csv").write_text("x\n2\n")
+    (runs.LONG / f"{SLOW}.json").write_text("{}")
     return []
 
 

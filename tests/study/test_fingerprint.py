@@ -27,14 +27,23 @@ def test_whatever_an_import_really_loads_is_reached(name):
     assert loaded <= fingerprint.reached(f"import matgan.{name}")
 
 
-def test_a_changed_module_changes_only_what_reaches_it(monkeypatch, tmp_path):
+@pytest.fixture
+def package(monkeypatch, tmp_path):
+    """A copy of the package, its code and tables, to be changed."""
     package = tmp_path / "matgan"
-    for path in fingerprint.PACKAGE.rglob("*.py"):
-        copy = package / path.relative_to(fingerprint.PACKAGE)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
+    for path in fingerprint.PACKAGE.rglob("*.*"):
+        if path.suffix in (".py", ".csv"):
+            copy = package / path.relative_to(fingerprint.PACKAGE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(fingerprint, "PACKAGE", package)
     monkeypatch.setattr(fingerprint, "PRETRAINED", package / "pretrained")
+    fingerprint._tables.cache_clear()
+    yield package
+    fingerprint._tables.cache_clear()
+
+
+def test_a_changed_module_changes_only_what_reaches_it(package):
     maps, powder = (
         fingerprint.reached(f"from matgan.{room} import figures")
         for room in ("representation", "powder")
@@ -59,3 +68,13 @@ def test_weights_count_where_they_are_read():
         assert list((PROJECT / "matgan" / "pretrained").glob(pattern + ".safetensors"))
     for path in (PROJECT / "matgan" / "pretrained").glob("*.safetensors"):
         assert any(fnmatch(path.stem, pattern) for pattern in fingerprint.WEIGHTS.values()), path
+
+
+def test_a_table_of_the_package_counts_where_it_is_read(package):
+    """Such as the hashes of the data."""
+    modules = ("data.sources", "data.tasks", "chemistry.elements")
+    before = [fingerprint.digest([name]) for name in modules]
+    with (package / "data" / "sources.csv").open("a") as file:
+        file.write("\n")
+    same = [old == fingerprint.digest([name]) for old, name in zip(before, modules, strict=True)]
+    assert same == [False, True, True]

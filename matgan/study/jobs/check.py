@@ -6,7 +6,6 @@ in a folder of its own, and neither runs/jobs nor results/long is touched.
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import time
@@ -70,8 +69,10 @@ def check_job(job: Job, longest: float = 60.0, tolerance: float = 0.02) -> Check
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = Path(folder) / "rows.csv"
-            pd.DataFrame(job.pieces()[key](path.parent)).to_csv(path, index=False)
+            # as in runs/jobs: pieces look for what others left beside them
+            own, path = Path(folder, "jobs", job.name, key), Path(folder) / "rows.csv"
+            own.mkdir(parents=True)
+            pd.DataFrame(job.pieces()[key](own)).to_csv(path, index=False)
             found = read_table(path)
         except (ImportError, OSError, RunError) as error:  # of what it needs something is not here
             return Check(job.name, key, "not checked", str(error).partition("\n")[0])
@@ -81,19 +82,11 @@ def check_job(job: Job, longest: float = 60.0, tolerance: float = 0.02) -> Check
 
 def kept_pieces(job: Job) -> dict[str, tuple[float, pd.DataFrame]]:
     """Seconds and rows of each piece in results/long that the job still has and that left rows."""
-    path = runner.LONG / f"{job.name}.json"
-    facts = json.loads(path.read_text(encoding="utf-8")).get("pieces", {}) if path.exists() else {}
-    counts = [piece.get("rows") for piece in facts.values()]
-    if None in counts or not sum(counts):
-        return {}
-    table = read_table(path.with_suffix(".csv"))
-    if len(table) != sum(counts):
-        raise RunError(f"{path.stem}.csv has {len(table)} rows, its pieces left {sum(counts)}")
-    parts = dict(zip(facts, np.split(np.arange(len(table)), np.cumsum(counts)[:-1]), strict=True))
+    path, pieces = runner.LONG / f"{job.name}.json", job.pieces()
     return {
-        key: (facts[key]["seconds"], table.iloc[parts[key]])
-        for key in job.pieces()
-        if key in parts and len(parts[key])
+        key: (facts["seconds"], pd.DataFrame(facts["rows"]))
+        for key, facts in (runner.pieces_of_table(path) if path.exists() else ())
+        if key in pieces and facts["rows"]
     }
 
 

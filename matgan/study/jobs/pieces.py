@@ -20,6 +20,8 @@ from matgan.study.run import git_state
 
 Rows = list[dict]
 Piece = Callable[[Path], Rows]  # gets a folder of its own, for checkpoints
+LOCK = ".piece.lock"  # in a piece's folder; trainings in it may have one of their own
+BEGUN = "begun.json"  # fingerprints of the code that worked on a piece which was stopped
 _WATCH, _WATCH_SECONDS = "watch of the parent", 1.0
 
 
@@ -43,16 +45,17 @@ def do_piece(work: Path, key: str, piece: Piece, deadline: float, code: str = ""
     folder = work / key
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             path = folder / "done.json"
             if path.is_file():
                 return key
+            codes = _codes(folder, code)
             one_thread()
             started = time.monotonic()
             rows = piece(folder)
             facts = {
                 **git_state(),
-                "fingerprint": code,
+                "fingerprint": code if codes == {code} else "several",
                 "device": device(),
                 "threads": 1,
                 "seconds": round(time.monotonic() - started + _before(folder), 1),
@@ -91,14 +94,27 @@ def computed_once(path: Path, compute: Callable[[], np.ndarray]) -> tuple[np.nda
     -------
     the array, and the minutes of this process that it took (of the last try, if some were killed)
     """
-    if not path.is_file():
-        started = time.process_time()
-        found = compute()
-        minutes = (time.process_time() - started) / 60
-        with atomic_file(path) as file:
-            np.savez_compressed(file, allow_pickle=False, found=found, minutes=minutes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):  # another piece may want the same
+        if not path.is_file():
+            started = time.process_time()
+            found = compute()
+            minutes = (time.process_time() - started) / 60
+            with atomic_file(path) as file:
+                np.savez_compressed(file, allow_pickle=False, found=found, minutes=minutes)
     kept = load_arrays(path, ["found", "minutes"])
     return kept["found"], float(kept["minutes"])
+
+
+def _codes(folder: Path, code: str) -> set[str]:
+    """Fingerprints of all code that worked on a piece, this one's too."""
+    path = folder / BEGUN
+    codes = set(json.loads(path.read_text())) if path.is_file() else set()
+    if code not in codes:
+        codes.add(code)
+        with atomic_file(path) as file:
+            file.write(json.dumps(sorted(codes)).encode())
+    return codes
 
 
 def _before(folder: Path) -> float:

@@ -26,7 +26,7 @@ from filelock import FileLock
 from matgan.data.sources import SOURCES
 from matgan.files import atomic_file
 from matgan.study.fingerprint import decides, digest, reached, versions
-from matgan.study.jobs.pieces import Piece, do_piece, do_piece_of
+from matgan.study.jobs.pieces import LOCK, Piece, do_piece, do_piece_of
 from matgan.study.run import LONG, PROJECT, RunError, read_table
 
 # with a list JOBS
@@ -129,7 +129,7 @@ def finished(job: Job) -> dict[str, dict]:
 def take_over(job: Job) -> list[str]:
     """Finish the pieces that only the table in results/long has, with its rows; their keys.
 
-    A piece that has a folder is left as it is.
+    A piece that was begun here is left as it is.
 
     Raises
     ------
@@ -137,35 +137,41 @@ def take_over(job: Job) -> list[str]:
         The table has not as many rows as its pieces left.
     """
     path = LONG / f"{job.name}.json"
-    if job.leaves_files is True or not path.is_file() or _anew(job).is_file():
+    if job.leaves_files is True or not path.is_file():
         return []
+    pieces, taken = job.pieces().keys() - (job.leaves_files or ()), []
+    WORK.mkdir(parents=True, exist_ok=True)
+    with FileLock(WORK / f".{job.name}.lock"):  # another call may write the table
+        for key, facts in () if _anew(job).is_file() else pieces_of_table(path):
+            there = WORK / job.name / key
+            if key not in pieces or (there / "done.json").exists() or (there / LOCK).exists():
+                continue
+            there.mkdir(parents=True, exist_ok=True)
+            with atomic_file(there / "done.json") as file:
+                file.write(json.dumps(facts, default=float).encode())
+            taken.append(key)
+    return taken
+
+
+def pieces_of_table(path: Path) -> Iterator[tuple[str, dict]]:
+    """Key and facts, rows included, of each piece that a table's provenance (`path`) counts."""
     kept = json.loads(path.read_text(encoding="utf-8"))
     facts_of = kept.get("pieces", {})
     counts = [facts.get("rows") for facts in facts_of.values()]
     if not counts or None in counts:  # made before pieces counted their rows
-        return []
-    table = read_table(LONG / f"{job.name}.csv") if sum(counts) else pd.DataFrame()
+        return
+    table = read_table(path.with_suffix(".csv")) if sum(counts) else pd.DataFrame()
     if len(table) != sum(counts):
         raise RunError(
             f"{path.with_suffix('.csv')} has {len(table)} rows, its pieces left {sum(counts)}: "
             "restore both files, or start anew with --fresh"
         )
-    pieces, ends, taken = job.pieces().keys() - (job.leaves_files or ()), np.cumsum(counts), []
-    WORK.mkdir(parents=True, exist_ok=True)
-    with FileLock(WORK / f".{job.name}.lock"):  # another call may take over the same
-        for (key, facts), count, end in zip(facts_of.items(), counts, ends, strict=True):
-            there = WORK / job.name / key
-            if there.exists() or key not in pieces:
-                continue
-            rows = table.iloc[end - count : end].to_dict("records")
-            # every column in every row: the columns keep their order
-            facts.setdefault("fingerprint", kept.get("fingerprint", ""))
-            facts |= {"rows": [{k: None if pd.isna(v) else v for k, v in r.items()} for r in rows]}
-            there.mkdir(parents=True)
-            with atomic_file(there / "done.json") as file:
-                file.write(json.dumps(facts, default=float).encode())
-            taken.append(key)
-    return taken
+    for (key, facts), count, end in zip(facts_of.items(), counts, np.cumsum(counts), strict=True):
+        rows = table.iloc[end - count : end].to_dict("records")
+        # every column in every row: the columns keep their order
+        facts.setdefault("fingerprint", kept.get("fingerprint", ""))
+        facts |= {"rows": [{k: None if pd.isna(v) else v for k, v in r.items()} for r in rows]}
+        yield key, facts
 
 
 def state(job: Job) -> tuple[str, int, int]:
@@ -224,12 +230,12 @@ def run_job(
     started, deadline = time.monotonic(), time.monotonic() + 3600 * hours
     code, needed = job.fingerprint, _published(job)
     if done.keys() - needed and len(done) >= len(needed):
-        _write(job, done)
+        _write(job)
     run = _on_cluster(scheduler) if scheduler else _on_this_machine(workers)
     for key in run(WORK / job.name, todo, deadline, code):
         facts = finished(job)
         if len(facts) >= len(needed):
-            _write(job, facts)
+            _write(job)
         spent = sum(fact["seconds"] for fact in facts.values()) / 3600
         left = spent / len(facts) * (len(pieces) - len(facts))
         print(
@@ -292,7 +298,13 @@ def _on_cluster(address: str) -> Runner:
     return run
 
 
-def _write(job: Job, done: dict[str, dict]) -> None:
+def _write(job: Job) -> None:
+    """Write the table of the finished pieces; another call may have finished some in between."""
+    with FileLock(WORK / f".{job.name}.lock"):
+        _write_table(job, finished(job))
+
+
+def _write_table(job: Job, done: dict[str, dict]) -> None:
     rows = [row for facts in done.values() for row in facts["rows"]]
     total, codes = len(job.pieces()), {facts.get("fingerprint", "") for facts in done.values()}
     provenance = {
@@ -312,9 +324,8 @@ def _write(job: Job, done: dict[str, dict]) -> None:
         "pieces": {key: facts | {"rows": len(facts["rows"])} for key, facts in done.items()},
     }
     LONG.mkdir(parents=True, exist_ok=True)
-    with FileLock(WORK / f".{job.name}.lock"):
-        with atomic_file(LONG / f"{job.name}.csv") as file:
-            pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")
-        with atomic_file(LONG / f"{job.name}.json") as file:
-            file.write((json.dumps(provenance, indent=1) + "\n").encode())
+    with atomic_file(LONG / f"{job.name}.csv") as file:
+        pd.DataFrame(rows).to_csv(file, index=False, lineterminator="\n")
+    with atomic_file(LONG / f"{job.name}.json") as file:
+        file.write((json.dumps(provenance, indent=1) + "\n").encode())
     _anew(job).unlink(missing_ok=True)

@@ -1,11 +1,14 @@
 """A piece of a job: computed once, by one process; its code is kept with its rows."""
 
 import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from matgan.files import ArraysError
+from matgan.files import ArraysError, locked
 from matgan.study.jobs import pieces
 
 
@@ -46,3 +49,44 @@ def test_a_part_of_a_piece_is_computed_once_and_a_failure_leaves_nothing(tmp_pat
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ArraysError, match=r"part\.npz is no sound"):
         pieces.computed_once(path, compute)
+
+
+def test_a_piece_that_other_code_began_says_so(tmp_path):
+    def stopped(folder):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pieces.do_piece(tmp_path, "one", stopped, float("inf"), "old")
+    pieces.do_piece(tmp_path, "one", one_row, float("inf"), "new")
+    assert json.loads((tmp_path / "one" / "done.json").read_text())["fingerprint"] == "several"
+
+
+def test_two_that_want_the_same_part_compute_it_once(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        time.sleep(0.3)
+        return np.arange(3.0)
+
+    with ThreadPoolExecutor(2) as both:
+        found = list(both.map(lambda _: pieces.computed_once(tmp_path / "a.npz", compute), "ab"))
+    assert len(calls) == 1
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+
+
+def test_a_piece_may_lock_its_folder_where_folders_have_no_locks(tmp_path, monkeypatch):
+    """As on a network disk, where files have some."""
+    opened = os.open
+
+    def no_folders(path, flags, *mode):
+        if os.path.isdir(path):
+            raise OSError("no")
+        return opened(path, flags, *mode)
+
+    def training(folder):
+        monkeypatch.setattr(os, "open", no_folders)
+        with locked(folder):
+            return [{"number": 1}]
+
+    assert pieces.do_piece(tmp_path, "one", training, float("inf")) == "one"

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from matgan.study.jobs import runner
-from matgan.study.jobs.pieces import do_piece
+from matgan.study.jobs.pieces import LOCK, do_piece
 from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, PROJECT, RunError
 
@@ -103,6 +103,30 @@ def test_pieces_that_the_table_lacks_are_done_and_others_are_kept(folders):
         True,
     ]
     assert pd.read_csv(folders / "long" / "squares.csv")["number"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_folder_that_another_job_made_does_not_count_as_begun(folders):
+    """Some jobs keep what a piece of another could use where that piece would."""
+    runner.run_job(JOB)
+    shutil.rmtree(folders / "work")
+    (folders / "work" / "squares" / "01").mkdir(parents=True)
+    (folders / "work" / "squares" / "02").mkdir()
+    (folders / "work" / "squares" / "02" / LOCK).touch()  # begun here, and stopped
+    assert runner.take_over(JOB) == ["00", "01", "03"]
+
+
+def test_a_table_holds_what_another_call_has_finished_since(folders, monkeypatch):
+    """Two calls that finish a piece at the same time."""
+    runner.run_job(JOB)
+    read = runner.finished
+
+    def locked(job):
+        with pytest.raises(Timeout):
+            FileLock(folders / "work" / ".squares.lock", timeout=0).acquire()
+        return read(job)
+
+    monkeypatch.setattr(runner, "finished", locked)
+    runner._write(JOB)
 
 
 def test_a_piece_whose_file_others_need_is_done_again(folders):
@@ -232,7 +256,7 @@ def test_after_its_hours_nothing_starts_and_the_table_holds_what_is_done(folders
 def test_a_piece_that_another_process_has_is_left_to_it(folders):
     folder = folders / "work" / "squares" / "00"
     folder.mkdir(parents=True)
-    with runner.FileLock(folder / ".lock"):
+    with runner.FileLock(folder / LOCK):
         assert not runner.run_job(JOB)
     assert not (folder / "calls").exists()
     assert runner.run_job(JOB)
@@ -295,10 +319,10 @@ def test_workers_end_with_a_job_that_was_killed(folders):
         assert job.poll() is None
         time.sleep(0.05)
     with pytest.raises(Timeout):
-        FileLock(piece / ".lock", timeout=0).acquire()
+        FileLock(piece / LOCK, timeout=0).acquire()
     job.send_signal(signal.SIGKILL)
     job.wait()
-    FileLock(piece / ".lock", timeout=20).acquire()  # the worker that had it is gone
+    FileLock(piece / LOCK, timeout=20).acquire()  # the worker that had it is gone
 
 
 INTERRUPTED = (
