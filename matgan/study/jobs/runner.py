@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ class Job:
         defined in a module, its arguments bound by functools.partial.
     leaves_files : whether pieces leave files in their folders that other jobs need, or the keys of
         those that do; of these a piece of which only the rows are left is done again
+    last : keys of the pieces that need what the others leave
     """
 
     name: str
@@ -93,6 +95,7 @@ class Job:
     core_hours: float
     pieces: Callable[[], dict[str, Piece]]
     leaves_files: bool | frozenset[str] = False
+    last: frozenset[str] = frozenset()
 
     @property
     def fingerprint(self) -> str:
@@ -232,7 +235,11 @@ def run_job(
     if done.keys() - needed and len(done) >= len(needed):
         _write(job)
     run = _on_cluster(scheduler) if scheduler else _on_this_machine(workers)
-    for key in run(WORK / job.name, todo, deadline, code):
+    first = {key: piece for key, piece in todo.items() if key not in job.last}
+    last = {key: piece for key, piece in todo.items() if key in job.last}
+    for key in chain.from_iterable(
+        run(WORK / job.name, part, deadline, code) for part in (first, last) if part
+    ):
         facts = finished(job)
         if len(facts) >= len(needed):
             _write(job)

@@ -262,6 +262,18 @@ def test_a_piece_that_another_process_has_is_left_to_it(folders):
     assert runner.run_job(JOB)
 
 
+def gathered(folder):
+    """Needs what the other pieces leave."""
+    return [{"number": sum((folder.parent / key / "calls").exists() for key in pieces())}]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_piece_that_needs_the_others_waits_for_them(folders, workers):
+    job = Job("all", "", 0.1, lambda: {"sum": gathered} | pieces(), last=frozenset({"sum"}))
+    runner.run_job(job, workers)
+    assert pd.read_csv(folders / "long" / "all.csv")["number"].tolist() == [4, 0, 1, 2, 3]
+
+
 def test_a_piece_that_fails_leaves_the_others(folders):
     def broken(folder):
         raise ValueError("no luck")

@@ -30,18 +30,19 @@ from matgan.representation.features import (
 from matgan.representation.tables import trained_table
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
-from matgan.study.run import LONG
+from matgan.study.run import LONG, NotYetMade, RunError, read_table
 from matgan.wgan.config import LEARNING, Config
 from matgan.wgan.training import train_wgan
 
 SEED, REPEATS, TRAININGS = 0, 10, 5
+SETTINGS_SEARCH = "table4-search"  # the job whose settings the others take
 CHECKED = 3  # repeats that are also trained for twice the epochs
 EPOCHS = {GAP: 60, TC: 150, TC10: 150, ENERGY: 20}
 EPOCHS |= {published.OQMD_SPLIT: 40, published.SUPERCON_SPLIT: 150}
 EPOCHS |= {f"{published.GAP_FOLD} {fold}": 60 for fold in range(5)}
 SETTINGS_GRID: dict[str, Sequence] = {
     "input_scaling": (None, "standard", "max-abs", "common"),
-    "learning_rate": (3e-4, 1e-3, 3e-3, 8e-3),
+    "learning_rate": (3e-4, 1e-3, 3e-3, 8e-3, 2e-2),
 }
 SEARCH = {"rows": 10_000, "epochs": 30}
 SIZES, STEPS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000), 4000
@@ -57,8 +58,25 @@ def _task(dataset: str) -> Task:
 
 
 def searched_network(task: Task, features: str) -> FullyConnectedRegressor:
-    """The task's network with the settings that the job table4-search chose."""
-    searches = pd.read_csv(LONG / "table4-search.csv", keep_default_na=False, na_values=[""])
+    """The task's network with the settings that the job table4-search chose.
+
+    Raises
+    ------
+    NotYetMade
+        There are none for these features on these data, so that they would have others than those
+        beside them.
+    RunError
+        The learning rate that was best is the lowest or highest that was tried.
+    """
+    path = LONG / f"{SETTINGS_SEARCH}.csv"
+    searches = read_table(path) if path.is_file() else pd.DataFrame(columns=["dataset", "features"])
+    tried = searches[(searches["dataset"] == task.name) & (searches["features"] == features)]
+    what = f"settings of {features} on {task.name}"
+    if tried.empty:
+        raise NotYetMade(f"no {what} yet: `python -m matgan jobs run {SETTINGS_SEARCH}` finds them")
+    (rate,) = tried.loc[tried["chosen"], "learning_rate"]
+    if not tried["learning_rate"].min() < rate < tried["learning_rate"].max():
+        raise RunError(f"{what}: the best learning rate, {rate:g}, lies at the edge of the grid")
     network = task.network(SEED, "auto")
     return benchmark.chosen_settings(searches, task.name, features, network)
 
@@ -242,7 +260,7 @@ def two_T_piece(training: int, folder: Path) -> Rows:
 
 JOBS = [
     Job(
-        "table4-search",
+        SETTINGS_SEARCH,
         "input scaling and learning rate of every feature set on every data set of Table 4",
         1.0,
         lambda: {_key(*pair): partial(search_piece, *pair) for pair in product(DATA, FEATURES)},

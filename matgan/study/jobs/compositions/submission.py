@@ -56,6 +56,8 @@ def predictions(board: str, route: str, work: Path | None = None) -> list[np.nda
         known |= {path.stem for path in paths}
         name = predictions_file(work, route).name
         there = [path for path in paths if path.name == name]
+        if len(there) > 1:
+            raise RunError(f"{there[0]} and {there[1]} are both of {route!r}")
         if not there:
             has = f"; there are {', '.join(sorted(known))}" if known else ""
             raise RunError(

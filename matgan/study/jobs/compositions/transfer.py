@@ -207,7 +207,8 @@ def _tuned(of: BoardFold, seed: int, folder: Path, times: int = 1) -> tuple[np.n
         encoder = task_encoder(len(y), RATE, seed, checkpoint, start, times)
         return encoder.fit(amounts, y).predict(tested)
 
-    return of.predictions(f"{TUNED} {seed}" if seed else TUNED, tuned, folder)
+    route = TUNED_LONGER if times > 1 else TUNED
+    return of.predictions(f"{route} {seed}" if seed else route, tuned, folder)
 
 
 def _board_pieces() -> dict[str, Piece]:

@@ -61,7 +61,7 @@ def unseen_mean_piece(folder: Path) -> Rows:
     """Scores of the mean energies of all trainings, which the other pieces left."""
     paths = [_predictions(folder.parent / f"seed-{seed}") for seed in range(TRAININGS)]
     if missing := [path for path in paths if not path.is_file()]:
-        raise RunError(f"there is no {missing[0]}: `python -m matgan jobs run {NAME} --fresh`")
+        raise RunError(f"there is no {missing[0]}: `python -m matgan jobs run {NAME}` makes it")
     _, _, hulls = held_back()
     return energy_scores(OF_ALL, np.mean([np.load(path) for path in paths], axis=0), hulls)
 
@@ -80,5 +80,6 @@ JOBS = [
         5.5,
         _pieces,
         leaves_files=True,
+        last=frozenset({"mean"}),
     )
 ]

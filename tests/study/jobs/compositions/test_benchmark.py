@@ -14,8 +14,9 @@ from matgan.chemistry.composition import whole_counts
 from matgan.data.sources import SourceUnavailable
 from matgan.learning.evaluation import convergence
 from matgan.representation import benchmark, published
-from matgan.representation.benchmark import ENERGY, RANDOM, T_OURS
+from matgan.representation.benchmark import ENERGY, GAP, RANDOM, T_OURS
 from matgan.study.jobs.compositions import benchmark as jobs
+from matgan.study.run import NotYetMade, RunError
 from matgan.wgan.config import LEARNING
 
 JOBS = {job.name: job for job in jobs.JOBS}
@@ -65,11 +66,34 @@ def test_every_piece_has_a_key_that_is_a_folder_and_can_be_sent_to_a_process():
     assert len(JOBS["baselines"].pieces()) == 10 * len(benchmark.baselines())
 
 
+def save_search(folder, dataset, features, best):
+    """The table of a search that found a rate between two others."""
+    rates = {best / 2: False, best: True, best * 2: False}
+    table = pd.DataFrame({"learning_rate": rates.keys(), "chosen": rates.values()})
+    table = table.assign(dataset=dataset, features=features, input_scaling="common")
+    table.to_csv(folder / "table4-search.csv", index=False)
+
+
+def test_settings_that_were_not_searched_or_lie_at_the_edge_are_refused(small):
+    """Else a control would stand beside our features with the defaults of another network."""
+    task = jobs._task(ENERGY)
+    with pytest.raises(NotYetMade, match="no settings of one-hot on OQMD formation energy yet"):
+        jobs.searched_network(task, "one-hot")
+    save_search(small, ENERGY, T_OURS, 3e-3)
+    with pytest.raises(NotYetMade, match="jobs run table4-search"):
+        jobs.searched_network(task, "one-hot")
+    assert jobs.searched_network(task, T_OURS).learning_rate == 3e-3
+    path = small / "table4-search.csv"
+    table = pd.read_csv(path)
+    table[table["learning_rate"] <= 3e-3].to_csv(path, index=False)
+    with pytest.raises(RunError, match=r"best learning rate, 0\.003, lies at the edge"):
+        jobs.searched_network(task, T_OURS)
+
+
 def test_table_4_takes_the_settings_of_the_search(small):
     searched = rows("table4-search", "MP_band_gap--one-hot", small)
     assert searched["chosen"].sum() == 1 and (searched["epochs"] == 1).all()
-    chosen = searched.assign(chosen=searched["learning_rate"] == 1e-2)
-    chosen.to_csv(small / "table4-search.csv", index=False)
+    save_search(small, GAP, "one-hot", 1e-2)
     scored = rows("table4", "MP_band_gap--random_as_in_the_paper--one-hot", small)
     assert scored[["repeat", "epochs"]].to_numpy().tolist() == [[0, 1], [1, 1], [0, 2]]
     assert scored["learning_rate"].eq(1e-2).all() and scored["split"].eq(RANDOM).all()
@@ -82,9 +106,7 @@ def test_other_trainings_of_T_are_as_many_as_other_random_T(small):
     tables = jobs.other_tables()
     assert len(tables) == 8 and all(table.shape == (85, 128) for table in tables.values())
     assert sum(name.startswith(T_OURS) for name in tables) == 4
-    searched = pd.DataFrame({"dataset": [ENERGY], "features": [T_OURS], "chosen": [True]})
-    searched = searched.assign(input_scaling="common", learning_rate=3e-3)
-    searched.to_csv(small / "table4-search.csv", index=False)
+    save_search(small, ENERGY, T_OURS, 3e-3)
     found = rows("small-data", "OQMD_formation_energy--WGAN_T__ours___seed1", small)
     assert found["n_train"].eq(60).all() and found["input_scaling"].eq("common").all()
     assert found["repeat"].tolist() == [0, 1, 0]  # the last for twice the epochs
@@ -120,9 +142,7 @@ def test_one_T_saw_the_test_compounds_and_the_other_none_of_them(small, monkeypa
 
 
 def test_T_is_trained_twice_on_as_many_compounds(small):
-    pd.DataFrame(
-        {"dataset": [ENERGY], "features": [T_OURS], "chosen": True, "learning_rate": 3e-3}
-    ).assign(input_scaling="common").to_csv(small / "table4-search.csv", index=False)
+    save_search(small, ENERGY, T_OURS, 3e-3)
     found = rows("T-without-tests", "training-0", small)
     assert found["features"].unique().tolist() == [jobs.UNSEEN, jobs.SEEN]
     # of each the first repeat for twice the epochs, too

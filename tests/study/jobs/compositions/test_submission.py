@@ -96,3 +96,10 @@ def test_the_command_says_what_is_missing_in_one_line(wheel, tmp_path, monkeypat
     assert "python -m matgan jobs run leaderboards" in capsys.readouterr().err
     predicted_by_jobs(tmp_path, GAPS)
     assert main(told) == 0 and (tmp_path / "out" / "results.json.gz").is_file()
+
+
+def test_two_predictions_of_one_route_are_not_chosen_from(wheel, tmp_path):
+    predicted_by_jobs(tmp_path, GAPS)
+    predicted_by_jobs(tmp_path, GAPS, job="leaderboards-transfer")
+    with pytest.raises(RunError, match="are both of 'trees'"):
+        submission.predictions(GAPS, "trees", tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from matgan.representation.encoder import sources
 from matgan.representation.encoder.estimator import CompositionEncoder
 from matgan.study.jobs.compositions import leaderboards, tasks, transfer
-from matgan.study.jobs.compositions.leaderboards import BoardFold
+from matgan.study.jobs.compositions.leaderboards import BoardFold, predictions_file
 from matgan.study.jobs.compositions.tasks import Part, task_parts
 from matgan.study.jobs.compositions.transfer import ENCODER_SOURCES, JOBS
 
@@ -98,6 +98,9 @@ def test_a_leaderboard_with_a_source(wheel, tmp_path, monkeypatch, source):
     assert len(each) == transfer.SEVERAL and len({encoder[0] for encoder in each}) == len(each)
     (longer,) = transfer.longer_piece(BoardFold("matbench_expt_gap", 4), tmp_path / "longer")
     assert longer["route"] == transfer.TUNED_LONGER and longer["mae"] != rows[0]["mae"]
+    # a file of its own name: those of the leaderboards are found by it
+    assert predictions_file(tmp_path / "longer", transfer.TUNED_LONGER).is_file()
+    assert not predictions_file(tmp_path / "longer", transfer.TUNED).exists()
     expected = np.abs((np.mean(each, axis=0) + 1) / 2 - test).mean()
     assert rows[1]["mae"] == pytest.approx(expected)
 
