@@ -9,6 +9,7 @@ piece that the table has, as in a fresh clone, its rows are taken from the table
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -28,7 +29,7 @@ from matgan.data.sources import SOURCES
 from matgan.files import atomic_file
 from matgan.study.fingerprint import decides, digest, reached, versions
 from matgan.study.jobs.pieces import LOCK, Piece, do_piece, do_piece_of
-from matgan.study.run import LONG, PROJECT, RunError, read_table
+from matgan.study.run import LONG, PROJECT, RunError, hash_of_kept, read_table
 
 # with a list JOBS
 MODULES = tuple(
@@ -88,6 +89,7 @@ class Job:
     leaves_files : whether pieces leave files in their folders that other jobs need, or the keys of
         those that do; of these a piece of which only the rows are left is done again
     last : keys of the pieces that need what the others leave
+    reads : jobs whose tables in results/long decide something here, such as searched rates
     """
 
     name: str
@@ -96,11 +98,14 @@ class Job:
     pieces: Callable[[], dict[str, Piece]]
     leaves_files: bool | frozenset[str] = False
     last: frozenset[str] = frozenset()
+    reads: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """Of the code that the job reaches, of the weights and of the hashes of the data."""
-        return digest(decides(reached(f"import {self.pieces.__module__}")))
+        """Of the code that the job reaches, the weights, the hashes of the data, what it reads."""
+        code = digest(decides(reached(f"import {self.pieces.__module__}")))
+        tables = "".join(map(hash_of_kept, self.reads))
+        return hashlib.sha256((code + tables).encode()).hexdigest() if self.reads else code
 
 
 def known_jobs() -> dict[str, Job]:

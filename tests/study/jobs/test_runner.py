@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock, Timeout
 
+from matgan.study import run as runs
 from matgan.study.jobs import runner
 from matgan.study.jobs.pieces import LOCK, do_piece
 from matgan.study.jobs.runner import Job
@@ -189,6 +190,15 @@ def test_changed_code_is_said_and_nothing_is_thrown_away(folders, monkeypatch):
     assert runner.state(JOB) == ("stale", 4, 4)  # nothing was computed again
     runner.run_job(JOB, fresh=True)
     assert runner.state(JOB) == ("done", 4, 4)
+
+
+def test_another_table_of_a_search_makes_a_job_stale(folders, monkeypatch):
+    monkeypatch.setattr(runs, "LONG", folders / "long")
+    job = Job("squares", "", 0.1, pieces, reads=("rates",))
+    runner.run_job(job)
+    assert runner.state(job) == ("done", 4, 4)
+    (folders / "long" / "rates.csv").write_text("rate\n1\n")
+    assert runner.state(job) == ("stale", 4, 4)
 
 
 def test_pieces_of_other_code_keep_a_job_stale(folders, monkeypatch):

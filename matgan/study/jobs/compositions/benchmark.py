@@ -270,6 +270,7 @@ JOBS = [
         "Table 4: every feature set on ten splits of each kind, three also for twice the epochs",
         12.0,
         lambda: _by_kind(table4_piece, FEATURES),
+        reads=(SETTINGS_SEARCH,),
     ),
     Job(
         "baselines",
@@ -277,7 +278,13 @@ JOBS = [
         15.0,
         lambda: _by_kind(baseline_piece, tuple(benchmark.baselines())),
     ),
-    Job("small-data", "errors after learning from 100 to 100,000 compounds", 6.0, _curves),
+    Job(
+        "small-data",
+        "errors after learning from 100 to 100,000 compounds",
+        6.0,
+        _curves,
+        reads=(SETTINGS_SEARCH,),
+    ),
     Job(
         "published-splits",
         "OQMD, Matbench and SuperCon on the splits of others, ElemNet's network included",
@@ -289,5 +296,6 @@ JOBS = [
         "T trained with and without the compounds that OQMD's splits test on, five seeds",
         10.0,
         lambda: {f"training-{k}": partial(two_T_piece, k) for k in range(TRAININGS)},
+        reads=(SETTINGS_SEARCH,),
     ),
 ]

@@ -267,6 +267,7 @@ JOBS = [
         9.5,
         _final,
         leaves_files=True,
+        reads=(SEARCH,),
     ),
     Job(
         MEAN,

@@ -39,7 +39,7 @@ from matgan.learning.statistics import compare, scores
 from matgan.representation import benchmark, published
 from matgan.representation.benchmark import ENERGY, GAP, RANDOM, Task
 from matgan.representation.features import Magpie, OneHot
-from matgan.study.jobs.compositions.benchmark import searched_network
+from matgan.study.jobs.compositions.benchmark import SETTINGS_SEARCH, searched_network
 from matgan.study.jobs.paper.elements import trainings
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
@@ -284,5 +284,6 @@ JOBS = [
         "300 to 30,000 labels beside generated, shuffled and real compositions without",
         2.0,
         _scores,
+        reads=(CHOICE, SETTINGS_SEARCH),
     ),
 ]

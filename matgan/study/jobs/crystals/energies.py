@@ -174,5 +174,6 @@ JOBS = [
         "energies, gaps and metals of 51,538 structures by crystal graphs",
         14,
         _pieces,
+        reads=(SEARCH,),
     ),
 ]

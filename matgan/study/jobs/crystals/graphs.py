@@ -264,5 +264,6 @@ JOBS = [
         "perovskites by crystal graphs, beside models that see sites only; run the search first",
         2.2,
         _castelli,
+        reads=(SEARCH,),
     ),
 ]

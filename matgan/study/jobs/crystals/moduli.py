@@ -183,5 +183,6 @@ JOBS = [
         "bulk and shear modulus of binary compounds: crystal graphs beside the composition",
         1.2,
         _moduli,
+        reads=(SEARCH,),
     ),
 ]

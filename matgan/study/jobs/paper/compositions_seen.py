@@ -124,5 +124,6 @@ JOBS = [
         "Materials Project",
         6.0,
         _pieces,
+        reads=(elements.SEARCH,),
     )
 ]

@@ -309,5 +309,6 @@ JOBS = [
         "errors on elements without labels, from 300 to 30,000 compounds: T and its controls",
         6.0,
         _pieces,
+        reads=(SEARCH,),
     ),
 ]

@@ -46,6 +46,7 @@ from matgan.study.run import LONG, NotYetMade
 
 AT_A_TIME = 5  # repeats of a piece
 OQMD_CHECKED = 1
+SEARCH = "table4-authors-search"  # the job whose settings the others take
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 SCALINGS = ("standard", "common", None)
 
@@ -96,13 +97,13 @@ def searched(task: Task, features: str) -> FullyConnectedRegressor:
     NotYetMade
         The search has no row for this description of this data set.
     """
-    path = LONG / "table4-authors-search.csv"
+    path = LONG / f"{SEARCH}.csv"
     table = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else None
     here = [] if table is None else table.query("dataset == @task.name and features == @features")
     if not len(here):
         raise NotYetMade(
             f"no settings for {features!r} on {task.name!r}: "
-            "`python -m matgan jobs run table4-authors-search` first"
+            f"`python -m matgan jobs run {SEARCH}` first"
         )
     return chosen_settings(here, task.name, features, network(task))
 
@@ -220,7 +221,7 @@ def _regressor() -> dict[str, Piece]:
 
 JOBS = [
     Job(
-        "table4-authors-search",
+        SEARCH,
         "input scaling and learning rate of every description, the authors' three files",
         3.0,
         _search,
@@ -230,17 +231,20 @@ JOBS = [
         "Table 4 on the authors' gaps and superconductors: ten splits of two kinds",
         30.0,
         _scores,
+        reads=(SEARCH,),
     ),
     Job(
         "table4-authors-regressor",
         "the same with the authors' own regressor, 300 epochs",
         6.0,
         _regressor,
+        reads=(SEARCH,),
     ),
     Job(
         "table4-authors-oqmd",
         "Table 4 on the authors' OQMD formulas: three splits",
         8.0,
         _oqmd_scores,
+        reads=(SEARCH,),
     ),
 ]

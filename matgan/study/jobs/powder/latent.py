@@ -213,5 +213,11 @@ def _search() -> dict[str, Piece]:
 
 JOBS = [
     Job(SEARCH, "learning rates of the VAEs", 11, _search),
-    Job(NAME, "VAE against PCA and UMAP: purity by system, R² of properties", 30, _latent),
+    Job(
+        NAME,
+        "VAE against PCA and UMAP: purity by system, R² of properties",
+        30,
+        _latent,
+        reads=(SEARCH, symmetry.SEARCH),
+    ),
 ]

@@ -306,5 +306,7 @@ def _search() -> dict[str, Piece]:
 
 JOBS = [
     Job(SEARCH, "learning rates of the networks that read symmetry", 13, _search),
-    Job(NAME, "crystal system, extinction and space group, 5 seeds", 60, _symmetry),
+    Job(
+        NAME, "crystal system, extinction and space group, 5 seeds", 60, _symmetry, reads=(SEARCH,)
+    ),
 ]

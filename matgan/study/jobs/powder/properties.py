@@ -280,5 +280,5 @@ def _search() -> dict[str, Piece]:
 
 JOBS = [
     Job(SEARCH, "learning rates of the networks that read energies and gaps", 12, _search),
-    Job(NAME, "energies, gaps: pattern, composition, structure", 50, _properties),
+    Job(NAME, "energies, gaps: pattern, composition, structure", 50, _properties, reads=(SEARCH,)),
 ]

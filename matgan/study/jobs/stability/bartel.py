@@ -28,7 +28,7 @@ from matgan.representation.features import OneHot, PooledEmbedding
 from matgan.representation.tables import load_embedding, permuted_embedding
 from matgan.stability.bartel import FOLDS, folds, own_hull_scores
 from matgan.stability.quality import KnownSystems, stability_scores
-from matgan.study.jobs.compositions.encoders import encoder_of, final_choice
+from matgan.study.jobs.compositions.encoders import SEARCH, encoder_of, final_choice
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
 from matgan.study.jobs.stability.stable import nearest_energies
@@ -199,6 +199,7 @@ JOBS = [
         28.0,
         _pieces,
         leaves_files=True,
+        reads=(SEARCH,),
     ),
     Job(
         f"{NAME}-mean",

@@ -16,7 +16,7 @@ from matgan.properties import training
 from matgan.properties.stability import hull_energies
 from matgan.properties.training import Labelled
 from matgan.representation.encoder.estimator import load_encoder
-from matgan.study.jobs.compositions.encoders import encoder_of, final_choice
+from matgan.study.jobs.compositions.encoders import SEARCH, encoder_of, final_choice
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
 from matgan.study.jobs.stability.stable import Hulls, energy_scores
@@ -81,5 +81,6 @@ JOBS = [
         _pieces,
         leaves_files=True,
         last=frozenset({"mean"}),
+        reads=(SEARCH,),
     )
 ]
