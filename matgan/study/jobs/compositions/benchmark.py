@@ -57,8 +57,14 @@ def _task(dataset: str) -> Task:
     return benchmark.load_task(dataset, seed=SEED, epochs=EPOCHS[dataset])
 
 
-def searched_network(task: Task, features: str) -> FullyConnectedRegressor:
+def searched_network(task: Task, features: str, edge: bool = False) -> FullyConnectedRegressor:
     """The task's network with the settings that the job table4-search chose.
+
+    Parameters
+    ----------
+    task : its name in the table
+    features : theirs
+    edge : a rate at the edge of the grid will do, where networks of the same features are compared
 
     Raises
     ------
@@ -75,7 +81,7 @@ def searched_network(task: Task, features: str) -> FullyConnectedRegressor:
     if tried.empty:
         raise NotYetMade(f"no {what} yet: `python -m matgan jobs run {SETTINGS_SEARCH}` finds them")
     (rate,) = tried.loc[tried["chosen"], "learning_rate"]
-    if not tried["learning_rate"].min() < rate < tried["learning_rate"].max():
+    if not edge and not tried["learning_rate"].min() < rate < tried["learning_rate"].max():
         raise RunError(f"{what}: the best learning rate, {rate:g}, lies at the edge of the grid")
     network = task.network(SEED, "auto")
     return benchmark.chosen_settings(searches, task.name, features, network)

@@ -119,7 +119,7 @@ def settings(data: str, rows: int, repeat: int, effort: Effort) -> Networks:
     length = {"batch_size": batch, "epochs": epochs, "patience": epochs}
     in_table = {"fractions": "one-hot fractions", "Magpie": "Magpie"}
     return {
-        view: searched_network(task, in_table[view]).set_params(
+        view: searched_network(task, in_table[view], edge=True).set_params(
             random_state=SEED + repeat, **length
         )
         for view in TRANSFORMERS
