@@ -81,7 +81,10 @@ def _check(chosen: list[Job], options: argparse.Namespace) -> int:
         if found.verdict == "not checked" and options.all and not found.piece:
             continue
         differs |= found.verdict == "differs"
-        print(f"{job.name:28} {found.verdict:12} {found.piece:44} {found.why}", flush=True)
+        line = (
+            f"{job.name:28} {found.verdict:12} {found.seconds:4.0f} s  {found.piece:44} {found.why}"
+        )
+        print(line, flush=True)
     return int(differs)
 
 

@@ -92,7 +92,7 @@ def test_the_command_fails_where_a_piece_differs(monkeypatch, capsys):
     jobs = {"pairs": job(), "others": job(name="others")}
     monkeypatch.setattr(command, "known_jobs", lambda: jobs)
     assert command.main(["check", "--all"]) == 0
-    assert capsys.readouterr().out.split() == ["pairs", "same", "b", "2", "rows"]
+    assert capsys.readouterr().out.split() == ["pairs", "same", "0", "s", "b", "2", "rows"]
     assert command.main(["check", "others"]) == 0
     assert "no table that counts the rows" in capsys.readouterr().out
     jobs["pairs"] = job({"error": 9.0})
