@@ -119,7 +119,8 @@ def same_rows(kept: pd.DataFrame, anew: pd.DataFrame, tolerance: float) -> tuple
 def _differences(kept: pd.Series, anew: pd.Series) -> np.ndarray:
     """(rows,) array: of the column's largest number; inf where words or gaps are others."""
     before, after = (pd.to_numeric(part, errors="coerce").to_numpy(float) for part in (kept, anew))
-    words = kept.astype(str).to_numpy() != anew.astype(str).to_numpy()
+    texts = (part.astype(object).where(part.notna(), "").astype(str) for part in (kept, anew))
+    words = np.not_equal(*(text.to_numpy() for text in texts))
     gaps = np.isnan(before) | np.isnan(after)
     largest = np.nanmax(np.abs([before, after]), initial=np.finfo(float).tiny)
     return np.where(gaps, np.where(words, np.inf, 0.0), np.abs(before - after) / largest)

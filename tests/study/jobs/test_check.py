@@ -9,7 +9,7 @@ from matgan.study.run import RunError
 
 ROWS = [
     {"formula": "NaN", "error": 0.5, "lower": True, "seconds": 1.0, "note": ""},
-    {"formula": "Na", "error": 2.0, "lower": False, "seconds": 2.0, "note": None},
+    {"formula": "Na", "error": 2.0, "lower": False, "seconds": 2.0, "note": None, "kind": "b"},
 ]
 
 
