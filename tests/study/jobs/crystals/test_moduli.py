@@ -32,18 +32,26 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "moduli_data", lambda: (chosen, y[small]))
     monkeypatch.setattr(job, "moduli_graphs", lambda: crystal_graphs(chosen).merged())
     monkeypatch.setattr(job, "MODULI_EPOCHS", 2)
-    monkeypatch.setattr(job, "ENCODER_EPOCHS", 1)
-    for piece, name in ((job.search_piece, job.GRAPH), (job.encoder_search_piece, job.ENCODER)):
+    monkeypatch.setattr(job, "SEARCH_EPOCHS", {job.GRAPH: 2, job.ENCODER: 2})
+    searched = (("weight_decay", "learning_rate"), ("weight_decay", "learning_rate", "passes"))
+    pieces = ((job.search_piece, job.GRAPH), (job.encoder_search_piece, job.ENCODER))
+    for (piece, name), columns in zip(pieces, searched, strict=True):
         tried = piece(tmp_path / name)
-        assert [row["best"] for row in tried].count(True) == 2  # a decay, then a rate
-        assert {row["method"] for row in tried} == {name}
+        best = [row for row in tried if row["best"]]
+        assert len(best) == len(columns) and {row["method"] for row in tried} == {name}
+        assert all(column in row for column, row in zip(columns, best, strict=True))
+    assert [row["epochs"] for row in tried if "passes" in row] == [
+        row["passes"] for row in tried if "passes" in row
+    ]
     monkeypatch.setattr(job, "found_settings", lambda search, method: (job.RATE, job.DECAY))
     rows = job.moduli_graph_piece(0, 8, tmp_path)
     assert [row["dataset"] for row in rows] == ["bulk modulus", "shear modulus"]
     assert rows[0]["n_train"] + rows[0]["n_test"] == 200
     assert rows[0]["mae"] != rows[1]["mae"] and 0 < rows[0]["mae"] < 1.5
-    beside = job.moduli_encoder_piece(0, 2, tmp_path)
+    monkeypatch.setattr(job, "best_rate", lambda search, method, column: 2.0)
+    beside = job.moduli_encoder_piece(0, tmp_path)
     assert {row["features"] for row in beside} == {job.ENCODER} and len(beside) == 2
+    assert beside[0]["epochs"] == 2
     assert beside[0]["n_train"] == rows[0]["n_train"] and 0 < beside[0]["mae"] < 1.5
     splits = job.moduli_splits(chosen, 1)
     monkeypatch.setattr(job, "moduli_splits", lambda structures: splits)
@@ -53,4 +61,4 @@ def test_a_piece_has_a_row_for_each_modulus(moduli, tmp_path, monkeypatch):
 
 
 def test_every_piece_has_a_key_of_its_own():
-    assert len(job._moduli()) == 1 + 2 * (job.REPEATS + job.CHECKED)
+    assert len(job._moduli()) == 1 + 2 * job.REPEATS + job.CHECKED
