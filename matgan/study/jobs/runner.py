@@ -47,7 +47,7 @@ MODULES = tuple(
             "semi_supervised",
         ),
         "uncertainty": ("uncertainty", "active_learning", "explanations"),
-        "stability": ("stable", "published", "unseen", "systems", "bartel"),
+        "stability": ("stable", "neighbourhoods", "published", "unseen", "systems", "bartel"),
         "powder": ("material", "patterns", "properties", "latent", "lattice", "measured"),
         "microstructure": (
             "labels",
