@@ -1,7 +1,8 @@
 """What a notebook's or a job's code depends on: the modules that it reaches by imports.
 
 A result is current while its fingerprint is: a changed label of a figure makes one notebook run
-again, not all of them. Imports are read from the source, so those inside of functions count too.
+again, not all of them, and a comment none. Imports are read from the source, so those inside of
+functions count too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+import io
 import sys
+import tokenize
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -47,6 +50,8 @@ PACKAGES = (
     "scikit-learn",
 )
 PACKAGES += ("scipy", "smact", "spglib", "torch")
+
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def versions() -> dict[str, str]:
@@ -87,7 +92,7 @@ def decides(modules: Iterable[str]) -> set[str]:
 
 
 def digest(modules: Iterable[str]) -> str:
-    """SHA-256 of the sources of modules, and of the pretrained files and tables that they read."""
+    """SHA-256 of the code of modules, and of the pretrained files and tables that they read."""
     total = hashlib.sha256()
     for name in sorted(modules):
         paths = [_path(name)]
@@ -96,9 +101,32 @@ def digest(modules: Iterable[str]) -> str:
         source = paths[0].read_text(encoding="utf-8")
         paths += [table for table in _tables() if f'"{table.name}"' in source]
         for path in paths:
+            content = code_alone(source).encode() if path == paths[0] else path.read_bytes()
             total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-            total.update(hashlib.sha256(path.read_bytes()).digest())
+            total.update(hashlib.sha256(content).digest())
     return total.hexdigest()
+
+
+@cache
+def code_alone(source: str) -> str:
+    """A module's source without comments and docstrings, and without the lines that were theirs.
+
+    A docstring that is all of a body becomes "pass".
+    """
+    lines: list[str | None] = list(source.split("\n"))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start[0] - 1, token.start[1]
+            lines[row] = token.line[:column].rstrip() or None
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
+            text = node.body[0]
+            first, last = text.lineno - 1, text.end_lineno or text.lineno
+            before = source.split("\n")[first].encode()[: text.col_offset].decode()
+            lines[first:last] = [None] * (last - first)
+            if len(node.body) == 1 and not isinstance(node, ast.Module):
+                lines[first] = before + "pass"
+    return "\n".join(line for line in lines if line is not None)
 
 
 @cache

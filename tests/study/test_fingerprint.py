@@ -50,7 +50,7 @@ def test_a_changed_module_changes_only_what_reaches_it(package):
     )
     before = [fingerprint.digest(modules) for modules in (maps, powder)]
     with (package / "representation" / "figures.py").open("a") as file:
-        file.write("# another label\n")
+        file.write("LABEL = 1\n")
     after = [fingerprint.digest(modules) for modules in (maps, powder)]
     assert before[0] != after[0]
     assert before[1] == after[1]
@@ -78,3 +78,61 @@ def test_a_table_of_the_package_counts_where_it_is_read(package):
         file.write("\n")
     same = [old == fingerprint.digest([name]) for old, name in zip(before, modules, strict=True)]
     assert same == [False, True, True]
+
+
+WRITTEN = '''"""What it is.
+
+# no comment
+"""
+import re  # of strings
+
+# of the next line
+
+
+def f(x):  # x: text
+    """Nothing."""
+    text = """# not
+    # one"""
+    return re.sub("#", text, x)
+
+
+class A:
+    """Of nothing else."""
+
+
+async def g(): "of one line"
+'''
+
+
+def test_comments_and_docstrings_decide_nothing():
+    left = fingerprint.code_alone(WRITTEN)
+    assert left.split("\n") == [
+        *("import re", "", "", "", "def f(x):", '    text = """# not', '    # one"""'),
+        *('    return re.sub("#", text, x)', "", "", "class A:", "    pass", "", ""),
+        *("async def g(): pass", ""),
+    ]
+    again = WRITTEN.replace("of strings", "of words").replace("Nothing.", "Nothing\n\n    at all.")
+    assert fingerprint.code_alone(again) == left
+    for old, new in (("sub", "subn"), ('# one"""', '# two"""'), ('"#"', '"# "')):
+        assert fingerprint.code_alone(WRITTEN.replace(old, new)) != left
+
+
+def test_what_is_left_of_every_module_is_the_same_code():
+    """By Python's own syntax trees, which know no comments."""
+
+    def tree(source):
+        found = ast.parse(source)
+        for node in ast.walk(found):
+            if (
+                isinstance(node, fingerprint._WITH_DOCSTRING)
+                and ast.get_docstring(node) is not None
+            ):
+                only = len(node.body) == 1 and not isinstance(node, ast.Module)
+                node.body = [ast.Pass()] if only else node.body[1:]
+        return ast.dump(found)
+
+    for path in fingerprint.PACKAGE.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        left = fingerprint.code_alone(source)
+        assert tree(left) == tree(source), path
+        assert len(left) < len(source) or not source
