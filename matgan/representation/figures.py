@@ -274,21 +274,32 @@ def learning_curves(
 
     Notes
     -----
-    Lines are means over the repeats, bands their smallest and largest values.
+    Lines are means over the repeats, bands their smallest and largest values. Of a data set with
+    one number of compounds, points and bars stand side by side.
     """
     names = list(curves["features"].unique())
     colour = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
     figure, panels = plt.subplots(1, len(units), figsize=(4.8 * len(units), 4.6))
     for axes, (dataset, label) in zip(np.atleast_1d(panels), units.items(), strict=True):
         part = curves[curves["dataset"] == dataset]
-        for name in names:
+        sizes = part["n_train"].unique()
+        for place, name in enumerate(names):
             points = part[part["features"] == name].groupby("n_train")[metric]
             mean, low, high = points.mean(), points.min(), points.max()
-            width = 2.6 if name in bold else 1.2
-            axes.plot(mean.index, mean, marker=".", color=colour[name], lw=width, label=name)
+            given = {"marker": ".", "color": colour[name], "label": name}
+            given["lw"] = 2.6 if name in bold else 1.2
+            if len(sizes) == 1:
+                spread = np.array([mean - low, high - mean])
+                axes.errorbar([place] * len(mean), mean.to_numpy(), spread, ls="", **given)
+                continue
+            axes.plot(mean.index, mean, **given)
             axes.fill_between(mean.index, low, high, color=colour[name], alpha=0.12, lw=0)
-        axes.set(xscale="log", yscale="log", title=dataset, ylabel=label)
+        axes.set(yscale="log", title=dataset, ylabel=label)
         axes.set_xlabel("training and validation compounds")
+        if len(sizes) == 1:
+            axes.set_xticks([(len(names) - 1) / 2], [f"{sizes[0]:,}"])
+        else:
+            axes.set_xscale("log")
         axes.yaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: f"{v:g}"))
         axes.yaxis.set_minor_formatter(plt.FuncFormatter(lambda v, _: f"{v:.3g}"))
         axes.tick_params(axis="y", which="minor", labelsize=8)

@@ -199,6 +199,17 @@ def test_learning_curves_are_means_over_the_repeats():
     assert axes.get_xscale() == axes.get_yscale() == "log"
 
 
+def test_of_one_number_of_compounds_points_stand_side_by_side():
+    rows = [("d", name, 3000, repeat, mae + repeat) for name, mae in (("T", 1.0), ("C", 2.0))
+            for repeat in (0, 1, 5)]  # fmt: skip
+    curves = pd.DataFrame(rows, columns=["dataset", "features", "n_train", "repeat", "mae"])
+    (axes,) = figures.learning_curves(curves, {"d": "MAE (K)"}).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["3,000"]
+    points, _, (bars,) = axes.containers[1].lines
+    np.testing.assert_allclose(points.get_xydata(), [(1, 4)])
+    np.testing.assert_allclose(bars.get_segments(), [[(1, 2), (1, 7)]])
+
+
 def test_parity_draws_every_compound_and_the_diagonal():
     y = np.arange(50.0)
     figure = figures.parity({"d": (y, y + 5)}, {"d": "gap (eV)"})

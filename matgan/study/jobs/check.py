@@ -29,13 +29,12 @@ class Check:
 
     Attributes
     ----------
-    job, piece : names; the piece is "" where none is short enough
+    piece : its name, "" where none is short enough
     verdict : "same", "close", "differs" or "not checked"
     why : one line for a reader
     seconds : that it took
     """
 
-    job: str
     piece: str
     verdict: str
     why: str
@@ -59,11 +58,11 @@ def check_job(job: Job, longest: float = 60.0, tolerance: float = 0.02) -> Check
     """
     kept = kept_pieces(job)
     if not kept:
-        return Check(job.name, "", "not checked", "no table that counts the rows of its pieces")
+        return Check("", "not checked", "no table that counts the rows of its pieces")
     quickest = min(seconds for seconds, _ in kept.values())
     short = {key: piece for key, piece in kept.items() if piece[0] <= longest}
     if not short:
-        return Check(job.name, "", "not checked", f"its quickest piece took {quickest:.0f} s")
+        return Check("", "not checked", f"its quickest piece took {quickest:.0f} s")
     key = max(short, key=lambda key: short[key][0])
     one_thread()
     started = time.monotonic()
@@ -75,9 +74,9 @@ def check_job(job: Job, longest: float = 60.0, tolerance: float = 0.02) -> Check
             pd.DataFrame(job.pieces()[key](own)).to_csv(path, index=False)
             found = read_table(path)
         except (ImportError, OSError, RunError) as error:  # of what it needs something is not here
-            return Check(job.name, key, "not checked", str(error).partition("\n")[0])
+            return Check(key, "not checked", str(error).partition("\n")[0])
     verdict, why = same_rows(short[key][1], found, tolerance)
-    return Check(job.name, key, verdict, why, time.monotonic() - started)
+    return Check(key, verdict, why, time.monotonic() - started)
 
 
 def kept_pieces(job: Job) -> dict[str, tuple[float, pd.DataFrame]]:
