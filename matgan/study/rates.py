@@ -71,15 +71,15 @@ class Rates:
         """`number` of several models."""
         return [self.number(data, measure, model, form) for model in models]
 
-    def trainings(self, data: str, model: str = OURS) -> int:
-        """Independent trainings behind the numbers of a trained generator; 0 where there is none.
+    def trainings(self, data: str, measure: str, model: str = OURS) -> int:
+        """Independent trainings behind a number of a trained generator; 0 where there is none.
 
         Samples of one network say nothing about another training: however many, they count as one.
         """
-        of = self.summary[(self.summary["data"] == data) & (self.summary["model"] == model)]
-        if of.empty:
+        if (data, measure, model) not in self._rows.index:
             return 0
-        return int(of["n"].max()) if (of["interval over"] == "networks").any() else 1
+        row = self._rows.loc[(data, measure, model)]
+        return int(row["n"]) if row["interval over"] == "networks" else 1
 
     def ahead(self, data: str, measure: str, higher: bool) -> dict[str, bool]:
         """Whether ours is ahead of each control, beyond chance (p < 0.05 by Holm).
@@ -159,7 +159,7 @@ class Rates:
         here : models whose numbers are shown
         form : of these numbers
         """
-        better, repeats = self.ahead(data, measure, higher), self.trainings(data)
+        better, repeats = self.ahead(data, measure, higher), self.trainings(data, measure)
         beside = self.numbers(data, measure, *self.controls, form=form)
         if (data, measure, REAL) in self._rows.index:
             beside.append(self.number(data, measure, REAL, form, f"not in the rule: {REAL}"))

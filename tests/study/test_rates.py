@@ -47,9 +47,9 @@ def test_what_there_is_not_is_said(rates):
 
 
 def test_only_trainings_count_as_repeats(rates):
-    assert rates.trainings("mp") == 10
-    assert rates.trainings("mp", PRINTED) == 1  # however many samples
-    assert rates.trainings("oqmd") == 0
+    assert rates.trainings("mp", "AUC") == 10
+    assert rates.trainings("mp", "decodable", PRINTED) == 1  # however many samples
+    assert rates.trainings("mp", "decodable") == rates.trainings("oqmd", "AUC") == 0
 
 
 def test_ahead_of_one_control_and_behind_another(rates):
