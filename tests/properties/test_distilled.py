@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from matgan.chemistry.composition import formulas
+from matgan.chemistry.composition import amounts_matrix, formulas
 from matgan.files import PRETRAINED, WeightsError
 from matgan.properties import distilled
 from matgan.properties.distilled import (
@@ -16,6 +16,7 @@ from matgan.properties.distilled import (
     load_distilled,
     taught,
 )
+from matgan.properties.training import Labelled
 from matgan.stability.enumeration import Enumeration
 
 
@@ -85,13 +86,18 @@ def test_the_sample_is_balanced_and_without_elements(sample):
 
 
 def test_examples_have_the_labels_or_the_answers(oqmd, monkeypatch):
+    some = oqmd[:900]
+    part = np.array(["train", "val", "test"])[np.arange(900) % 3]
+    data = Labelled(
+        amounts_matrix(some["formula"]), some["target"].to_numpy(), np.ones(900, dtype=bool), part
+    )
+    monkeypatch.setattr(distilled, "labelled", lambda name: data)
     monkeypatch.setattr(distilled, "teacher", lambda counts: np.full(len(counts), -9.0))
     counts, energies = distilled.examples("answers", 500)
     labelled, labels = distilled.examples("labels", 500)
-    assert len(counts) == len(labelled) + 500 and (energies == -9).all()
+    assert len(labelled) == 300 and len(counts) == 300 + 500 and (energies == -9).all()
     np.testing.assert_array_equal(counts[:-500], labelled)
-    rows = np.random.default_rng(0).choice(len(labels), 5)
-    known = dict(zip(oqmd["formula"], oqmd["target"], strict=True))
-    assert [known[f] for f in formulas(labelled[rows])] == labels[rows].tolist()
+    assert list(formulas(labelled)) == some["formula"][::3].tolist()
+    assert labels.tolist() == some["target"][::3].tolist()
     with pytest.raises(ValueError, match="answers or labels, not 'rumours'"):
         distilled.examples("rumours", 5)

@@ -13,7 +13,6 @@ from matgan.properties import prediction, training
 from matgan.properties import stability as module
 from matgan.properties.models import Calibration, Prediction, PropertyModel, pretrained
 from matgan.properties.stability import evaluate_stability, stability, with_stable
-from matgan.stability import quality
 from matgan.stability.hull import Hull
 
 FORMULAS = ["LiO", "Li2O", "LiO3", "LiFeO2", "Fe", "NaCl"]
@@ -131,20 +130,3 @@ def test_errors_have_heavier_tails_than_a_laplace_distribution_headline(oqmd):
         judged = [log_loss(stable[~h], p) for h, p in zip((first, ~first), found, strict=True)]
         entropies.append(np.mean(judged))
     assert entropies == pytest.approx([0.061, 0.077], abs=6e-4)
-
-
-@pytest.mark.slow
-def test_thin_neighbourhoods_are_where_the_errors_are_headline(oqmd):
-    """The numbers beside `THIN_ELEMENT` and in docs/screening.md: more than twice the mean."""
-    data, model = training.labelled("formation_energy"), pretrained("formation_energy")
-    test = data.part == "test"
-    amounts, found = data.amounts[test], model.predict(data.amounts[test])
-    known = quality.KnownSystems(data.amounts[~test])
-    off = np.abs(found.value - data.target[test])
-    rare = np.where(amounts > 0, known.holding, np.inf).min(axis=1) < quality.THIN_ELEMENT
-    alone = known.within(amounts) < quality.THIN_SYSTEM
-    means = [off.mean(), off[alone].mean(), off[rare].mean()]
-    assert means == pytest.approx([0.028, 0.060, 0.094], abs=1e-3)
-    assert min(means[1:]) > 2 * means[0]
-    inside = (found.low <= data.target[test]) & (data.target[test] <= found.high)
-    assert inside[rare].mean() == pytest.approx(0.78, abs=0.01)
