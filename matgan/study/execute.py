@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,14 +22,19 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 
-from matgan.files import BusyError, atomic_file, half_written, locked, sha256
+from matgan.files import BusyError, atomic_file, locked, sha256
 from matgan.learning.compute import DeviceError, device
+from matgan.study.jobs.runner import stale_jobs
 from matgan.study.plan import (
     DONE,
     NEW,
     Notebook,
+    check_folder,
     fingerprint,
+    next_one,
     plan,
+    remove_half_written,
+    set_aside,
     state,
     unsound,
     without_unreachable,
@@ -38,7 +44,6 @@ from matgan.study.run import (
     PROJECT,
     RUNNING,
     RunError,
-    damaged,
     read_manifest,
     update_manifest,
     written,
@@ -50,7 +55,7 @@ EVIDENCE = (
     ("figures", "figures/*.html"),
     ("results/tables", "tables/*.csv"),
 )
-LEFT_EMPTY = (".lock", ".manifest.lock")  # left in a folder by a run that wrote nothing
+INTERRUPTED = "\nInterrupted. The same command goes on after the last notebook that was done."
 
 
 def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
@@ -63,11 +68,11 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
         if options.list:
             _print_list(notebooks, run_dir)
             return 0
-        _check_folder(run_dir, options.force)
+        check_folder(run_dir, options.force)
         if options.publish:  # before hours are spent
-            _refuse(_faults_of_plan(profile, _stale_jobs(), options.allow))
+            _refuse(_faults_of_plan(profile, stale_jobs(), options.allow))
         with locked(run_dir):
-            status = _run_all(notebooks, run_dir, options.force)
+            status = _run_all(notebooks, run_dir, options.force, options.workers)
             if options.publish and not status:
                 publish(run_dir, project, profile, options.allow)
             if options.report:
@@ -88,7 +93,7 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
         print(f"The run cannot go on: {error}")
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. Running the same command again goes on after the last notebook done.")
+        print(INTERRUPTED)
         return 130
 
 
@@ -111,6 +116,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         metavar=("NAME", "VALUE"),
         help="a parameter of the notebooks that declare it; may be given several times",
     )
+    add("--workers", type=_number, default=1, metavar="N", help="notebooks at a time (default: 1)")
     add("--run-dir", type=_folder, metavar="DIR", help="where results go (default: runs/PROFILE)")
     add(
         "--publish",
@@ -130,70 +136,76 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"1 or more, not {text!r}")
+    return int(text)
+
+
 def _folder(text: str) -> Path:
     if not text:  # Path("") would be the current folder
         raise argparse.ArgumentTypeError("the name is empty (an unset variable?)")
     return Path(text)
 
 
-def _check_folder(run_dir: Path, force: bool) -> None:
-    """A folder with anything in it must be that of a run."""
-    if run_dir.exists() and not run_dir.is_dir():
-        raise RunError(f"{run_dir} is a file")
-    if force or not run_dir.is_dir() or (run_dir / MANIFEST).exists():
-        return
-    others = sorted(path.name for path in run_dir.iterdir() if path.name not in LEFT_EMPTY)
-    if others:
-        raise RunError(
-            f"{run_dir} is no folder of a run, and holds {', '.join(others[:3])}: choose another "
-            "--run-dir, or give --force to write into it"
-        )
-
-
 # --- running it -----------------------------------------------------------------------------------
 
 
-def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool) -> int:
+def _run_all(notebooks: list[Notebook], run_dir: Path, force: bool, workers: int) -> int:
     _prepare_environment()
-    _remove_half_written(run_dir)
-    rows = [[notebook.name, "not run", ""] for notebook in notebooks]
-    for number, (notebook, row) in enumerate(zip(notebooks, rows, strict=True), 1):
-        manifest = read_manifest(run_dir)
-        known = state(notebook, run_dir, manifest)
-        if not force and known == DONE:
-            row[1] = "skipped (already done)"
-            row[2] = f"({_clock(manifest['notebooks'][notebook.name]['wall_seconds'])})"
-            continue
-        again = f" again: {known}" if known not in (DONE, NEW) else ""
-        print(f"[{number}/{len(notebooks)}] {notebook.name}{again}", flush=True)
-        _set_aside(run_dir, manifest["notebooks"].get(notebook.name, {}))
-        start = time.monotonic()
-        failure = unsound(notebook, run_dir, manifest) or _run_one(notebook, run_dir)
-        row[1], row[2] = "failed" if failure else "ok", _clock(time.monotonic() - start)
-        if failure:
-            print(failure)
-            break
+    remove_half_written(run_dir)
+    rows = {notebook.name: ["not run", ""] for notebook in notebooks}
+    left, busy = list(notebooks), dict[Future[tuple[str, float]], Notebook]()
+    os.environ[RUNNING] = str(run_dir)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while left or busy:
+                while len(busy) < workers and (notebook := next_one(left, busy.values())):
+                    left.remove(notebook)
+                    manifest = read_manifest(run_dir)
+                    known = state(notebook, run_dir, manifest)
+                    if not force and known == DONE:
+                        seconds = manifest["notebooks"][notebook.name]["wall_seconds"]
+                        rows[notebook.name] = ["skipped (already done)", f"({_clock(seconds)})"]
+                        continue
+                    again = f" again: {known}" if known not in (DONE, NEW) else ""
+                    number = f"[{notebooks.index(notebook) + 1}/{len(notebooks)}]"
+                    print(f"{number} {notebook.name}{again}", flush=True)
+                    given = (notebook, run_dir, manifest, workers == 1)
+                    busy[pool.submit(_attempt, *given) if workers > 1 else _here(*given)] = notebook
+                for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                    notebook, (failure, seconds) = busy.pop(future), future.result()
+                    rows[notebook.name] = ["failed" if failure else "ok", _clock(seconds)]
+                    if failure:
+                        print(failure, flush=True)
+                        left.clear()
+        except KeyboardInterrupt:
+            if busy:  # in threads, which know no interrupt: their kernels end with this process
+                print(INTERRUPTED, flush=True)
+                os._exit(130)
+            raise
+        finally:
+            del os.environ[RUNNING]
     print()
-    for name, result, clock in rows:
+    for name, (result, clock) in rows.items():
         print(f"  {name:32} {result:24} {clock:>8}")
     print(f"Results: {run_dir} (executed notebooks, tables, figures, manifest.json)")
-    return int(any(row[1] == "failed" for row in rows))
+    return int(any(result == "failed" for result, _ in rows.values()))
 
 
-def _remove_half_written(run_dir: Path) -> None:
-    """Remove what a run that was killed while it wrote has left; the caller holds the lock."""
-    if read_manifest(run_dir)["notebooks"]:  # else the folder may be anyone's
-        for file in half_written(run_dir):
-            file.unlink(missing_ok=True)
+def _attempt(notebook: Notebook, run_dir: Path, manifest: dict, alone: bool) -> tuple[str, float]:
+    """Execute a notebook: an empty string, or what to tell about its failure; seconds."""
+    set_aside(run_dir, manifest["notebooks"].get(notebook.name, {}))
+    start = time.monotonic()
+    failure = unsound(notebook, run_dir, manifest) or _run_one(notebook, run_dir, alone)
+    return failure, time.monotonic() - start
 
 
-def _set_aside(run_dir: Path, entry: dict) -> None:
-    """Rename damaged checkpoints, with those beside them: a training would refuse to go on."""
-    bad = [run_dir / name for name in damaged(run_dir, entry) if name.startswith("checkpoints/")]
-    for name in entry.get("outputs", {}):
-        path = run_dir / name
-        if path.is_file() and path.parent in {file.parent for file in bad}:
-            os.replace(path, path.with_name(f"{path.name}.damaged"))
+def _here(*given) -> Future[tuple[str, float]]:
+    """The same in this thread, which an interrupt stops, kernel and all."""
+    future: Future[tuple[str, float]] = Future()
+    future.set_result(_attempt(*given))
+    return future
 
 
 def _prepare_environment() -> None:
@@ -211,8 +223,11 @@ def _prepare_environment() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def _run_one(notebook: Notebook, run_dir: Path) -> str:
-    """Execute a notebook; returns an empty string, or what to tell about its failure."""
+def _run_one(notebook: Notebook, run_dir: Path, alone: bool) -> str:
+    """Execute a notebook; returns an empty string, or what to tell about its failure.
+
+    One that runs alone may draw its progress on a terminal.
+    """
     result = run_dir / f"{notebook.name}.ipynb"
     running = run_dir / f"{notebook.name}.running.ipynb"
     update_manifest(run_dir, notebook.name, {"status": "started"}, fresh=True)
@@ -222,7 +237,6 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
         "results": fingerprint(notebook, before, drawing=False),
         "parameters": notebook.parameters,
     }
-    os.environ[RUNNING] = str(run_dir)
     start = time.monotonic()
     failure = ""
     try:
@@ -235,8 +249,9 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
             language="python",
             extra_arguments=["--log-level=50"],  # a kernel's own log says nothing to a reader
             cwd=notebook.path.parent,
-            progress_bar={"desc": notebook.name, "disable": None},  # a bar on a terminal only
-            stderr_file=sys.stderr if sys.stderr.isatty() else None,  # progress of long cells
+            # on a terminal only: a bar, and the progress of long cells
+            progress_bar={"desc": notebook.name, "disable": None} if alone else False,
+            stderr_file=sys.stderr if alone and sys.stderr.isatty() else None,
         )
     except papermill.PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue.strip()[:2000]}"
@@ -248,7 +263,6 @@ def _run_one(notebook: Notebook, run_dir: Path) -> str:
         message = "The kernel died: out of memory, or killed from outside."
         failure = _tell(notebook, result, *_last_started(running), message)
     finally:
-        del os.environ[RUNNING]
         if running.exists():
             os.replace(running, result)
     entry = read_manifest(run_dir)["notebooks"].get(notebook.name, {})
@@ -311,7 +325,7 @@ def publish(run_dir: Path, project: Path, profile: str, allowed: Sequence[str] =
         one; parameters of their own, or jobs that are not current, without their allowances.
     """
     notebooks = plan(project / "notebooks", profile)
-    manifest, stale = read_manifest(run_dir), _stale_jobs()
+    manifest, stale = read_manifest(run_dir), stale_jobs()
     entries = {n.name: manifest["notebooks"].get(n.name, {}) for n in notebooks}
     _refuse(_faults_of_plan(profile, stale, allowed))
     _refuse(_faults_of_run(notebooks, run_dir, manifest, allowed))
@@ -377,15 +391,6 @@ def _faults_of_run(
         yield f"the commits are {', '.join(sorted(commits))}: --force runs all notebooks on one"
     if changed:
         yield f"files differed from the commit when {', '.join(changed)} ran: commit, then --force"
-
-
-def _stale_jobs() -> dict[str, str]:
-    """Jobs that are not done by the present code and data, and what `jobs list` says of them."""
-    from matgan.study.jobs.runner import known_jobs
-    from matgan.study.jobs.runner import state as state_of_job
-
-    states = {name: state_of_job(job)[0] for name, job in known_jobs().items()}
-    return {name: known for name, known in states.items() if known != DONE}
 
 
 def _clock(seconds: float) -> str:

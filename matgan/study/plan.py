@@ -6,8 +6,9 @@ import ast
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,14 @@ import nbformat
 import yaml
 
 from matgan.data.sources import SourceUnavailable, fetch
-from matgan.files import sha256
+from matgan.files import half_written, sha256
 from matgan.study.fingerprint import decides, reached, versions
 from matgan.study.fingerprint import digest as modules_digest
-from matgan.study.run import RunError, damaged, hash_of_kept
+from matgan.study.run import MANIFEST, RunError, damaged, hash_of_kept, read_manifest
 
 DONE, NEW = "done", "not run yet"  # states of a notebook in a run directory
 LARGEST = 2**32 - 1  # of a whole number: the largest seed
+LEFT_EMPTY = (".lock", ".manifest.lock")  # left in a folder by a run that wrote nothing
 
 
 @dataclass
@@ -200,6 +202,12 @@ def reads(notebook: Notebook) -> list[str]:
     return sorted(set(re.findall(r"""made_by=["'](\w+)["']""", _code(notebook))))
 
 
+def next_one(left: Sequence[Notebook], busy: Iterable[Notebook]) -> Notebook | None:
+    """The first of those left that reads no file of another one that is left or running."""
+    undone = {notebook.name for notebook in (*left, *busy)}
+    return next((n for n in left if undone.isdisjoint(reads(n))), None)
+
+
 def _code(notebook: Notebook) -> str:
     cells = nbformat.read(notebook.path, as_version=4).cells
     return "\n".join(cell.source for cell in cells if cell.cell_type == "code")
@@ -248,6 +256,36 @@ def unsound(notebook: Notebook, run_dir: Path, manifest: dict) -> str:
                 f"command with --only {earlier[:2]} makes it again"
             )
     return ""
+
+
+def check_folder(run_dir: Path, force: bool) -> None:
+    """A folder with anything in it must be that of a run: else RunError, if nothing is forced."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RunError(f"{run_dir} is a file")
+    if force or not run_dir.is_dir() or (run_dir / MANIFEST).exists():
+        return
+    others = sorted(path.name for path in run_dir.iterdir() if path.name not in LEFT_EMPTY)
+    if others:
+        raise RunError(
+            f"{run_dir} is no folder of a run, and holds {', '.join(others[:3])}: choose another "
+            "--run-dir, or give --force to write into it"
+        )
+
+
+def remove_half_written(run_dir: Path) -> None:
+    """Remove what a run that was killed while it wrote has left; the caller holds the lock."""
+    if read_manifest(run_dir)["notebooks"]:  # else the folder may be anyone's
+        for file in half_written(run_dir):
+            file.unlink(missing_ok=True)
+
+
+def set_aside(run_dir: Path, entry: dict) -> None:
+    """Rename damaged checkpoints, with those beside them: a training would refuse to go on."""
+    bad = [run_dir / name for name in damaged(run_dir, entry) if name.startswith("checkpoints/")]
+    for name in entry.get("outputs", {}):
+        path = run_dir / name
+        if path.is_file() and path.parent in {file.parent for file in bad}:
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
 
 
 # --- cells whose data cannot be had ---------------------------------------------------------------

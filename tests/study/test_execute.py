@@ -153,7 +153,8 @@ def test_a_dead_kernel_is_a_failure_that_names_the_cell(project, capsys):
     assert "The kernel died" in output
 
 
-def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project, workers):
     write_notebook(
         project / "notebooks",
         "01_first",
@@ -165,9 +166,9 @@ def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project):
         "time.sleep(3600)",
     )
     code = "import sys, pathlib; from matgan.study.execute import main\n"
-    code += "sys.exit(main(['--profile', 'laptop'], pathlib.Path(sys.argv[1])))"
+    code += "sys.exit(main(['--profile', 'laptop', *sys.argv[2:]], pathlib.Path(sys.argv[1])))"
     started = subprocess.Popen(
-        [sys.executable, "-c", code, project],
+        [sys.executable, "-c", code, project, "--workers", str(workers)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -179,9 +180,58 @@ def test_an_interrupt_says_how_to_go_on_and_stops_the_kernel(project):
     os.killpg(started.pid, signal.SIGINT)
     output, _ = started.communicate(timeout=600)  # it would sleep for an hour
     assert started.returncode == 130
-    assert "the same command again goes on" in output
-    assert not Path(f"/proc/{kernel}").exists()
+    assert "Interrupted. The same command goes on" in output
+    for _ in range(300 if workers > 1 else 1):  # a kernel looks every second for its parent
+        if ended := not Path(f"/proc/{kernel}").exists():
+            break
+        time.sleep(0.1)
+    assert ended
     assert read_manifest(pid.parent)["notebooks"]["01_first"].get("status") != "ok"
+
+
+MEETS = """
+import os, time
+from pathlib import Path
+Path(run_dir, f"{own}.here").touch()
+for _ in range(1200):
+    if Path(run_dir, f"{other}.here").exists():
+        break
+    time.sleep(0.1)
+else:
+    raise TimeoutError(f"{own} ran alone")
+"""
+
+
+def test_workers_run_side_by_side_what_does_not_wait_for_another(project, capsys):
+    """01 and 03 end only while both run; 02 reads what 01 wrote."""
+    notebooks = project / "notebooks"
+    first, third = (f"own, other = {pair!r}" + MEETS for pair in (("01", "03"), ("03", "01")))
+    write_notebook(notebooks, "01_first", PARAMETERS, first, "Path(run_dir, 'data').touch()")
+    check = "from pathlib import Path\nassert Path(run_dir, 'data').exists()  # made_by='01_first'"
+    write_notebook(notebooks, "02_second", PARAMETERS + "steps: int = 7\n", check)
+    write_notebook(notebooks, "03_third", PARAMETERS, third)
+    assert run(project, "--profile", "smoke", "--workers", "2") == 0
+    output = capsys.readouterr().out
+    places = [output.index(f"[{i}/3]") for i in (1, 3, 2)]
+    assert places == sorted(places)
+    names = [line.split()[0] for line in output.splitlines() if " ok " in line]
+    assert names == ["01_first", "02_second", "03_third"]
+    entries = read_manifest(project / "runs" / "smoke")["notebooks"]
+    assert {entry["status"] for entry in entries.values()} == {"ok"} and len(entries) == 3
+
+
+def test_after_a_failure_workers_begin_nothing_more(project, capsys):
+    notebooks = project / "notebooks"
+    write_notebook(notebooks, "01_first", PARAMETERS, "raise ValueError('first is bad')")
+    waits = "import time\ntime.sleep(3)"
+    write_notebook(notebooks, "03_third", PARAMETERS, waits)
+    write_notebook(notebooks, "04_fourth", PARAMETERS, waits)
+    assert run(project, "--profile", "smoke", "--workers", "2") == 1
+    output = capsys.readouterr().out
+    assert "ValueError: first is bad" in output
+    ends = {line.split()[0]: line.split()[1] for line in output.splitlines() if line[:2] == "  "}
+    assert ends["01_first"] == "failed" and ends["03_third"] == "ok"
+    assert ends["02_second"] == ends["04_fourth"] == "not"
 
 
 # --- going on -------------------------------------------------------------------------------------
@@ -558,7 +608,7 @@ def evidence(project, executed, monkeypatch):
     (project / "notebooks" / "profiles.yaml").write_text(text)
     state = {"commit": "c" * 40, "changed": False}
     monkeypatch.setattr(runs, "git_state", lambda: dict(state))
-    monkeypatch.setattr(execute, "_stale_jobs", dict)
+    monkeypatch.setattr(execute, "stale_jobs", dict)
     (project / "figures").mkdir()
     (project / "figures" / "01.png").write_text("published before")
     assert run(project, "--profile", "full") == 0
@@ -621,7 +671,7 @@ def other_parameters(project, evidence, monkeypatch):
 
 
 def stale_jobs(project, evidence, monkeypatch):
-    monkeypatch.setattr(execute, "_stale_jobs", lambda: {"table4": "stale"})
+    monkeypatch.setattr(execute, "stale_jobs", lambda: {"table4": "stale"})
     return [], "jobs that are not current: table4 (--allow stale-jobs)"
 
 
@@ -671,7 +721,7 @@ def test_a_notebook_that_failed_or_whose_files_are_damaged_is_not_published(proj
 
 
 def test_what_is_allowed_is_told(project, evidence, monkeypatch):
-    monkeypatch.setattr(execute, "_stale_jobs", lambda: {"table4": "stale"})
+    monkeypatch.setattr(execute, "stale_jobs", lambda: {"table4": "stale"})
     options = ["--publish", "--allow", "laptop", "stale-jobs"]
     assert run(project, "--profile", "laptop", *options) == 0
     told = json.loads((project / "results" / "manifest.json").read_text())["published"]

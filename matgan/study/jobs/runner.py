@@ -199,6 +199,12 @@ def state(job: Job) -> tuple[str, int, int]:
     return ("done" if done >= total else "partly"), done, total
 
 
+def stale_jobs() -> dict[str, str]:
+    """Jobs that are not done by the present code and data, and what `jobs list` says of them."""
+    states = {name: state(job)[0] for name, job in known_jobs().items()}
+    return {name: known for name, known in states.items() if known != "done"}
+
+
 def run_job(
     job: Job,
     workers: int = 1,
