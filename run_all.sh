@@ -14,6 +14,7 @@ Options of a run:
                     without it, full where torch finds CUDA, else laptop
   --only NN [NN..]  only these notebooks, on what the earlier ones have left: --only 02 03
   -p NAME VALUE     another value for a parameter of the notebooks; may be given several times
+  --workers N       notebooks at a time, where none reads the files of another one (default: 1)
   --force           run again what is already done; write into a folder that is no run's
   --run-dir DIR     where results go (default: runs/PROFILE in this folder)
   --publish         copy figures and maps into figures/, tables and manifest into results/, if all

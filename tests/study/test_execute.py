@@ -521,6 +521,14 @@ def test_a_folder_that_is_no_run_is_refused_without_force(project, executed, cap
     assert run(project, "--run-dir", tmp_path / "empty") == 0
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_workers_are_one_or_more(project, executed, capsys, text):
+    with pytest.raises(SystemExit) as stopped:
+        run(project, f"--workers={text}")
+    assert stopped.value.code == 2 and executed == []
+    assert f"--workers: 1 or more, not {text!r}" in capsys.readouterr().err
+
+
 def test_an_empty_run_dir_is_refused(project, executed, capsys):
     """As of --run-dir "$DIR" where DIR is not set: it would be the current folder."""
     with pytest.raises(SystemExit) as stopped:
