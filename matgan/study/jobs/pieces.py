@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,10 @@ def do_piece(work: Path, key: str, piece: Piece, deadline: float, code: str = ""
                 return key
             codes = _codes(folder, code)
             one_thread()
-            started = time.monotonic()
+            started, commit = time.monotonic(), _loaded_from()
             rows = piece(folder)
             facts = {
-                **git_state(),
+                **commit,
                 "fingerprint": code if codes == {code} else "several",
                 "device": device(),
                 "threads": 1,
@@ -104,6 +105,12 @@ def computed_once(path: Path, compute: Callable[[], np.ndarray]) -> tuple[np.nda
                 np.savez_compressed(file, allow_pickle=False, found=found, minutes=minutes)
     kept = load_arrays(path, ["found", "minutes"])
     return kept["found"], float(kept["minutes"])
+
+
+@cache
+def _loaded_from() -> dict[str, object]:
+    """The commit when this process did its first piece: later ones are of the same code."""
+    return git_state()
 
 
 def _codes(folder: Path, code: str) -> set[str]:
