@@ -160,8 +160,11 @@ class Run:
                 figure.savefig(file, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
 
     def checkpoint(self, name: str) -> Path:
-        """Path checkpoints/NAME for weights and training states."""
-        return self.path("checkpoints", name)
+        """Path checkpoints/NOTEBOOK/NAME for weights and training states.
+
+        A training has its folder for itself, so no two notebooks share one.
+        """
+        return self.path("checkpoints", self.notebook, name)
 
     def record(self, **facts: object) -> None:
         """Merge facts about this notebook into manifest.json, with its time and memory so far."""

@@ -183,20 +183,21 @@ def test_outputs_are_files_and_whole_folders_with_their_hashes(run):
     run.table(pd.DataFrame({"x": [1]}), "a")
     folder = run.checkpoint("fit")
     folder.mkdir()
+    place = f"checkpoints/{run.notebook}/fit"  # of its own: a training has its folder for itself
     (folder / "weights").write_text("w")
     (folder / ".hidden.tmp").write_text("x")
     run.checkpoint("removed at the end")
     entry = runs.read_manifest(run.folder)["notebooks"][run.notebook]
     entry["outputs"] = runs.written(run.folder, entry)
     assert entry["outputs"] == {
-        "checkpoints/fit/weights": hashlib.sha256(b"w").hexdigest(),
+        f"{place}/weights": hashlib.sha256(b"w").hexdigest(),
         "tables/a.csv": hashlib.sha256(b"x\n1\n").hexdigest(),
     }
     assert runs.damaged(run.folder, entry) == {}
     (folder / "weights").write_text("v")
     run.path("tables", "a.csv").unlink()
     assert runs.damaged(run.folder, entry) == {
-        "checkpoints/fit/weights": "changed",
+        f"{place}/weights": "changed",
         "tables/a.csv": "missing",
     }
 
