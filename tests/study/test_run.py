@@ -114,7 +114,7 @@ def test_a_name_that_is_no_file_name_is_refused(run, name):
         run.table(pd.DataFrame({"x": [1]}), name)
 
 
-@pytest.mark.parametrize("name", ["../../escape.safetensors", "/tmp/escape.safetensors"])
+@pytest.mark.parametrize("name", ["../../../escape.safetensors", "/tmp/escape.safetensors"])
 def test_no_path_leads_out_of_the_run_directory(run, name):
     with pytest.raises(ValueError, match="leads out of the run directory"):
         run.checkpoint(name)
