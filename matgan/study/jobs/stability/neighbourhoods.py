@@ -18,7 +18,7 @@ from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
 
 ALL, SYSTEM, ELEMENT = "all", "known compounds in the system", "known compounds of an element"
-PARTS = 10  # of the compounds, by how many known ones there are
+TENTHS = 10  # of the compounds, by how many known ones there are
 
 
 def neighbourhood_rows(data: Labelled, model: PropertyModel) -> Rows:
@@ -61,7 +61,7 @@ def neighbourhood_rows(data: Labelled, model: PropertyModel) -> Rows:
 
 def _tenths(count: np.ndarray) -> np.ndarray:
     """Which tenth each number belongs to; equal numbers belong to one."""
-    ends = np.quantile(count, np.arange(1, PARTS) / PARTS, method="higher")
+    ends = np.quantile(count, np.arange(1, TENTHS) / TENTHS, method="higher")
     return np.searchsorted(ends, count, side="right")
 
 
