@@ -58,6 +58,7 @@ class TextureNetwork:
     convolutions : (weights (out, in, 3, 3), biases (out,)) in the order of the network
     mean : (3,) colour, from 0 to 255, that is subtracted from the image
     layers : of `NAMES`, after whose rectifiers the matrices are taken
+    device : "cpu" or "cuda", where images are read
 
     Raises
     ------
@@ -66,7 +67,11 @@ class TextureNetwork:
     """
 
     def __init__(
-        self, convolutions: Convolutions, mean: np.ndarray, layers: Sequence[str] = TEXTURE
+        self,
+        convolutions: Convolutions,
+        mean: np.ndarray,
+        layers: Sequence[str] = TEXTURE,
+        device: str = "cpu",
     ):
         if odd := [name for name in layers if name not in NAMES]:
             raise ValueError(f"VGG19 has no layer {odd[0]!r}; it has {', '.join(NAMES)}")
@@ -76,10 +81,11 @@ class TextureNetwork:
             deepest, there = NAMES[self.depth - 1], len(convolutions)
             raise ValueError(f"{deepest} is convolution {self.depth} of VGG19; there are {there}")
         self.convolutions = [
-            (torch.tensor(weights), torch.tensor(biases))
+            (torch.tensor(weights, device=device), torch.tensor(biases, device=device))
             for weights, biases in convolutions[: self.depth]
         ]
-        self.mean = torch.tensor(np.asarray(mean, np.float32))[None, :, None, None]
+        colour = torch.tensor(np.asarray(mean, np.float32), device=device)
+        self.mean, self.device = colour[None, :, None, None], device
 
     def grams(self, image: Tensor) -> list[Tensor]:
         """(C, C) mean over pixels of products of channels, for each of the layers.
@@ -111,6 +117,8 @@ class TextureNetwork:
         return torch.stack([(a - b).square().sum() / b.square().sum() for a, b in pairs]).mean()
 
 
+# on a GPU convolutions of 10 bits would end the line searches early
+@torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 def synthesised(
     network: TextureNetwork, phases: np.ndarray, evaluations: Sequence[int], seed: Sequence[int]
 ) -> tuple[list[np.ndarray], np.ndarray]:
@@ -130,26 +138,28 @@ def synthesised(
     -------
     an (n, n) float32 image for each of `evaluations`, and the loss at each evaluation
     """
-    n = len(phases)
+    n, where = len(phases), network.device
     with torch.no_grad():
-        target = network.grams(torch.tensor(phases.astype(np.float32)))
+        target = network.grams(torch.tensor(phases.astype(np.float32), device=where))
     waves = np.hypot(fft.fftfreq(n)[:, None], fft.fftfreq(n))
     weight = 1 / np.maximum(waves, 1 / n)
-    scale = torch.tensor((weight / np.sqrt((weight**2).mean()))[:, : n // 2 + 1]).float()
+    scale = torch.tensor((weight / np.sqrt((weight**2).mean()))[:, : n // 2 + 1]).float().to(where)
     losses: list[float] = []
     kept: dict[int, np.ndarray] = {}
 
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        variables = torch.tensor(flat.reshape(n, n), dtype=torch.float32, requires_grad=True)
+        variables = torch.tensor(
+            flat.reshape(n, n), dtype=torch.float32, device=where, requires_grad=True
+        )
         image = torch.sigmoid(torch.fft.irfft2(torch.fft.rfft2(variables) * scale, s=(n, n)))
         loss = network.loss(image, target)
         loss.backward()
         losses.append(loss.item())
-        kept[len(losses)] = image.detach().numpy()
+        kept[len(losses)] = image.numpy(force=True)
         for old in set(kept) - {*evaluations, len(losses)}:
             del kept[old]
         assert variables.grad is not None
-        return 1e3 * losses[-1], 1e3 * variables.grad.numpy().astype(float).ravel()
+        return 1e3 * losses[-1], 1e3 * variables.grad.numpy(force=True).astype(float).ravel()
 
     last = evaluations[-1]
     flat = np.random.default_rng(seed).standard_normal(n * n)
@@ -162,7 +172,7 @@ def synthesised(
         # it stopped where the logistic function is flat: go on from an image that is less black
         # and white
         grey = np.clip(kept[max(kept)].astype(float), 0.05, 0.95)
-        waves = fft.rfft2(np.log(grey / (1 - grey))) / scale.numpy()
+        waves = fft.rfft2(np.log(grey / (1 - grey))) / scale.numpy(force=True)
         flat = fft.irfft2(waves, s=(n, n)).ravel()
     stopped = max(kept)
     return [kept.get(number, kept[stopped]) for number in evaluations], np.array(losses[:last])

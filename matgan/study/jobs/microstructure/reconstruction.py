@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from matgan.data.weights import vgg19_convolutions
+from matgan.learning.compute import device
 from matgan.microstructure import reconstruction
 from matgan.microstructure.generation import highest
 from matgan.microstructure.reconstruction import SAMPLES, TextureNetwork, sample
@@ -22,7 +23,7 @@ OTHER_SAMPLE = "another sample"
 METHODS = (VGG, RANDOM, GAUSSIAN, SURROGATE, OTHER_SAMPLE)
 SIZE = 48
 REPEATS = 10
-EVALUATIONS = 200
+EVALUATIONS = 1000
 ANOTHER = 1000  # added to the seed of a sample
 MEAN = np.full(3, 127.5, np.float32)  # that random weights subtract
 
@@ -187,8 +188,8 @@ def texture_network(method: str, seed: int) -> TextureNetwork:
     seed : of random weights
     """
     if method == VGG:
-        return TextureNetwork(*vgg19_convolutions())
-    return TextureNetwork(reconstruction.random_convolutions(seed), MEAN)
+        return TextureNetwork(*vgg19_convolutions(), device=device())
+    return TextureNetwork(reconstruction.random_convolutions(seed), MEAN, device=device())
 
 
 def synthesis_piece(method: str, kind: str, folder: Path) -> Rows:

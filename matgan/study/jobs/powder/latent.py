@@ -42,7 +42,7 @@ from matgan.study.jobs.search import best_rate, searched_rates
 NAME, SEARCH = "pattern-latent", "pattern-latent-search"
 LEARNED, MANIFOLD, LINEAR, SUPERVISED = "VAE", "UMAP", "PCA", "FCN, supervised"
 SIZES = (2, 3, 16)
-PASSES, FIRST_RATE = 60, 2e-3
+PASSES, SEARCHED_PASSES, FIRST_RATE = 60, 30, 2e-3
 SEPARATED, ALIKE, ARRANGED = 0.5, 0.9, 0.5  # silhouette, purity, R²: the rules above
 
 
@@ -166,7 +166,9 @@ def latent_piece(
     return latent_rows(space, kind, setting, passes, seed, rate)
 
 
-def search_piece(size: int, folder: Path, setting: Setting = LONG, passes: int = PASSES) -> Rows:
+def search_piece(
+    size: int, folder: Path, setting: Setting = LONG, passes: int = SEARCHED_PASSES
+) -> Rows:
     """The learning rate of a VAE, by its loss on validation patterns.
 
     Parameters
