@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-CHANNELS_LAST = torch.channels_last_3d
 NEIGHBOURHOOD = 11  # voxels along an edge of the paper's neighbourhood
 
 
@@ -37,10 +36,7 @@ class _Wrapped(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, around):
         ctx.around = around
-        shape = (*x.shape[:2], *(n + 2 * around for n in x.shape[2:]))
-        # Hopper's and Ampere's matrix units read channels last
-        order = CHANNELS_LAST if x.is_cuda else torch.contiguous_format
-        wide = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
+        wide = x.new_empty(*x.shape[:2], *(n + 2 * around for n in x.shape[2:]))
         _inside(wide, around).copy_(x)
         for there, beyond in _edges(wide, around):
             beyond.copy_(there)
@@ -52,8 +48,7 @@ class _Wrapped(torch.autograd.Function):
         wide = gradient.clone()
         for there, beyond in reversed(_edges(wide, ctx.around)):
             there.add_(beyond)
-        order = CHANNELS_LAST if wide.is_cuda else torch.contiguous_format
-        return _inside(wide, ctx.around).contiguous(memory_format=order), None
+        return _inside(wide, ctx.around).contiguous(), None
 
 
 def _inside(wide: Tensor, around: int) -> Tensor:

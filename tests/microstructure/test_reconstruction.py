@@ -56,6 +56,17 @@ def test_gram_matrices_are_mean_products_of_channels(convolutions):
     assert twice == pytest.approx(0.25, rel=1e-5)
 
 
+@pytest.mark.cuda
+def test_a_device_finds_the_same_texture(convolutions):
+    """Losses of the first evaluations; later a line search takes another step for any rounding."""
+    true = rec.sample("discs", 24, 0)
+    losses = [
+        rec.synthesised(rec.TextureNetwork(convolutions, MEAN, device=name), true, [5], [1])[1]
+        for name in ("cpu", "cuda")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
 def test_a_layer_that_is_not_there_is_named(convolutions):
     with pytest.raises(ValueError, match="no layer 'conv1_3'"):
         rec.TextureNetwork(convolutions, MEAN, ["conv1_3"])

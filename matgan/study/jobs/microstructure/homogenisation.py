@@ -209,10 +209,10 @@ def network_piece(epochs: int, seed: int, folder: Path) -> Rows:
 def _pieces() -> dict[str, Piece]:
     pieces: dict[str, Piece] = {f"controls-{s}": partial(control_piece, s) for s in REPEATS}
     pieces |= {f"short-vectors-{s}": partial(short_vector_piece, s) for s in REPEATS}
-    pieces |= {f"network-{s}": partial(network_piece, EPOCHS, s) for s in REPEATS}
     # two trainings twice as long say whether the others have converged
-    longer = 2 * EPOCHS
-    return pieces | {f"network-{s}-longer": partial(network_piece, longer, s) for s in (0, 1)}
+    for seed, epochs in [(s, EPOCHS) for s in REPEATS] + [(s, 2 * EPOCHS) for s in (0, 1)]:
+        pieces[f"network-{seed}-{epochs}"] = partial(network_piece, epochs, seed)
+    return pieces
 
 
 JOBS = [Job("homogenisation", "C11 of volumes: CNN, two-point statistics, bounds", 7, _pieces)]

@@ -135,12 +135,18 @@ def loss_curve(text: str) -> pd.Series:
     return pd.Series({int(n): float(loss) for n, loss in pairs})
 
 
+def shorter(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are compared: without those of syntheses that went on for twice as long."""
+    long = table.loc[table["evaluations"] > 0, "evaluations"]
+    return table[table["evaluations"] <= (0 if long.empty else long.min())]
+
+
 def difference_by_kind(table: pd.DataFrame, score: str, *controls: str) -> dict[str, np.ndarray]:
     """VGG19's error minus a control's on the same samples: an array over repeats for each kind.
 
     Parameters
     ----------
-    table : of the job; only the shorter syntheses count
+    table : of the job; the `shorter` syntheses count
     score : the column
     controls : a method, or several: then the one with the lowest mean error on that kind
 
@@ -148,8 +154,7 @@ def difference_by_kind(table: pd.DataFrame, score: str, *controls: str) -> dict[
     -------
     NaN where VGG19 or one of the controls is missing
     """
-    usual = table[table["evaluations"].isin([0, EVALUATIONS])]
-    wide = usual.pivot_table(score, ["kind", "seed"], "method")
+    wide = shorter(table).pivot_table(score, ["kind", "seed"], "method")
     found = {}
     for kind in dict.fromkeys(table["kind"]):
         part = wide.loc[kind].reindex(columns=[VGG, *controls])
@@ -227,7 +232,7 @@ def _pieces() -> dict[str, Piece]:
     }
     for word, method in (("vgg", VGG), ("random", RANDOM)):
         for kind in SAMPLES:
-            pieces[f"{word}-{kind}"] = partial(synthesis_piece, method, kind)
+            pieces[f"{word}-{kind}-{EVALUATIONS}"] = partial(synthesis_piece, method, kind)
     return pieces
 
 

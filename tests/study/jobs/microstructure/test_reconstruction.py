@@ -66,7 +66,9 @@ def test_differences_and_changes_are_by_sample():
     assert {kind: list(d) for kind, d in found.items()} == {"a": [-3, -2], "b": [-4, -3]}
     changes = job.changes_when_longer(table, job.VGG, "e")  # two kinds do not cancel
     assert changes.to_dict() == pytest.approx({"a": -0.05, "b": 0.05})
-    assert job.changes_when_longer(table[table["evaluations"] < 300], job.VGG, "e").empty
+    assert job.changes_when_longer(job.shorter(table), job.VGG, "e").empty
+    controls = table[table["method"] == job.GAUSSIAN]
+    assert job.shorter(controls).equals(controls)
 
 
 def test_of_several_controls_the_better_one_counts_for_each_kind():
