@@ -19,8 +19,10 @@ from matgan.microstructure.generative import (
     load_generator_and_critic,
 )
 from matgan.microstructure.optics import FINER_ORDERS, WAVE_ORDERS, Film, absorbed
+from matgan.study.jobs import runner
 from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field, fields
 from matgan.study.jobs.microstructure.images import NAME as GAN
+from matgan.study.jobs.microstructure.images import WEIGHTS
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
 from matgan.study.run import RunError
@@ -32,6 +34,7 @@ BUDGET = 60  # absorptions that each search may ask for
 START = 20  # of these: the first of a Bayesian optimisation, and the look at the lengths
 BATCH = 5  # designs that a Bayesian optimisation asks for at a time
 REPEATS = range(10)
+DRAWN = "absorption-gans"
 
 Objective = Callable[[np.ndarray], float]  # an image to what it absorbs
 Found = tuple[np.ndarray, list[float]]  # the best image, and all values in their order
@@ -190,6 +193,33 @@ def search_piece(method: str, seed: int, folder: Path) -> Rows:
     return search_rows(method, generator, seed, BUDGET)
 
 
+def trained(seed: int, times: int = 1) -> ImageGenerator:
+    """The generator of one training of the job `GAN`; the first one comes along.
+
+    Parameters
+    ----------
+    seed, times : of the training, see `matgan.study.jobs.microstructure.images.gan_piece`
+
+    Raises
+    ------
+    RunError
+        It was not trained here.
+    """
+    if (seed, times) == (0, 1):
+        return shipped()[1]
+    path = runner.WORK / GAN / f"gan-{seed}{'-longer' * (times > 1)}" / WEIGHTS
+    if not path.is_file():
+        raise RunError(f"there is no {path}: `python -m matgan jobs run {GAN}` makes it")
+    return load_generator_and_critic(path)[1]
+
+
+def drawn_piece(seed: int, times: int, folder: Path) -> Rows:
+    """What images of one training absorb, before any search."""
+    values = sobol_points(absorbed, trained(seed, times), BUDGET, seed)[1]
+    row = {"seed": seed, "times": times, "images": len(values)}
+    return [row | {"mean": float(np.mean(values)), "best": max(values)}]
+
+
 def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[str, pd.Series]:
     """What some searches found, a value a repeat, in the order of the methods.
 
@@ -217,4 +247,12 @@ def _searches() -> dict[str, Piece]:
     }
 
 
-JOBS = [Job("design", "the microstructure that absorbs most: five searches", 0.3, _searches)]
+def _drawn() -> dict[str, Piece]:
+    trainings = [(seed, 1) for seed in range(5)] + [(0, 2)]
+    return {f"gan-{seed}-{times}": partial(drawn_piece, seed, times) for seed, times in trainings}
+
+
+JOBS = [
+    Job("design", "the microstructure that absorbs most: five searches", 0.3, _searches),
+    Job(DRAWN, "what images of five GANs absorb, before any search", 0.1, _drawn, reads=(GAN,)),
+]

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from matgan.microstructure.generative import ImageGAN, ImageGenerator
+from matgan.microstructure.generative import (
+    ImageCritic,
+    ImageGAN,
+    ImageGenerator,
+    save_generator,
+)
 from matgan.microstructure.optics import Film, absorbed
 from matgan.study.jobs.microstructure import design as job
 from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field
@@ -49,6 +54,23 @@ def test_a_bayesian_optimisation_starts_with_sobols_points_and_gets_beyond_them(
     values = job.bayesian(stripes, generator, 30, 0)[1]
     assert values[:10] == sobol
     assert np.mean(values[-5:]) > np.mean(sobol)
+
+
+def test_images_of_each_training_are_asked_for_before_any_search(monkeypatch, tmp_path):
+    config = ImageGAN(size=8, channels=2, widest=4)
+    torch.manual_seed(1)
+    parts = ImageGenerator(config), ImageCritic(config)
+    monkeypatch.setattr(job.runner, "WORK", tmp_path)
+    folder = tmp_path / job.GAN / "gan-3-longer"
+    folder.mkdir(parents=True)
+    save_generator(folder / job.WEIGHTS, config, parts)
+    monkeypatch.setattr(job, "BUDGET", 6)
+    monkeypatch.setattr(job, "absorbed", stripes)
+    (row,) = job.drawn_piece(3, 2, tmp_path)
+    values = job.sobol_points(stripes, parts[0].eval(), 6, 3)[1]
+    assert row == {"seed": 3, "times": 2, "images": 6, "mean": np.mean(values), "best": max(values)}
+    with pytest.raises(RunError, match="gan-3/generator"):
+        job.trained(3)
 
 
 def test_one_length_spends_the_rest_on_the_best_length():
