@@ -27,7 +27,6 @@ NAME = "absorption"
 FIELD_LENGTHS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # pixels: lengths of the fields
 FIELDS_EACH = 60  # fields of each length
 LABELLED = 500  # fields of any length, for regressions
-FINER_LABELLED = 500  # of these, the first that are computed with more orders, too
 ORDERS_TRIED = range(2, 9)  # of waves, on two fields of three lengths
 FILM = Film()
 
@@ -35,7 +34,7 @@ FILM = Film()
 def is_complete(table: pd.DataFrame) -> bool:
     """Whether the table of the job has all its parts: comparisons mix them."""
     parts = {"length": len(FIELD_LENGTHS) * FIELDS_EACH, "label": LABELLED}
-    parts |= {"finer label": FINER_LABELLED, "orders": len(ORDERS_TRIED) * 6, "peer": 9}
+    parts |= {"finer label": LABELLED, "orders": len(ORDERS_TRIED) * 6, "peer": 9}
     counts = table["what"].value_counts()
     return all(counts.get(part, 0) >= n for part, n in parts.items())
 
@@ -179,7 +178,7 @@ def _pieces() -> dict[str, Piece]:
     for start in range(0, LABELLED, 100):
         stop = min(start + 100, LABELLED)
         pieces[f"labels-{start:03}"] = partial(_ignoring_folder, label_rows, (start, stop))
-    return pieces | {"labels-finer": partial(_ignoring_folder, finer_rows, (0, FINER_LABELLED))}
+    return pieces | {"labels-finer": partial(_ignoring_folder, finer_rows, (0, LABELLED))}
 
 
 JOBS = [Job(NAME, "absorption of films: orders, peers, length scale, 500 labels", 0.1, _pieces)]

@@ -20,6 +20,7 @@ from matgan.microstructure.generative import (
 )
 from matgan.microstructure.optics import FINER_ORDERS, WAVE_ORDERS, Film, absorbed
 from matgan.study.jobs import runner
+from matgan.study.jobs.microstructure.absorption import FIELD_LENGTHS
 from matgan.study.jobs.microstructure.fields import FIELD_RANGE, field, fields
 from matgan.study.jobs.microstructure.images import NAME as GAN
 from matgan.study.jobs.microstructure.images import WEIGHTS
@@ -34,6 +35,7 @@ BUDGET = 60  # absorptions that each search may ask for
 START = 20  # of these: the first of a Bayesian optimisation, and the look at the lengths
 BATCH = 5  # designs that a Bayesian optimisation asks for at a time
 REPEATS = range(10)
+TRAININGS = 5  # of the GAN
 DRAWN = "absorption-gans"
 
 Objective = Callable[[np.ndarray], float]  # an image to what it absorbs
@@ -188,9 +190,12 @@ def search_rows(method: str, generator, seed: int, budget: int, orders: int = WA
 
 
 def search_piece(method: str, seed: int, folder: Path) -> Rows:
-    """One search with the generator that ships."""
-    generator = None if method in (FIELDS, LENGTH) else shipped()[1]
-    return search_rows(method, generator, seed, BUDGET)
+    """One search; in latent space the repeats go round the trainings of the GAN."""
+    if method in (FIELDS, LENGTH):
+        return search_rows(method, None, seed, BUDGET)
+    training = seed % TRAININGS
+    rows = search_rows(method, trained(training), seed, BUDGET)
+    return [row | {"training": training} for row in rows]
 
 
 def trained(seed: int, times: int = 1) -> ImageGenerator:
@@ -215,9 +220,21 @@ def trained(seed: int, times: int = 1) -> ImageGenerator:
 
 def drawn_piece(seed: int, times: int, folder: Path) -> Rows:
     """What images of one training absorb, before any search."""
-    values = sobol_points(absorbed, trained(seed, times), BUDGET, seed)[1]
-    row = {"seed": seed, "times": times, "images": len(values)}
-    return [row | {"mean": float(np.mean(values)), "best": max(values)}]
+    latents = norm.ppf(cube(BUDGET, seed, _variables(trained(seed, times))))
+    row = _absorbed_row(generate(trained(seed, times), latents))
+    return [{"source": GAN, "seed": seed, "times": times} | row]
+
+
+def length_piece(length: float, folder: Path) -> Rows:
+    """The control: what fields of one length absorb."""
+    row = _absorbed_row(fields(range(BUDGET), length=length, seed=3))  # as in the job `absorption`
+    return [{"source": LENGTH, "seed": 0, "length": length} | row]
+
+
+def _absorbed_row(images: np.ndarray) -> dict[str, float]:
+    finer = partial(absorbed, film=Film(), orders=FINER_ORDERS)
+    row: dict[str, float] = {"images": len(images), "mean": np.mean([*map(absorbed, images)])}
+    return row | {"finer": float(np.mean([*map(finer, images)]))}
 
 
 def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[str, pd.Series]:
@@ -248,11 +265,24 @@ def _searches() -> dict[str, Piece]:
 
 
 def _drawn() -> dict[str, Piece]:
-    trainings = [(seed, 1) for seed in range(5)] + [(0, 2)]
-    return {f"gan-{seed}-{times}": partial(drawn_piece, seed, times) for seed, times in trainings}
+    trainings = [(seed, 1) for seed in range(TRAININGS)] + [(0, 2)]
+    pieces: dict[str, Piece] = {f"gan-{s}-{n}": partial(drawn_piece, s, n) for s, n in trainings}
+    return pieces | {f"length-{x:g}": partial(length_piece, x) for x in FIELD_LENGTHS}
 
 
 JOBS = [
-    Job("design", "the microstructure that absorbs most: five searches", 0.3, _searches),
-    Job(DRAWN, "what images of five GANs absorb, before any search", 0.1, _drawn, reads=(GAN,)),
+    Job(
+        "design",
+        "the microstructure that absorbs most: five searches",
+        0.3,
+        _searches,
+        reads=(GAN,),
+    ),
+    Job(
+        DRAWN,
+        "what images of five GANs and fields of one length absorb, before any search",
+        0.2,
+        _drawn,
+        reads=(GAN,),
+    ),
 ]

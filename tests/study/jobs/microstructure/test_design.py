@@ -65,10 +65,14 @@ def test_images_of_each_training_are_asked_for_before_any_search(monkeypatch, tm
     folder.mkdir(parents=True)
     save_generator(folder / job.WEIGHTS, config, parts)
     monkeypatch.setattr(job, "BUDGET", 6)
-    monkeypatch.setattr(job, "absorbed", stripes)
+    monkeypatch.setattr(job, "absorbed", lambda image, film=None, orders=5: orders * stripes(image))
     (row,) = job.drawn_piece(3, 2, tmp_path)
-    values = job.sobol_points(stripes, parts[0].eval(), 6, 3)[1]
-    assert row == {"seed": 3, "times": 2, "images": 6, "mean": np.mean(values), "best": max(values)}
+    mean = np.mean(job.sobol_points(stripes, parts[0].eval(), 6, 3)[1])
+    assert row["source"] == job.GAN and (row["seed"], row["times"], row["images"]) == (3, 2, 6)
+    assert (row["mean"], row["finer"]) == pytest.approx((5 * mean, job.FINER_ORDERS * mean))
+    (of_length,) = job.length_piece(4.0, tmp_path)
+    mean = np.mean([stripes(field(i, length=4.0, seed=3)) for i in range(6)])
+    assert of_length["mean"] == pytest.approx(5 * mean)
     with pytest.raises(RunError, match="gan-3/generator"):
         job.trained(3)
 
