@@ -92,8 +92,10 @@ def short_vector_regression(
 
     Long vectors are many, and components of the statistics as they are go to them, whereas C11
     hangs on short ones: here they are divided by a power of their length (at least one voxel)
-    first. The power is that of the lowest absolute error in a five-fold cross-validation inside
-    the part that is learned from; `chosen_power` tells which.
+    first. Statistics are averaged over the symmetries that keep C11 along the first axis, as a
+    network sees volumes after them (`matgan.microstructure.examples.move`). The power is that of
+    the lowest absolute error in a five-fold cross-validation inside the part that is learned from;
+    `chosen_power` tells which.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def short_vector_regression(
         scoring="neg_mean_absolute_error",
         cv=KFold(5, shuffle=True, random_state=seed),
     )
-    return make_pipeline(FunctionTransformer(_half_vectors), choice)
+    return make_pipeline(FunctionTransformer(_symmetric_vectors), choice)
 
 
 # where the choice finds the power among the steps
@@ -149,6 +151,17 @@ def _half_vectors(volumes: np.ndarray) -> np.ndarray:
     half = volumes.shape[1] // 2 + 1
     parts = [two_point(volumes[i : i + 100])[:, :half] for i in range(0, len(volumes), 100)]
     return np.concatenate(parts).astype(np.float32)
+
+
+def _symmetric_vectors(volumes: np.ndarray) -> np.ndarray:
+    """`_half_vectors`, the mean over mirrors and over the exchange of the last two axes.
+
+    Opposite vectors have the same, so the mirror of the first axis is that of the other two.
+    """
+    vectors = _half_vectors(volumes)
+    for axis in (2, 3):  # n - 1 vectors back to front, 0 stays
+        vectors = (vectors + np.roll(np.flip(vectors, axis), 1, axis)) / 2
+    return (vectors + vectors.swapaxes(2, 3)) / 2
 
 
 def _half_statistics(volumes: np.ndarray) -> np.ndarray:

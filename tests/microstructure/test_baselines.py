@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from matgan.microstructure import baselines, mechanics
+from matgan.microstructure.examples import move, moved
 from matgan.microstructure.generation import Collection
 from matgan.microstructure.statistics import two_point, voigt_reuss
 
@@ -45,6 +46,17 @@ def test_two_point_regression_learns_what_is_in_the_statistics():
     assert error < 0.5 * np.abs(control.predict(volumes[test]) - y[test]).mean()
 
 
+def test_symmetric_vectors_are_the_same_for_a_moved_volume(volumes):
+    rng = np.random.default_rng(0)
+    others = np.stack([moved(volume, move(volume, rng)) for volume in volumes])
+    found, same = (baselines._symmetric_vectors(of) for of in (volumes, others))
+    np.testing.assert_allclose(found, same, atol=1e-6)
+    plain = baselines._half_vectors(others) - baselines._half_vectors(volumes)
+    assert np.abs(plain).max() > 0.01
+    first = volumes[:1].swapaxes(1, 2)  # another axis is that of the load
+    assert np.abs(baselines._symmetric_vectors(first) - found[:1]).max() > 0.01
+
+
 def test_half_of_the_statistics_are_all_of_them():
     """What is left out is there with the opposite sign of the vector."""
     volume = np.random.default_rng(0).random((6, 6, 6)) < 0.5
@@ -71,8 +83,9 @@ def test_weights_are_powers_of_the_length_of_the_vector():
 def test_the_power_is_chosen_by_what_decides(vector, powers):
     """Of what short vectors tell a high power, of what long ones tell none."""
     volumes = Collection(11).volumes(range(240))
-    y = two_point(volumes)[:, vector, 0, 0]
-    y = y + two_point(volumes)[:, 0, vector, 0] - 2 * baselines.volume_fraction(volumes) ** 2
+    statistics = two_point(volumes)
+    across = (statistics[:, 0, vector, 0] + statistics[:, 0, 0, vector]) / 2  # axes alike
+    y = statistics[:, vector, 0, 0] + across - 2 * baselines.volume_fraction(volumes) ** 2
     train, test = slice(0, 200), slice(200, None)
     model = baselines.short_vector_regression().fit(volumes[train], y[train])
     assert baselines.chosen_power(model) in powers

@@ -233,8 +233,8 @@ def length_piece(length: float, folder: Path) -> Rows:
 
 def _absorbed_row(images: np.ndarray) -> dict[str, float]:
     finer = partial(absorbed, film=Film(), orders=FINER_ORDERS)
-    row: dict[str, float] = {"images": len(images), "mean": np.mean([*map(absorbed, images)])}
-    return row | {"finer": float(np.mean([*map(finer, images)]))}
+    means = {"mean": float(np.mean([*map(absorbed, images)]))}
+    return {"images": len(images)} | means | {"finer": float(np.mean([*map(finer, images)]))}
 
 
 def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[str, pd.Series]:

@@ -23,7 +23,7 @@ OTHER_SAMPLE = "another sample"
 METHODS = (VGG, RANDOM, GAUSSIAN, SURROGATE, OTHER_SAMPLE)
 SIZE = 48
 REPEATS = 10
-EVALUATIONS = 1000
+EVALUATIONS = 200
 ANOTHER = 1000  # added to the seed of a sample
 MEAN = np.full(3, 127.5, np.float32)  # that random weights subtract
 
