@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, qmc
+from scipy.stats import norm, qmc, ttest_rel
 
 from matgan.files import PRETRAINED
+from matgan.learning.statistics import welch_p
 from matgan.microstructure.generative import (
     ImageCritic,
     ImageGAN,
@@ -238,7 +239,7 @@ def _absorbed_row(images: np.ndarray) -> dict[str, float]:
 
 
 def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[str, pd.Series]:
-    """What some searches found, a value a repeat, in the order of the methods.
+    """What some searches found, a value a repeat or, in latent space, a training; by its number.
 
     Parameters
     ----------
@@ -252,8 +253,19 @@ def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[
     """
     if column not in table:
         return {}
-    found = {name: table.loc[table["method"] == name, column].dropna() for name in methods}
+    found = {}
+    for name in methods:
+        rows = table[table["method"] == name].dropna(subset=column)
+        unit = "seed" if name in (FIELDS, LENGTH) else "training"
+        found[name] = rows.groupby(unit)[column].mean()
     return found if all(map(len, found.values())) else {}
+
+
+def equal_p(ours: pd.Series, other: pd.Series) -> float:
+    """Two-sided p that two of `by_method` are level: in pairs where both know trainings."""
+    if ours.index.name == other.index.name == "training":
+        return float(ttest_rel(*ours.align(other, join="inner")).pvalue)
+    return welch_p(ours, other)
 
 
 def _searches() -> dict[str, Piece]:

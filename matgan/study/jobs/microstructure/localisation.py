@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -115,20 +115,45 @@ def network_row(
     return row | {f"shell {d}": value for d, value in enumerate(seen)}, near
 
 
-def shell_falls(table: pd.DataFrame, epochs: int) -> dict[int, bool]:
+def untrained_shells(phases: np.ndarray, fields: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """(6,) influence by shell of networks of neighbourhoods that learned nothing: the control.
+
+    It falls, too: fewer paths of unpadded convolutions lead from the rim to the output.
+
+    Parameters
+    ----------
+    phases, fields : (N, n, n, n) volumes and their strains
+    seeds : of the weights; the mean over them is taken
+    """
+    (patches,), _ = Neighbourhoods(phases, fields, 4).batch(np.arange(len(phases)), [0])
+    found = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        found.append(shell_influence(NeighbourhoodNetwork(), patches))
+    return np.mean(found, axis=0)
+
+
+def shell_falls(table: pd.DataFrame, epochs: int, untrained: np.ndarray) -> dict[int, bool]:
     """Whether the influence falls from each shell to the next, by contrast.
+
+    And whether it is less beside that of the voxel itself, on each shell, than without training.
 
     Parameters
     ----------
     table : of the job, or without rows of `PATCH`
     epochs : of the trainings of `PATCH` that count; the mean over them is looked at
+    untrained : of `untrained_shells`
     """
     if "shell 0" not in table:
         return {}
     columns = [name for name in table if str(name).startswith("shell ")]
     rows = table[(table["method"] == PATCH) & (table["epochs"] == epochs)]
     means = rows.groupby("contrast")[columns].mean()
-    return {int(c): bool((np.diff(line) < 0).all()) for c, line in means.T.items()}
+    below = untrained[1:] / untrained[0]
+    return {
+        int(c): bool((np.diff(line) < 0).all() and (line[1:] / line[0] < below).all())
+        for c, line in zip(means.index, means.to_numpy(), strict=True)
+    }
 
 
 def control_piece(contrast: int, seed: int, folder: Path) -> Rows:

@@ -11,6 +11,8 @@ import pandas as pd
 
 from matgan.data.weights import vgg19_convolutions
 from matgan.learning.compute import device
+from matgan.learning.evaluation import CHANGE, SHARE
+from matgan.learning.statistics import mean_interval
 from matgan.microstructure import reconstruction
 from matgan.microstructure.generation import highest
 from matgan.microstructure.reconstruction import SAMPLES, TextureNetwork, sample
@@ -161,6 +163,40 @@ def difference_by_kind(table: pd.DataFrame, score: str, *controls: str) -> dict[
         # a control with a gap comes first, so that nothing is said without it
         means = part[list(controls)].mean(skipna=False).fillna(-np.inf)
         found[kind] = (part[VGG] - part[means.idxmin()]).to_numpy()
+    return found
+
+
+def settled_by_kind(table: pd.DataFrame, score: str, *controls: str) -> dict[str, bool]:
+    """Whether longer syntheses could not change what is said of VGG19 and a kind of sample.
+
+    Twice the evaluations change the errors of VGG19 and of the controls that are synthesised by
+    less than 2%, and VGG19's by less than half of the lead; or the interval of the difference holds
+    0 with either.
+
+    Parameters
+    ----------
+    table, score, controls : as `difference_by_kind` takes them
+
+    Returns
+    -------
+    False for each kind where nothing was synthesised for twice as long
+    """
+    usual = shorter(table)
+    twice = table.drop(usual.index[usual["evaluations"] > 0])
+    once, later = (difference_by_kind(of, score, *controls) for of in (usual, twice))
+    synthesised = {method: changes_when_longer(table, method, score) for method in (VGG, *controls)}
+    own = usual[usual["method"] == VGG].groupby("kind")[score].mean()
+    found = {}
+    for kind, difference in once.items():
+        changes = {m: abs(of[kind]) for m, of in synthesised.items() if kind in of}
+        whole = [of[kind] for of in (once, later) if np.isfinite(of[kind]).all()]
+        ends = [mean_interval(list(values)) for values in whole]
+        small = all(change < CHANGE for change in changes.values())
+        lead = abs(float(np.mean(difference)))
+        found[kind] = VGG in changes and bool(
+            (small and changes[VGG] * own[kind] < SHARE * lead)
+            or (len(ends) == 2 and all(one.low < 0 < one.high for one in ends))
+        )
     return found
 
 

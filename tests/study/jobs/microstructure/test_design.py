@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import ttest_1samp, ttest_ind
 
 from matgan.microstructure.generative import (
     ImageCritic,
@@ -99,17 +100,25 @@ def test_a_row_has_the_winner_with_more_orders(generator):
 
 
 def test_values_of_methods_are_there_for_all_or_none():
-    table = pd.DataFrame({"method": [job.CMA, job.FIELDS, job.CMA], "gain": [1.0, 2.0, 3.0]})
+    """A value a repeat; the mean of each training where its latent space is searched."""
+    methods = [job.CMA, job.CMA, job.FIELDS, job.CMA]
+    table = pd.DataFrame({"method": methods, "seed": [0, 5, 5, 1], "training": [0, 0, np.nan, 1]})
+    table["gain"] = [1.0, 2.0, 2.5, 3.0]
     found = job.by_method(table, "gain", [job.FIELDS, job.CMA])
-    assert {name: list(part) for name, part in found.items()} == {
-        job.FIELDS: [2.0],
-        job.CMA: [1.0, 3.0],
-    }
+    assert found[job.FIELDS].to_dict() == {5: 2.5}
+    assert found[job.CMA].to_dict() == {0: 1.5, 1: 3.0}
     assert list(found) == [job.FIELDS, job.CMA]
     assert job.by_method(table, "gain", job.METHODS) == {}
     assert job.by_method(table, "finer", [job.CMA]) == {}
     assert job.by_method(table.assign(gain=np.nan), "gain", [job.CMA]) == {}
     assert job.by_method(pd.DataFrame(), "gain", [job.CMA]) == {}
+
+
+def test_searches_of_the_same_trainings_are_compared_in_pairs():
+    of = [pd.Series(v, pd.Index([0, 1, 2], name="training")) for v in ([1, 5, 9], [0.9, 4.7, 8.9])]
+    fields = pd.Series([0.9, 4.7, 8.9], pd.Index([0, 1, 2], name="seed"))
+    assert job.equal_p(*of) == pytest.approx(ttest_1samp([0.1, 0.3, 0.1], 0).pvalue)
+    assert job.equal_p(of[0], fields) == pytest.approx(ttest_ind(*of, equal_var=False).pvalue)
 
 
 def test_without_the_weights_the_job_is_named(tmp_path, monkeypatch):

@@ -54,9 +54,19 @@ def test_influence_falls_where_it_does_for_the_epochs_that_are_asked_for():
     rows += [facts | rising | {"contrast": 50}, facts | rising | {"epochs": 160}]
     rows += [facts | rising | {"method": job.LINEAR, "contrast": 10}]
     table = pd.DataFrame(rows)
-    assert job.shell_falls(table, 80) == {10: True, 50: False}
-    assert job.shell_falls(table, 160) == {10: False}
-    assert job.shell_falls(pd.DataFrame(), 80) == job.shell_falls(table[:0], 80) == {}
+    untrained = np.array([2.0, 1.9])
+    assert job.shell_falls(table, 80, untrained) == {10: True, 50: False}
+    assert job.shell_falls(table, 160, untrained) == {10: False}
+    assert job.shell_falls(table, 80, np.array([2.0, 1.0])) == {10: False, 50: False}
+    for nothing in (pd.DataFrame(), table[:0]):
+        assert job.shell_falls(nothing, 80, untrained) == {}
+
+
+def test_the_influence_of_an_untrained_network_falls_by_its_form_alone():
+    """So a fall by itself says nothing of what was learned."""
+    volumes = Collection(13).volumes(range(30))
+    line = job.untrained_shells(volumes, np.ones(volumes.shape), range(4))
+    assert (np.diff(line) < 0).all() and 0.3 < line[-1] / line[0] < 0.5
 
 
 def test_every_piece_can_be_sent_to_a_process():

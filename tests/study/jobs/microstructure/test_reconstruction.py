@@ -71,6 +71,28 @@ def test_differences_and_changes_are_by_sample():
     assert job.shorter(controls).equals(controls)
 
 
+def test_a_kind_is_settled_where_longer_syntheses_could_not_change_what_is_said():
+    errors = {  # of VGG19, of VGG19 after twice as many evaluations, of the control
+        "ahead": ([50.0, 50.2], [49.5, 49.7], [80.0, 80.1]),
+        "moves": ([50.0, 50.2], [48.0, 48.2], [80.0, 80.1]),  # by 4%
+        "near": ([50.0, 50.01], [49.5, 49.51], [50.8, 50.82]),  # by more than half of the lead
+        "level": ([5.0, 6.0], [5.2, 6.2], [5.6, 5.8]),  # the interval holds 0 with either
+        "levels out": ([5.0, 5.01], [5.2, 6.2], [5.6, 5.62]),  # only later
+    }
+    rows = [
+        (kind, seed, method, evaluations, of[seed])
+        for kind, parts in errors.items()
+        for method, evaluations, of in zip(
+            (job.VGG, job.VGG, job.GAUSSIAN), (10, 20, 0), parts, strict=True
+        )
+        for seed in (0, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "seed", "method", "evaluations", "e"])
+    settled = job.settled_by_kind(table, "e", job.GAUSSIAN)
+    assert [kind for kind, is_so in settled.items() if is_so] == ["ahead", "level"]
+    assert not any(job.settled_by_kind(job.shorter(table), "e", job.GAUSSIAN).values())
+
+
 def test_of_several_controls_the_better_one_counts_for_each_kind():
     rows = []
     for seed in (0, 1):
