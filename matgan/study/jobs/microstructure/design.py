@@ -37,7 +37,7 @@ START = 20  # of these: the first of a Bayesian optimisation, and the look at th
 BATCH = 5  # designs that a Bayesian optimisation asks for at a time
 REPEATS = range(10)
 TRAININGS = 5  # of the GAN
-DRAWN = "absorption-gans"
+BEFORE_SEARCH = "absorption-gans"
 
 Objective = Callable[[np.ndarray], float]  # an image to what it absorbs
 Found = tuple[np.ndarray, list[float]]  # the best image, and all values in their order
@@ -195,11 +195,11 @@ def search_piece(method: str, seed: int, folder: Path) -> Rows:
     if method in (FIELDS, LENGTH):
         return search_rows(method, None, seed, BUDGET)
     training = seed % TRAININGS
-    rows = search_rows(method, trained(training), seed, BUDGET)
+    rows = search_rows(method, generator_of(training), seed, BUDGET)
     return [row | {"training": training} for row in rows]
 
 
-def trained(seed: int, times: int = 1) -> ImageGenerator:
+def generator_of(seed: int, times: int = 1) -> ImageGenerator:
     """The generator of one training of the job `GAN`; the first one comes along.
 
     Parameters
@@ -221,8 +221,8 @@ def trained(seed: int, times: int = 1) -> ImageGenerator:
 
 def drawn_piece(seed: int, times: int, folder: Path) -> Rows:
     """What images of one training absorb, before any search."""
-    latents = norm.ppf(cube(BUDGET, seed, _variables(trained(seed, times))))
-    row = _absorbed_row(generate(trained(seed, times), latents))
+    latents = norm.ppf(cube(BUDGET, seed, _variables(generator_of(seed, times))))
+    row = _absorbed_row(generate(generator_of(seed, times), latents))
     return [{"source": GAN, "seed": seed, "times": times} | row]
 
 
@@ -291,7 +291,7 @@ JOBS = [
         reads=(GAN,),
     ),
     Job(
-        DRAWN,
+        BEFORE_SEARCH,
         "what images of five GANs and fields of one length absorb, before any search",
         0.2,
         _drawn,
