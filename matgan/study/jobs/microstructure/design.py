@@ -256,7 +256,8 @@ def by_method(table: pd.DataFrame, column: str, methods: Sequence[str]) -> dict[
     found = {}
     for name in methods:
         rows = table[table["method"] == name].dropna(subset=column)
-        unit = "seed" if name in (FIELDS, LENGTH) else "training"
+        in_latent_space = name not in (FIELDS, LENGTH) and "training" in rows
+        unit = "training" if in_latent_space else "seed"
         found[name] = rows.groupby(unit)[column].mean()
     return found if all(map(len, found.values())) else {}
 

@@ -112,6 +112,8 @@ def test_values_of_methods_are_there_for_all_or_none():
     assert job.by_method(table, "finer", [job.CMA]) == {}
     assert job.by_method(table.assign(gain=np.nan), "gain", [job.CMA]) == {}
     assert job.by_method(pd.DataFrame(), "gain", [job.CMA]) == {}
+    fields_only = table[table["method"] == job.FIELDS].drop(columns="training")
+    assert job.by_method(fields_only, "gain", [job.FIELDS, job.CMA]) == {}
 
 
 def test_searches_of_the_same_trainings_are_compared_in_pairs():
