@@ -221,8 +221,9 @@ def generator_of(seed: int, times: int = 1) -> ImageGenerator:
 
 def drawn_piece(seed: int, times: int, folder: Path) -> Rows:
     """What images of one training absorb, before any search."""
-    latents = norm.ppf(cube(BUDGET, seed, _variables(generator_of(seed, times))))
-    row = _absorbed_row(generate(generator_of(seed, times), latents))
+    generator = generator_of(seed, times)
+    latents = norm.ppf(cube(BUDGET, seed, _variables(generator)))
+    row = _absorbed_row(generate(generator, latents))
     return [{"source": GAN, "seed": seed, "times": times} | row]
 
 
