@@ -274,19 +274,18 @@ def errors_by_kind(table: pd.DataFrame, score: str, label: str) -> Figure:
     return figure
 
 
-def synthesis_losses(curves: dict[str, dict[str, pd.Series]], end: int) -> Figure:
-    """Losses by evaluation on logarithmic axes, a panel for each method.
+def synthesis_losses(curves: dict[str, dict[str, pd.Series]]) -> Figure:
+    """Losses by evaluation on logarithmic axes, a panel for each method; dotted: half of the way.
 
     Parameters
     ----------
     curves : method -> name of the line -> loss by number of evaluations
-    end : evaluations after which the usual synthesis stops; a dotted line
     """
     figure, axes = plt.subplots(1, len(curves), figsize=(4.5 * len(curves), 3.4), squeeze=False)
     for one, (method, lines) in zip(axes.flat, curves.items(), strict=True):
         for name, line in lines.items():
             one.plot(line.index, line, "o-", ms=3, label=name)
-        one.axvline(end, color="k", ls=":", lw=1)
+        one.axvline(max(line.index.max() for line in lines.values()) / 2, color="k", ls=":", lw=1)
         one.set(title=method, xscale="log", yscale="log", xlabel="evaluations", ylabel="loss")
     axes[0, -1].legend(frameon=False)
     return figure

@@ -117,6 +117,7 @@ def test_errors_of_kinds_and_curves_of_losses():
     points = [list(line.get_ydata()) for line in axes.lines if len(line.get_ydata())]
     assert [1.0, 3.0] in points and [2.0] in points and [5.0] in points
     curve = pd.Series({1: 0.5, 10: 0.1})
-    figure = figures.synthesis_losses({"x": {"a": curve}, "y": {"a": 2 * curve}}, 5)
+    figure = figures.synthesis_losses({"x": {"a": curve}, "y": {"a": 2 * curve}})
     assert figure.axes[1].lines[0].get_ydata().tolist() == [1.0, 0.2]
+    assert list(figure.axes[1].lines[1].get_xdata()) == [5, 5]  # half of the way
     assert [axes.get_title() for axes in figure.axes] == ["x", "y"]

@@ -80,11 +80,26 @@ def test_a_synthesis_finds_the_texture_from_noise(convolutions):
     (early, late), losses = rec.synthesised(network, true, (5, 40), [0])
     assert len(losses) == 40 and losses[4:].min() < losses[4] / 5
     assert early.shape == late.shape == true.shape and 0 <= late.min() <= late.max() <= 1
+    with torch.no_grad():  # the images are those of the lowest losses, whatever the trial steps
+        target = network.grams(torch.tensor(true.astype(np.float32)))
+        reached = [network.loss(torch.tensor(grey), target).item() for grey in (early, late)]
+    assert reached == pytest.approx([losses[:5].min(), losses.min()], rel=1e-4)
     again, _ = rec.synthesised(network, true, (5,), [0])
     np.testing.assert_array_equal(again[0], early)
     noise = highest(np.random.default_rng(0).random(true.shape), true.mean())
     found = highest(late, true.mean())
     assert rec.lineal_path_error(found, true) < rec.lineal_path_error(noise, true) / 2
+
+
+def test_a_synthesis_that_starts_anew_finds_more(convolutions, monkeypatch):
+    true = rec.sample("gaussian", 24, 0)
+    network = rec.TextureNetwork(convolutions, MEAN, ("conv1_1", "conv2_1"))
+    _, losses = rec.synthesised(network, true, (300,), [0])
+    monkeypatch.setattr(rec, "SOFTENED", 300)
+    _, straight = rec.synthesised(network, true, (300,), [0])
+    assert len(losses) == 300 and (losses[:50] == straight[:50]).all()
+    assert losses[50:54].max() > 2 * losses[:50].min()  # less black and white
+    assert losses.min() < straight.min()
 
 
 def test_two_means_are_those_of_scipy():
