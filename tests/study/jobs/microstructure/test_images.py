@@ -66,12 +66,19 @@ def test_every_piece_can_be_sent_to_a_process():
 
 
 def test_a_missed_bound_stands_where_twice_the_updates_stay_away_from_it():
-    def errors(*values):
-        rows = [(job.GENERATED, seed, value, 1.0) for seed, value in enumerate(values)]
+    def errors(*values, b=1.0):
+        rows = [(job.GENERATED, seed, value, b) for seed, value in enumerate(values)]
         return pd.DataFrame(rows, columns=["source", "seed", "a", "b"]).set_index("source")
 
-    bounds, usual = pd.Series({"a": 0.1, "b": 0.4}), errors(0.3, 0.7)
-    assert job.misses_stand(usual, errors(0.21), job.GENERATED, bounds)
-    assert not job.misses_stand(usual, errors(0.19), job.GENERATED, bounds)  # half of the way
-    assert not job.misses_stand(usual, errors().iloc[:0], job.GENERATED, bounds)  # nobody tried
-    assert not job.misses_stand(usual, errors(0.21), job.LARGE, bounds)
+    def stays(usual, longer, **bounds):
+        return job.stays(usual, longer, job.GENERATED, pd.Series(bounds))
+
+    usual = errors(0.3, 0.7)
+    assert stays(usual, errors(0.21), a=0.1) and not stays(usual, errors(0.19), a=0.1)
+    assert stays(usual, errors(0.19), a=0.1, b=0.4)  # b is above, whatever becomes of a
+    assert not stays(usual, errors(0.19), a=0.1, b=1.4)  # b below leaves it to a
+    assert stays(usual, errors(0.21), a=0.5, b=1.4) and stays(usual, errors(0.21), a=0.1, b=1.4)
+    # a is above in the training that went on, and not on average; b moves
+    assert not stays(errors(0.6, 0.1), errors(0.6, b=1.2), a=0.5, b=1.1)
+    assert not stays(usual, errors(), a=0.1)  # nobody tried
+    assert not job.stays(usual, errors(0.21), job.LARGE, pd.Series({"a": 0.1}))
