@@ -195,12 +195,12 @@ def search_piece(method: str, seed: int, folder: Path) -> Rows:
     if method in (FIELDS, LENGTH):
         return search_rows(method, None, seed, BUDGET)
     training = seed % TRAININGS
-    rows = search_rows(method, generator_of(training), seed, BUDGET)
+    rows = search_rows(method, training_of(training)[1], seed, BUDGET)
     return [row | {"training": training} for row in rows]
 
 
-def generator_of(seed: int, times: int = 1) -> ImageGenerator:
-    """The generator of one training of the job `GAN`; the first one comes along.
+def training_of(seed: int, times: int = 1) -> tuple[ImageGAN, ImageGenerator, ImageCritic]:
+    """Choices, generator and critic of one training of the job `GAN`; the first comes along.
 
     Parameters
     ----------
@@ -212,16 +212,16 @@ def generator_of(seed: int, times: int = 1) -> ImageGenerator:
         It was not trained here.
     """
     if (seed, times) == (0, 1):
-        return shipped()[1]
+        return shipped()
     path = runner.WORK / GAN / f"gan-{seed}{'-longer' * (times > 1)}" / WEIGHTS
     if not path.is_file():
         raise RunError(f"there is no {path}: `python -m matgan jobs run {GAN}` makes it")
-    return load_generator_and_critic(path)[1]
+    return load_generator_and_critic(path)
 
 
 def drawn_piece(seed: int, times: int, folder: Path) -> Rows:
     """What images of one training absorb, before any search."""
-    generator = generator_of(seed, times)
+    generator = training_of(seed, times)[1]
     latents = norm.ppf(cube(BUDGET, seed, _variables(generator)))
     row = _absorbed_row(generate(generator, latents))
     return [{"source": GAN, "seed": seed, "times": times} | row]

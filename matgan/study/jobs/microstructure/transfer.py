@@ -1,18 +1,20 @@
-"""The job of notebook 43's transfer: a trained critic as the start of a regression.
+"""The jobs of notebook 43's transfer: trained critics as the start of a regression.
 
-The GAN learned from the images that are asked for here, too, without their absorption; what starts
-from scratch saw none of those that it is tested on.
+The GANs learned from the images that are asked for here, too, without their absorption; what starts
+from scratch saw none of those that it is tested on. Each start has a learning rate of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import ttest_1samp
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,22 +22,28 @@ from torch import Tensor, nn
 
 from matgan.learning.compute import device
 from matgan.learning.fit import Fit, outputs, regression_loss, train
+from matgan.learning.statistics import holm
 from matgan.microstructure.generative import ImageCritic, ImageGAN, shifted
+from matgan.microstructure.optics import absorbed
 from matgan.study.jobs.microstructure.absorption import LABELLED, kept_absorption
-from matgan.study.jobs.microstructure.design import shipped
+from matgan.study.jobs.microstructure.design import TRAININGS, training_of
 from matgan.study.jobs.microstructure.fields import fields
+from matgan.study.jobs.microstructure.images import NAME as GAN
 from matgan.study.jobs.microstructure.images import curves
 from matgan.study.jobs.pieces import Piece, Rows
 from matgan.study.jobs.runner import Job
+from matgan.study.jobs.search import best_rate, searched_rates
 
-TUNED, SCRATCH = "critic, trained on", "from scratch"
+NETWORKS = TUNED, SCRATCH = "critic, trained on", "from scratch"
 FROZEN, RANDOM = "critic's features, ridge", "random features, ridge"
 CURVES, MEAN = "two-point and lineal path, ridge", "mean"
 COUNTS = (25, 75, 225)  # labels to learn from
 TEST = 200  # of the labels, to test on
-LABEL_DRAWS = range(5)
-UPDATES = 120  # of a training, whatever the number of labels; the longer ones have twice as many
+UPDATES = 400  # of a training, whatever the number of labels; the longer ones have twice as many
 BATCH = 16
+SEARCH = "absorption-transfer-search"
+FIRST_RATE, FACTOR = 2e-3, 3.0  # of the search
+SEARCHED = range(2000, 2000 + max(COUNTS) + TEST)  # images that no job labels or learns from
 
 
 class CriticRegressor(nn.Module):
@@ -96,6 +104,7 @@ def network_error(
     test: tuple[np.ndarray, np.ndarray],
     seed: int,
     steps: int = UPDATES,
+    rate: float = FIRST_RATE,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> float:
     """Mean absolute error of a network that starts from a critic, after some steps.
@@ -106,12 +115,13 @@ def network_error(
     learn, test : images and their values
     seed : of the head and the order
     steps : of the training
+    rate : the highest of its cycle
     progress : see `matgan.learning.fit.train`
     """
     torch.manual_seed(seed)
     network = CriticRegressor(critic, float(learn[1].mean()), float(learn[1].std()))
     per_epoch = max(1, len(learn[0]) // BATCH)
-    fit = Fit(-(-steps // per_epoch), min(BATCH, len(learn[0])), 2e-3, seed=seed)
+    fit = Fit(-(-steps // per_epoch), min(BATCH, len(learn[0])), rate, seed=seed)
     source = Images(*learn, moving=True)
     train(network, source, regression_loss, fit, progress=progress, device=device())
     found = outputs(network, Images(*test))["value"][:, 0]
@@ -140,7 +150,7 @@ def features(critic: ImageCritic, phases: np.ndarray) -> np.ndarray:
 
 def transfer_rows(
     config: ImageGAN, critic: ImageCritic, phases: np.ndarray, values: np.ndarray, seed: int,
-    counts=COUNTS, test: int = TEST, steps: int = UPDATES,
+    rates: dict[str, float], counts=COUNTS, test: int = TEST, steps: int = UPDATES,
 ) -> Rows:  # fmt: skip
     """Errors of all ways to learn from few labels, on one draw of the labels.
 
@@ -149,6 +159,7 @@ def transfer_rows(
     config, critic : of the GAN
     phases, values : (N, n, n) bool and (N,)
     seed : of the draw and of new weights
+    rates : of the networks, by where they start
     counts : of labels to learn from
     test : labels to test on
     steps : of the networks
@@ -169,9 +180,8 @@ def transfer_rows(
             errors[name] = ridge_error(*parts, learn[1], held[1])
         errors[CURVES] = ridge_error(plain[some], plain[order[-test:]], learn[1], held[1])
         for name, start in ((TUNED, critic), (SCRATCH, new)):
-            copied = ImageCritic(config)
-            copied.load_state_dict(start.state_dict())
-            errors[name] = network_error(copied, learn, held, seed, steps)
+            copied = copy.deepcopy(start)
+            errors[name] = network_error(copied, learn, held, seed, steps, rates[name])
         rows += [
             {"method": name, "labels": n, "seed": seed, "steps": steps, "mae": error}
             for name, error in errors.items()
@@ -179,40 +189,88 @@ def transfer_rows(
     return rows
 
 
-def largest_shift(table: pd.DataFrame) -> float:
-    """Largest change of a mean error with twice the steps, of any method and number of labels.
+def lower(
+    table: pd.DataFrame, method: str, controls: Sequence[str], longer: bool = False
+) -> pd.DataFrame:
+    """Whether a method's errors are below those of controls, over draws and trainings of the GAN.
 
     Parameters
     ----------
-    table : rows of the job, the draws that were trained for both among them
+    table : rows of the job
+    method, controls : of it
+    longer : move all by what the longer trainings change, on average of the draws that have both
 
     Returns
     -------
-    in units of the error; NaN where nothing was trained for twice as long
+    a row for each control and number of labels: p (of a t test in pairs, Holm's correction over all
+    rows), difference, and lower (it is, and p < 0.05); p is NaN where no draw was trained longer
     """
-    wide = table.pivot_table("mae", ["method", "labels", "seed"], "steps").dropna()
-    if wide.shape[1] < 2 or wide.empty:
-        return float("nan")
-    change = wide.iloc[:, -1] - wide.iloc[:, 0]
-    return float(change.groupby(["method", "labels"]).mean().abs().max())
+    wide = table.pivot_table("mae", "seed", ["method", "labels", "steps"])
+    steps, rows = sorted(table["steps"].unique()), []
+    for control in controls:
+        for labels in sorted(table["labels"].unique()):
+            by_steps = wide[method, labels] - wide[control, labels]
+            difference = by_steps[steps[0]].dropna()
+            if longer:
+                difference += (by_steps[steps[1]] - difference).mean() if steps[1:] else np.nan
+            p = float(ttest_1samp(difference, 0.0).pvalue)
+            rows.append((control, labels, float(difference.mean()), p))
+    found = pd.DataFrame(rows, columns=["control", "labels", "difference", "p"])
+    found["p"] = holm(list(found["p"])) if found["p"].notna().all() else np.nan
+    found["lower"] = (found["difference"] < 0) & (found["p"] < 0.05)
+    return found
+
+
+def search_piece(method: str, folder: Path) -> Rows:
+    """Errors of one start at several rates, on images that nothing else is told the labels of."""
+    phases = fields(SEARCHED)
+    values = np.array([absorbed(image) for image in phases])
+    config, _, critic = training_of(0)
+    held = phases[-TEST:], values[-TEST:]
+
+    def trial(rate: float, own: Path) -> float:
+        torch.manual_seed(0)
+        errors = []
+        for n in COUNTS:
+            start = copy.deepcopy(critic) if method == TUNED else ImageCritic(config)
+            errors.append(network_error(start, (phases[:n], values[:n]), held, 0, rate=rate))
+        return float(np.mean(errors))
+
+    rows = searched_rates(trial, FIRST_RATE, folder, factor=FACTOR)
+    return [{"method": method} | row for row in rows]
 
 
 def transfer_piece(seed: int, steps: int, folder: Path) -> Rows:
-    """One draw of the labels."""
-    config, _, critic = shipped()
-    return transfer_rows(
-        config, critic, fields(range(LABELLED)), kept_absorption(), seed, steps=steps
-    )
+    """One draw of the labels, and one training of the GAN."""
+    config, _, critic = training_of(seed)
+    phases, rates = fields(range(LABELLED)), {name: best_rate(SEARCH, name) for name in NETWORKS}
+    return transfer_rows(config, critic, phases, kept_absorption(), seed, rates, steps=steps)
 
 
 def _pieces() -> dict[str, Piece]:
-    pieces = {f"transfer-{seed}": partial(transfer_piece, seed, UPDATES) for seed in LABEL_DRAWS}
+    pieces: dict[str, Piece] = {
+        f"transfer-{seed}-{UPDATES}": partial(transfer_piece, seed, UPDATES)
+        for seed in range(TRAININGS)
+    }
     # twice the steps say whether the others have converged
-    return pieces | {
-        f"transfer-{s}-longer": partial(transfer_piece, s, 2 * UPDATES) for s in (0, 1)
+    longer = 2 * UPDATES
+    return pieces | {f"transfer-{s}-{longer}": partial(transfer_piece, s, longer) for s in (0, 1)}
+
+
+def _searches() -> dict[str, Piece]:
+    return {
+        name: partial(search_piece, method)
+        for name, method in zip(("tuned", "scratch"), NETWORKS, strict=True)
     }
 
 
 JOBS = [
-    Job("absorption-transfer", "absorption from few labels: critic, scratch, plain", 0.1, _pieces)
+    Job(SEARCH, "learning rates for absorption from few labels: critic, scratch", 0.2, _searches),
+    Job(
+        "absorption-transfer",
+        "absorption from few labels: critics of five GANs, scratch, plain",
+        0.4,
+        _pieces,
+        reads=(SEARCH, GAN),
+    ),
 ]

@@ -75,7 +75,7 @@ def test_images_of_each_training_are_asked_for_before_any_search(monkeypatch, tm
     mean = np.mean([stripes(field(i, length=4.0, seed=3)) for i in range(6)])
     assert of_length["mean"] == pytest.approx(5 * mean)
     with pytest.raises(RunError, match="gan-3/generator"):
-        job.generator_of(3)
+        job.training_of(3)
 
 
 def test_one_length_spends_the_rest_on_the_best_length():

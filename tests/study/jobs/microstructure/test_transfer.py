@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import ttest_rel
 
 from matgan.microstructure.generative import ImageCritic, ImageGAN
 from matgan.study.jobs.microstructure import transfer as job
 from matgan.study.jobs.microstructure.fields import fields
 
 CONFIG = ImageGAN(channels=4, widest=8)
+RATES = {job.TUNED: 1e-3, job.SCRATCH: 2e-3}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def test_every_method_learns_from_the_same_labels(data):
     torch.manual_seed(0)
     critic = ImageCritic(CONFIG)
     before = {name: value.clone() for name, value in critic.state_dict().items()}
-    rows = job.transfer_rows(CONFIG, critic, *data, 0, counts=(16, 30), test=20, steps=10)
+    rows = job.transfer_rows(CONFIG, critic, *data, 0, RATES, counts=(16, 30), test=20, steps=10)
     assert len(rows) == 12 and {row["labels"] for row in rows} == {16, 30}
     error = {(row["method"], row["labels"]): row["mae"] for row in rows}
     assert error[job.CURVES, 30] < error[job.MEAN, 30] / 3  # the curves hold the answer
@@ -51,18 +53,35 @@ def test_moved_images_keep_their_number(data):
     np.testing.assert_array_equal(still, data[0][3])
 
 
-def test_changes_of_opposite_sign_do_not_cancel():
-    rows = [("a", n, s, steps, 1.0) for n in (25, 75) for s in (0, 1) for steps in (120, 240)]
+def test_a_start_is_better_where_its_errors_are_lower_in_pairs_of_draws():
+    noise = np.random.default_rng(0).normal(0, 0.1, (5, 2))
+    rows = [
+        (method, n, seed, job.UPDATES, base + shift + noise[seed, place] + 1e-3 * seed)
+        for method, shift in ((job.TUNED, -0.02), (job.SCRATCH, 0.0), (job.CURVES, -0.0201))
+        for place, (n, base) in enumerate(((25, 3.0), (225, 2.0)))
+        for seed in range(5)
+    ]
     table = pd.DataFrame(rows, columns=["method", "labels", "seed", "steps", "mae"])
-    longer = table["steps"] == 240
-    table.loc[longer & (table["labels"] == 25), "mae"] = [0.7, 0.9]
-    table.loc[longer & (table["labels"] == 75), "mae"] = 1.1
-    assert job.largest_shift(table) == pytest.approx(0.2)
-    assert np.isnan(job.largest_shift(table[~longer]))
-    assert np.isnan(job.largest_shift(table.iloc[[0, 3]]))  # no draw has both
+    tuned = table["method"] == job.TUNED
+    table.loc[tuned, "mae"] += 1e-3 * np.cos(table.loc[tuned, "seed"])
+    controls = [job.SCRATCH, job.CURVES]
+    found = job.lower(table, job.TUNED, controls).set_index(["control", "labels"])
+    assert found["lower"].tolist() == [True, True, False, False]
+    here, other = (
+        table[(table["method"] == m) & (table["labels"] == 25)] for m in (job.TUNED, job.SCRATCH)
+    )
+    p = ttest_rel(here["mae"], other["mae"]).pvalue
+    assert found.loc[(job.SCRATCH, 25), "p"] == pytest.approx(4 * p)  # Holm's first of four
+    longer = table[table["seed"] == 1].assign(steps=2 * job.UPDATES)
+    longer.loc[longer["method"] == job.TUNED, "mae"] += 0.05
+    both = job.lower(pd.concat([table, longer]), job.TUNED, controls, longer=True)
+    moved = both["difference"].to_numpy() - found["difference"].to_numpy()
+    assert moved == pytest.approx([0.05] * 4) and not both["lower"].any()
+    assert job.lower(table, job.TUNED, controls, longer=True)["p"].isna().all()
 
 
 def test_every_piece_can_be_sent_to_a_process():
-    pieces = job.JOBS[0].pieces()
-    assert len(pieces) == 7
-    pickle.loads(pickle.dumps(pieces))
+    for one, expected in zip(job.JOBS, (2, 7), strict=True):
+        pieces = one.pieces()
+        assert len(pieces) == expected
+        pickle.loads(pickle.dumps(pieces))
