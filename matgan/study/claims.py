@@ -85,10 +85,11 @@ class Number:
 
 
 Shown = Number | str | Iterable[Number | str]
+Converged = bool | Sequence[bool] | None  # of all parts together, or of each
 
 
 def verdict(
-    holds: Sequence[bool | None], repeats: int, needed: int = NEEDED, converged: bool | None = None
+    holds: Sequence[bool | None], repeats: int, needed: int = NEEDED, converged: Converged = None
 ) -> str:
     """What the parts of a rule say, once there is enough behind them to say anything.
 
@@ -98,23 +99,42 @@ def verdict(
     repeats, needed : independent repeats behind the numbers, and how many the rule asks for
     converged : whether longer training could not decide otherwise: it was tried, and changed too
         little to matter; None where nothing was trained. A bound on an error that each training of
-        one network reached (notebooks 11, 12, 41) stands without.
+        one network reached (notebooks 11, 12, 41) stands without. One for each part of `holds`, or
+        one for all.
 
     Returns
     -------
     str, one of `VERDICTS`. Parts that were not run count for nothing beside others, but a claim of
-    which a part was not run holds in part at most.
+    which a part was not run holds in part at most. A claim with a part that holds and one that does
+    not, both converged, holds in part, whatever becomes of the others.
+
+    Raises
+    ------
+    ValueError
+        There are not as many values in `converged` as parts.
     """
     ran = [bool(part) for part in holds if part is not None]
     if not ran:
         return NOT_RUN
-    if converged is not None and not converged:  # numpy's bool, too
+    if not _is_decided(holds, converged):
         return NOT_CONVERGED
     if repeats < needed:
         return TOO_FEW
     if all(ran) and len(ran) == len(holds):
         return HOLDS
     return IN_PART if any(ran) else FAILS
+
+
+def _is_decided(holds: Sequence[bool | None], converged: Converged) -> bool:
+    if converged is None or isinstance(converged, bool | np.bool_):
+        return converged is None or bool(converged)
+    parts = [
+        (part, stays) for part, stays in zip(holds, converged, strict=True) if part is not None
+    ]
+    hit, missed = (
+        any(stays and bool(part) is one for part, stays in parts) for one in (True, False)
+    )
+    return all(stays for _, stays in parts) or (hit and (missed or len(parts) < len(holds)))
 
 
 class Claims:
@@ -136,7 +156,7 @@ class Claims:
         holds: Sequence[bool | None],
         repeats: int = 1,
         needed: int = NEEDED,
-        converged: bool | None = None,
+        converged: Converged = None,
         headline: str = "",
     ) -> str:
         """Add a claim, or replace the one of that name; returns its verdict.

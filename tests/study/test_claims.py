@@ -33,10 +33,23 @@ def test_a_range_is_told_from_an_interval():
         ([True], 10, False, "not decided: not converged"),
         ([np.bool_(True)], 10, np.bool_(True), "holds"),
         ([True], 10, np.bool_(False), "not decided: not converged"),
+        ([True, True], 10, [True, True], "holds"),
+        ([True, True], 10, [True, False], "not decided: not converged"),
+        ([False, False], 10, (False, True), "not decided: not converged"),
+        ([True, False, True], 10, [True, True, False], "holds in part"),  # whatever the last
+        ([True, False, False], 10, [True, False, False], "not decided: not converged"),
+        ([True, None, False], 10, [True, False, False], "holds in part"),  # never all of it
+        ([False, None, False], 10, [True, False, False], "not decided: not converged"),
+        ([True, False], 9, np.array([True, True]), "not decided: too few repeats"),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(holds, repeats, converged, expected):
     assert claims.verdict(holds, repeats, converged=converged) == expected
+
+
+def test_each_part_needs_its_convergence():
+    with pytest.raises(ValueError, match="zip"):
+        claims.verdict([True, False], 10, converged=[True])
 
 
 def test_numbers_are_shown_and_kept_as_numbers(tmp_path):

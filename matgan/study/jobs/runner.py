@@ -242,8 +242,9 @@ def run_job(
     done = finished(job)
     todo = {key: piece for key, piece in pieces.items() if key not in done}
     started, deadline = time.monotonic(), time.monotonic() + 3600 * hours
-    code, needed = job.fingerprint, _published(job)
-    if done.keys() - needed and len(done) >= len(needed):
+    code, published = job.fingerprint, _published(job)
+    needed = min(len(published), len(pieces))  # some may be called otherwise now
+    if done.keys() - published and len(done) >= needed:
         _write(job)
     run = _on_cluster(scheduler) if scheduler else _on_this_machine(workers)
     first = {key: piece for key, piece in todo.items() if key not in job.last}
@@ -252,7 +253,7 @@ def run_job(
         run(WORK / job.name, part, deadline, code) for part in (first, last) if part
     ):
         facts = finished(job)
-        if len(facts) >= len(needed):
+        if len(facts) >= needed:
             _write(job)
         spent = sum(fact["seconds"] for fact in facts.values()) / 3600
         left = spent / len(facts) * (len(pieces) - len(facts))
@@ -277,7 +278,7 @@ def _published(job: Job) -> set[str]:
     kept = json.loads(path.read_text(encoding="utf-8"))
     if "pieces" not in kept:
         return set(job.pieces()) if kept.get("complete", True) else set()
-    return kept["pieces"].keys() & job.pieces().keys()
+    return set(kept["pieces"])
 
 
 # of the folder, the pieces, the deadline and the fingerprint of the code

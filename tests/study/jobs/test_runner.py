@@ -248,6 +248,23 @@ def test_anew_keeps_the_published_table_until_it_can_be_replaced(folders):
     assert runner.run_job(JOB, hours=0)  # and now it does
 
 
+def test_pieces_that_are_called_otherwise_replace_no_table_early(folders):
+    runner.run_job(JOB)
+    path = folders / "long" / "squares.csv"
+    kept = path.read_bytes()
+    shutil.rmtree(folders / "work")
+    named = {**dict(list(pieces().items())[:2]), "2 anew": partial(square, 2)}
+    named["3 anew"] = partial(square, 3)
+    renamed = Job("squares", JOB.what, 0.1, lambda: named)
+    assert not runner.run_job(renamed, hours=0)  # two are taken over
+    do_piece(folders / "work" / "squares", "2 anew", named["2 anew"], float("inf"))
+    assert not runner.run_job(renamed, hours=0) and path.read_bytes() == kept
+    assert runner.run_job(renamed) and path.read_bytes() == kept  # the rows are the same
+    assert set(json.loads(path.with_suffix(".json").read_text())["pieces"]) == named.keys()
+    fewer = Job("squares", JOB.what, 0.1, lambda: {"all": partial(square, 9)})
+    assert runner.run_job(fewer) and len(pd.read_csv(path)) == 1  # fewer than the table holds
+
+
 def test_a_table_from_before_the_job_is_stale(folders):
     (folders / "long").mkdir()
     (folders / "long" / "squares.json").write_text('{"command": "by hand"}')

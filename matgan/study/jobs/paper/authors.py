@@ -256,7 +256,7 @@ def contrasts(rows: pd.DataFrame, metric: str = "mae") -> pd.DataFrame:
 
 def ahead(
     tests: pd.DataFrame, dataset: str, T: str, others: Sequence[str], kinds: Sequence[str]
-) -> tuple[list[bool | None], bool]:
+) -> tuple[list[bool | None], list[bool]]:
     """Parts of a rule: T is ahead of each of some descriptions on each kind of split.
 
     Parameters
@@ -268,7 +268,7 @@ def ahead(
     -------
     parts : of every kind and other: whether T's error is lower with Holm's p below 0.05; None where
         the contrast is not there
-    converged : whether all those that are there are
+    converged : of every kind and other, too
     """
     at = tests.set_index(["dataset", "split", "a", "b"])
     keys = [(dataset, kind, T, other) for kind, other in product(kinds, others)]
@@ -277,7 +277,7 @@ def ahead(
         None if row is None else bool(row["difference"] < 0 and row["p_holm"] < 0.05)
         for row in found
     ]
-    return parts, all(bool(row["converged"]) for row in found if row is not None)
+    return parts, [row is not None and bool(row["converged"]) for row in found]
 
 
 def claimed() -> list[str]:
