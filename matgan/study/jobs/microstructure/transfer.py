@@ -7,22 +7,22 @@ from scratch saw none of those that it is tested on. Each start has a learning r
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import ttest_1samp
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from matgan.learning.compute import device
+from matgan.learning.evaluation import as_planned, convergence, is_converged
 from matgan.learning.fit import Fit, outputs, regression_loss, train
-from matgan.learning.statistics import holm
+from matgan.learning.statistics import compare
 from matgan.microstructure.generative import ImageCritic, ImageGAN, shifted
 from matgan.microstructure.optics import absorbed
 from matgan.study.jobs.microstructure.absorption import LABELLED, kept_absorption
@@ -37,6 +37,7 @@ from matgan.study.jobs.search import best_rate, searched_rates
 NETWORKS = TUNED, SCRATCH = "critic, trained on", "from scratch"
 FROZEN, RANDOM = "critic's features, ridge", "random features, ridge"
 CURVES, MEAN = "two-point and lineal path, ridge", "mean"
+CONTROLS = SCRATCH, CURVES
 COUNTS = (25, 75, 225)  # labels to learn from
 TEST = 200  # of the labels, to test on
 UPDATES = 400  # of a training, whatever the number of labels; the longer ones have twice as many
@@ -189,36 +190,39 @@ def transfer_rows(
     return rows
 
 
-def lower(
-    table: pd.DataFrame, method: str, controls: Sequence[str], longer: bool = False
-) -> pd.DataFrame:
-    """Whether a method's errors are below those of controls, over draws and trainings of the GAN.
+def contrasts(table: pd.DataFrame) -> pd.DataFrame:
+    """The trained critic beside each of `CONTROLS`, over draws of the labels and trainings.
 
     Parameters
     ----------
     table : rows of the job
-    method, controls : of it
-    longer : move all by what the longer trainings change, on average of the draws that have both
 
     Returns
     -------
-    a row for each control and number of labels: p (of a t test in pairs, Holm's correction over all
-    rows), difference, and lower (it is, and p < 0.05); p is NaN where no draw was trained longer
+    a row for each number of labels and control: labels, and as from `compare` a, b, repeats,
+    difference, low, high, p, p_holm (over all rows); converged, see `is_converged`. Two draws have
+    some of their images in common, so that they count as correlated by the share of these.
     """
-    wide = table.pivot_table("mae", "seed", ["method", "labels", "steps"])
-    steps, rows = sorted(table["steps"].unique()), []
-    for control in controls:
-        for labels in sorted(table["labels"].unique()):
-            by_steps = wide[method, labels] - wide[control, labels]
-            difference = by_steps[steps[0]].dropna()
-            if longer:
-                difference += (by_steps[steps[1]] - difference).mean() if steps[1:] else np.nan
-            p = float(ttest_1samp(difference, 0.0).pvalue)
-            rows.append((control, labels, float(difference.mean()), p))
-    found = pd.DataFrame(rows, columns=["control", "labels", "difference", "p"])
-    found["p"] = holm(list(found["p"])) if found["p"].notna().all() else np.nan
-    found["lower"] = (found["difference"] < 0) & (found["p"] < 0.05)
-    return found
+    names = {"method": "features", "seed": "repeat", "steps": "epochs"}
+    rows = table.rename(columns=names).assign(dataset="absorption", split=table["labels"])
+    checks = convergence(rows)
+    found = compare(
+        as_planned(rows),
+        pairs=[(TUNED, control) for control in CONTROLS],
+        family=(),
+        ratio=_shared,
+    )
+    found["converged"] = [
+        is_converged(checks, t.dataset, t.split, [t.a, t.b], t.difference, (t.low, t.high))
+        for t in found.itertuples()
+    ]
+    return found.rename(columns={"split": "labels"}).drop(columns=["dataset", "metric", "t"])
+
+
+def _shared(part: pd.DataFrame) -> float:
+    """What stands for n_test / n_train: images that two draws have in common, over the others."""
+    share = max(TEST, part["split"].iloc[0]) / LABELLED
+    return float(share / (1 - share))
 
 
 def search_piece(method: str, folder: Path) -> Rows:

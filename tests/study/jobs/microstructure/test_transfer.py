@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import ttest_rel
+from scipy.stats import t as student
 
 from matgan.microstructure.generative import ImageCritic, ImageGAN
 from matgan.study.jobs.microstructure import transfer as job
@@ -53,31 +53,28 @@ def test_moved_images_keep_their_number(data):
     np.testing.assert_array_equal(still, data[0][3])
 
 
-def test_a_start_is_better_where_its_errors_are_lower_in_pairs_of_draws():
-    noise = np.random.default_rng(0).normal(0, 0.1, (5, 2))
-    rows = [
-        (method, n, seed, job.UPDATES, base + shift + noise[seed, place] + 1e-3 * seed)
-        for method, shift in ((job.TUNED, -0.02), (job.SCRATCH, 0.0), (job.CURVES, -0.0201))
-        for place, (n, base) in enumerate(((25, 3.0), (225, 2.0)))
-        for seed in range(5)
-    ]
+def test_starts_are_compared_in_pairs_of_draws():
+    wave, rows = np.sin(3 * np.arange(5)), []  # of the draws
+    for n, base in ((25, 3.0), (225, 2.0)):
+        for seed in range(5):
+            errors = {job.TUNED: -0.02, job.SCRATCH: 2e-3 * wave[seed], job.CURVES: wave[-seed] / 9}
+            for steps in (400, 800) if seed < 2 else (400,):
+                rows += [
+                    (method, n, seed, steps, base + wave[seed] / 5 + error)
+                    for method, error in errors.items()
+                ]
     table = pd.DataFrame(rows, columns=["method", "labels", "seed", "steps", "mae"])
-    tuned = table["method"] == job.TUNED
-    table.loc[tuned, "mae"] += 1e-3 * np.cos(table.loc[tuned, "seed"])
-    controls = [job.SCRATCH, job.CURVES]
-    found = job.lower(table, job.TUNED, controls).set_index(["control", "labels"])
-    assert found["lower"].tolist() == [True, True, False, False]
-    here, other = (
-        table[(table["method"] == m) & (table["labels"] == 25)] for m in (job.TUNED, job.SCRATCH)
-    )
-    p = ttest_rel(here["mae"], other["mae"]).pvalue
-    assert found.loc[(job.SCRATCH, 25), "p"] == pytest.approx(4 * p)  # Holm's first of four
-    longer = table[table["seed"] == 1].assign(steps=2 * job.UPDATES)
-    longer.loc[longer["method"] == job.TUNED, "mae"] += 0.05
-    both = job.lower(pd.concat([table, longer]), job.TUNED, controls, longer=True)
-    moved = both["difference"].to_numpy() - found["difference"].to_numpy()
-    assert moved == pytest.approx([0.05] * 4) and not both["lower"].any()
-    assert job.lower(table, job.TUNED, controls, longer=True)["p"].isna().all()
+    found = job.contrasts(table).set_index(["b", "labels"])
+    assert (found["converged"] & (found["repeats"] == 5)).all()
+    assert (found.loc[job.SCRATCH, "p_holm"] < 0.05).all() and found["difference"].max() < 0.002
+    assert (found.loc[job.CURVES, "p_holm"] > 0.05).all()
+    usual = table[(table["steps"] == 400) & (table["labels"] == 225)].set_index("seed")
+    mine, other = (usual.loc[usual["method"] == m, "mae"] for m in (job.TUNED, job.SCRATCH))
+    gap = mine - other  # 45% of the labels of two draws are the same
+    t = gap.mean() / (gap.std() * np.sqrt(1 / 5 + 0.45 / 0.55))
+    assert found.loc[(job.SCRATCH, 225), "p"] == pytest.approx(2 * student.sf(abs(t), 4))
+    moved = table.assign(mae=table["mae"].mask(table["steps"] == 800, 1.9))
+    assert not job.contrasts(moved)["converged"].any()
 
 
 def test_every_piece_can_be_sent_to_a_process():
