@@ -46,7 +46,9 @@ from matgan.study.jobs.runner import Job
 from matgan.study.run import LONG, NotYetMade
 from matgan.wgan.generator import load_generator
 
-SEED, REPEATS, CHECKED = 0, 10, 2  # checked: also trained for twice as long
+SEED, REPEATS = 0, 10
+CHECKED = 2  # repeats that are trained for four times as long where twice changes much
+FOURFOLD = (("energies", 30_000),)
 DATA = {"energies": (ENERGY, "oqmd"), "gaps": (GAP, "mp")}  # the task, whose generator
 SIZES = {"energies": (300, 1000, 3000, 10_000, 30_000), "gaps": (300, 1000, 3000, 10_000)}
 NONE, GENERATED, SHUFFLED, REAL = "none", "generated", "shuffled", "real"
@@ -268,12 +270,15 @@ def _choices() -> dict[str, Piece]:
 
 
 def _scores() -> dict[str, Piece]:
-    """All sizes of a repeat before the next; twice as long for the first repeats, last."""
-    usual = [(data, n, r, 1) for r in range(REPEATS) for data in DATA for n in SIZES[data]]
-    longer = [(data, n, r, 2) for r in range(CHECKED) for data in DATA for n in SIZES[data]]
+    """All sizes of a repeat before the next; then for twice as long, and some for four times."""
+    sizes = [(data, n) for data in DATA for n in SIZES[data]]
+    lengths = [(1, REPEATS, sizes, ""), (2, REPEATS, sizes, "-longer")]
+    lengths += [(4, CHECKED, list(FOURFOLD), "-longest")]
     return {
-        f"{data}-{n}-{r}{'-longer' * (times == 2)}": partial(score_piece, data, n, r, times)
-        for data, n, r, times in usual + longer
+        f"{data}-{n}-{repeat}{word}": partial(score_piece, data, n, repeat, times)
+        for times, repeats, of, word in lengths
+        for repeat in range(repeats)
+        for data, n in of
     }
 
 
@@ -282,7 +287,7 @@ JOBS = [
     Job(
         "semi-supervised",
         "300 to 30,000 labels beside generated, shuffled and real compositions without",
-        2.0,
+        3.5,
         _scores,
         reads=(CHOICE, SETTINGS_SEARCH),
     ),

@@ -65,7 +65,7 @@ def test_teachers_and_students_take_as_many_steps():
 
 def test_the_pieces_hold_every_size_and_repeat_once():
     pieces = {j.name: j.pieces() for j in job.JOBS}
-    assert len(pieces["semi-supervised"]) == 9 * (job.REPEATS + job.CHECKED)
+    assert len(pieces["semi-supervised"]) == 2 * 9 * job.REPEATS + job.CHECKED
     assert len(pieces[job.CHOICE]) == 6
     first = list(pieces["semi-supervised"])[:9]
     assert all(key.endswith("-0") for key in first)
