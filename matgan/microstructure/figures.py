@@ -285,7 +285,8 @@ def synthesis_losses(curves: dict[str, dict[str, pd.Series]]) -> Figure:
     for one, (method, lines) in zip(axes.flat, curves.items(), strict=True):
         for name, line in lines.items():
             one.plot(line.index, line, "o-", ms=3, label=name)
-        one.axvline(max(line.index.max() for line in lines.values()) / 2, color="k", ls=":", lw=1)
+        for half in {line.index.max() / 2 for line in lines.values()}:
+            one.axvline(half, color="k", ls=":", lw=1)
         one.set(title=method, xscale="log", yscale="log", xlabel="evaluations", ylabel="loss")
     axes[0, -1].legend(frameon=False)
     return figure
