@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from matgan.microstructure.mechanics import Isotropic
 from matgan.microstructure.statistics import voigt_reuss
@@ -217,13 +218,18 @@ def learning_lines(table: pd.DataFrame, across: str, score: str, labels: tuple[s
     across, score : these two columns
     labels : of the two axes
     """
-    figure, axes = plt.subplots(figsize=(6, 3.8))
+    figure, axes = plt.subplots(figsize=(7.6, 3.8))
     for i, (method, part) in enumerate(table.groupby("method", sort=False)):
         by = part.groupby(across)[score].agg(["mean", "min", "max"])
         axes.plot(by.index, by["mean"], "o-", color=f"C{i}", ms=4, label=method)
         axes.fill_between(by.index, by["min"], by["max"], color=f"C{i}", alpha=0.12, lw=0)
     axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
-    axes.legend(frameon=False, fontsize=8)
+    numbers = sorted(table[across].unique())
+    axes.set_xticks(numbers, [f"{n:,}" for n in numbers])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6, 8)))
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
