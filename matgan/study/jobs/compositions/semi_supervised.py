@@ -287,7 +287,7 @@ JOBS = [
     Job(
         "semi-supervised",
         "300 to 30,000 labels beside generated, shuffled and real compositions without",
-        3.5,
+        4.0,
         _scores,
         reads=(CHOICE, SETTINGS_SEARCH),
     ),

@@ -281,7 +281,7 @@ JOBS = [
     Job(
         "reconstruction",
         "images with the texture of five kinds of samples: VGG19, random weights, Gaussian fields",
-        1.7,
+        1.5,
         _pieces,
     )
 ]

@@ -37,7 +37,7 @@ from matgan.study.jobs.search import best_rate, searched_rates
 NETWORKS = TUNED, SCRATCH = "critic, trained on", "from scratch"
 FROZEN, RANDOM = "critic's features, ridge", "random features, ridge"
 CURVES, MEAN = "two-point and lineal path, ridge", "mean"
-CONTROLS = SCRATCH, CURVES
+COMPARED = SCRATCH, CURVES
 COUNTS = (25, 75, 225)  # labels to learn from
 TEST = 200  # of the labels, to test on
 UPDATES = 400  # of a training, whatever the number of labels; the longer ones have twice as many
@@ -191,7 +191,7 @@ def transfer_rows(
 
 
 def contrasts(table: pd.DataFrame) -> pd.DataFrame:
-    """The trained critic beside each of `CONTROLS`, over draws of the labels and trainings.
+    """The trained critic beside each of `COMPARED`, over draws of the labels and trainings.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def contrasts(table: pd.DataFrame) -> pd.DataFrame:
     checks = convergence(rows)
     found = compare(
         as_planned(rows),
-        pairs=[(TUNED, control) for control in CONTROLS],
+        pairs=[(TUNED, control) for control in COMPARED],
         family=(),
         ratio=_shared,
     )

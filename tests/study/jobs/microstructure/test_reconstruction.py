@@ -56,11 +56,11 @@ def test_nothing_starts_from_the_noise_that_the_sample_was_made_of(kind):
 
 def test_differences_and_changes_are_by_sample():
     rows = []
-    for kind, extra in (("a", 0.0), ("b", 1.0)):
+    for kind, extra, number in (("a", 0.0, 10), ("b", 1.0, 20)):  # b needs twice as many
         for seed in (0, 1):
-            rows += [(kind, seed, job.VGG, 10, 2.0 + seed)]
+            rows += [(kind, seed, job.VGG, number, 2.0 + seed)]
             rows += [(kind, seed, job.GAUSSIAN, 0, 5.0 + extra)]
-        rows += [(kind, 0, job.VGG, 20, 1.9 + 0.2 * extra)]
+        rows += [(kind, 0, job.VGG, 2 * number, 1.9 + 0.2 * extra)]
     table = pd.DataFrame(rows, columns=["kind", "seed", "method", "evaluations", "e"])
     found = job.difference_by_kind(table, "e", job.GAUSSIAN)
     assert {kind: list(d) for kind, d in found.items()} == {"a": [-3, -2], "b": [-4, -3]}

@@ -77,6 +77,27 @@ def test_starts_are_compared_in_pairs_of_draws():
     assert not job.contrasts(moved)["converged"].any()
 
 
+def test_a_rate_is_searched_on_images_of_its_own(data, tmp_path, monkeypatch):
+    seen = []
+
+    def error(start, learn, test, seed, rate):
+        seen.append((len(learn[0]), len(test[0]), rate))
+        assert {image.tobytes() for image in (*learn[0], *test[0])} <= own
+        return abs(np.log(rate / 6e-3)) + len(learn[0]) / 100
+
+    monkeypatch.setattr(job, "SEARCHED", range(2000, 2012))
+    monkeypatch.setattr(job, "COUNTS", (4, 8))
+    monkeypatch.setattr(job, "TEST", 4)
+    monkeypatch.setattr(job, "training_of", lambda seed: (CONFIG, None, ImageCritic(CONFIG)))
+    monkeypatch.setattr(job, "network_error", error)
+    own = {image.tobytes() for image in fields(job.SEARCHED)}
+    rows = job.search_piece(job.SCRATCH, tmp_path)
+    (best,) = [row for row in rows if row["best"]]
+    assert best["learning_rate"] == pytest.approx(6e-3) and best["inside"]
+    assert best["error"] == pytest.approx(0.06) and best["method"] == job.SCRATCH
+    assert {(n, held) for n, held, _ in seen} == {(4, 4), (8, 4)}
+
+
 def test_every_piece_can_be_sent_to_a_process():
     for one, expected in zip(job.JOBS, (2, 7), strict=True):
         pieces = one.pieces()
